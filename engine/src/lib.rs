@@ -1,0 +1,9 @@
+//! The engine of Tachograph: the pure domain, its wire form, the ports to the world, and the shell that commits.
+//!
+//! | module | knows | does |
+//! | --- | --- | --- |
+//! | [`domain`] | nothing but itself | decides and evolves, purely |
+//! | [`ports`] | the domain | says what is asked of the world: journal, clock, ids, checkpoints |
+
+pub mod domain;
+pub mod ports;

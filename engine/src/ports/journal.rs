@@ -1,0 +1,266 @@
+//! The append-only truth.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::domain::{CommandId, Digest, Entry, EntryBody, EntryId, Position, RunId, Timestamp, TornTail, Version};
+
+/// An entry that has no place yet. The journal gives it its position and its back pointer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// Its identity.
+    pub id: EntryId,
+    /// When the committer took it in.
+    pub recorded_at: Timestamp,
+    /// What it records. For a committed command, `version - events.len()` is the version that its run must be at.
+    pub body: EntryBody,
+}
+
+/// The end of a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Position of the last entry; zero in an empty journal.
+    pub position: Position,
+    /// Hash over the whole history up to there; [`Digest::ZERO`] in an empty journal.
+    pub digest: Digest,
+}
+
+/// The end of one run's history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunHead {
+    /// Number of its events; zero if only refused commands name it.
+    pub version: Version,
+    /// Position of the last entry about it, refusals included.
+    pub last: Position,
+}
+
+/// What the journal found when it was opened for writing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Opening {
+    /// Whether the writer before closed it, or there was none.
+    pub clean: bool,
+    /// The incomplete write that was cut off the end, if any.
+    pub torn: Option<TornTail>,
+    /// Entries up to here were durable once and are gone, if any are.
+    pub missing_up_to: Option<(Position, Digest)>,
+}
+
+/// The writing side of a journal. There is one writer per local journal; a shared store may have many.
+///
+/// # Contract
+///
+/// - Entries of one batch get consecutive positions in the order given; the first entry of all gets position 1.
+/// - `append` returns only after the whole batch is durable. After a crash before it returned, a prefix of the batch,
+///   or all of it, or nothing may be there; never a part of an entry, never a later entry without the ones before.
+/// - Every committed draft is checked against its run's version; on a mismatch nothing of the batch is appended.
+/// - After any other failure the journal is poisoned: every later call fails until it is reopened.
+#[async_trait]
+pub trait Journal: Send {
+    /// What was found when it was opened.
+    fn opening(&self) -> Opening;
+
+    /// Appends the drafts, all or none as seen by readers, and returns them as recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`AppendError::Conflict`] if a run is at another version than a draft expects; the journal is as before.
+    /// [`AppendError::Journal`] if the medium failed: what of the batch is durable is unknown until reopened.
+    async fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Entry>, AppendError>;
+
+    /// A reader that sees what is durable, as soon as it is. Remains usable while and after the writer is closed.
+    fn reader(&self) -> Arc<dyn JournalReader>;
+
+    /// Writes what is still buffered beside the journal and gives the lock back.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] if that fails; the entries themselves are durable already.
+    async fn close(self: Box<Self>) -> Result<(), JournalError>;
+}
+
+/// The reading side: never changes anything, sees durable entries only.
+#[async_trait]
+pub trait JournalReader: Send + Sync {
+    /// The end of what is durable now.
+    fn head(&self) -> Head;
+
+    /// Up to `limit` entries after a position, in order; empty at the end. `limit` is at least 1.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Damaged`] where the history is damaged, or another [`JournalError`] if it cannot be read.
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Entry>, JournalError>;
+
+    /// The entry at a position, if the journal has one there.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    async fn entry(&self, at: Position) -> Result<Option<Entry>, JournalError>;
+
+    /// The hash over the history up to a position, if one is kept for exactly this position: at the end of every
+    /// appended batch.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    async fn digest_at(&self, position: Position) -> Result<Option<Digest>, JournalError>;
+
+    /// The end of one run's history; absent if no entry is known to be about it. Entries that refuse commands to a
+    /// run that was never created need not be known.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    async fn run_head(&self, run: RunId) -> Result<Option<RunHead>, JournalError>;
+
+    /// Where a command to this run was answered first, committed or refused.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    async fn answered(&self, run: RunId, command: CommandId) -> Result<Option<Position>, JournalError>;
+
+    /// The run that took a name last, ended or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    async fn named(&self, name: &str) -> Result<Option<RunId>, JournalError>;
+
+    /// The entries about one run, oldest first, by way of their back pointers.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    async fn history(&self, run: RunId) -> Result<Vec<Entry>, JournalError> {
+        let mut next = self.run_head(run).await?.map(|head| head.last);
+        let mut entries = Vec::new();
+        while let Some(position) = next {
+            let Some(entry) = self.entry(position).await? else { break };
+            // A back pointer always points back; anything else would be damage, and must not become a loop.
+            next = entry.previous.filter(|previous| *previous < position);
+            entries.push(entry);
+        }
+        entries.reverse();
+        Ok(entries)
+    }
+}
+
+/// Why a batch was not appended.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AppendError {
+    /// A run is at another version than the batch expects: reload it and decide again.
+    #[error("run {run} is at version {actual}")]
+    Conflict {
+        /// Which run.
+        run: RunId,
+        /// The version that it is at.
+        actual: Version,
+    },
+    /// The medium failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Why a journal, or something beside it, cannot be used. A kind is its own only if a caller would act differently.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum JournalError {
+    /// The operating system refused.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried, for example `open`.
+        action: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// Its answer.
+        source: Arc<io::Error>,
+    },
+    /// The disk is full. What was acknowledged is safe; make room and reopen.
+    #[error("no space left while writing {}; make room and open it again: nothing acknowledged is lost", path.display())]
+    Full {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The place is not writable. Read commands still work on it.
+    #[error("{} is read-only; reading works, writing needs a writable directory", path.display())]
+    ReadOnly {
+        /// Which directory.
+        path: PathBuf,
+    },
+    /// There is no journal here.
+    #[error("there is no journal in {}: {why}", path.display())]
+    NoJournal {
+        /// Which directory.
+        path: PathBuf,
+        /// What is there instead.
+        why: String,
+    },
+    /// Another writer has it open.
+    #[error("{} is in use by {holder}; stop that writer, or use a read command", path.display())]
+    Locked {
+        /// Which directory.
+        path: PathBuf,
+        /// Who, as far as it says so, for example `pid 4711 on host build-3 since 2026-11-21T03:12:00Z`.
+        holder: String,
+    },
+    /// It was written in a format that this version cannot read.
+    #[error("{} has format version {found}; this version reads up to {supported}: use a newer one", path.display())]
+    NewerFormat {
+        /// Which file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The greatest version that can be read.
+        supported: u32,
+    },
+    /// Bytes are not as they were written.
+    #[error("{} is damaged at offset {offset}: {why}; keep a copy, `tacho verify` shows the extent", file.display())]
+    Damaged {
+        /// Which file.
+        file: PathBuf,
+        /// Offset of the first unit that is not sound.
+        offset: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A write or sync failed before, so that nothing more can be promised until it is opened again.
+    #[error("writing failed before ({why}); open the journal again")]
+    Poisoned {
+        /// The first failure.
+        why: String,
+    },
+    /// It was closed.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+impl JournalError {
+    /// The error for an answer of the operating system, with the kinds that have one of their own told apart.
+    pub fn io(action: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
+        let path = path.into();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
+            io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
+            _ => Self::Io { action, path, source: Arc::new(source) },
+        }
+    }
+
+    /// Stable snake_case code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "io",
+            Self::Full { .. } => "disk_full",
+            Self::ReadOnly { .. } => "read_only",
+            Self::NoJournal { .. } => "no_journal",
+            Self::Locked { .. } => "locked",
+            Self::NewerFormat { .. } => "newer_format",
+            Self::Damaged { .. } => "damaged",
+            Self::Poisoned { .. } => "poisoned",
+            Self::Closed => "closed",
+        }
+    }
+}

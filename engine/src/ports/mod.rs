@@ -1,0 +1,13 @@
+//! What the engine asks of the world: narrow, object-safe traits with their contracts written at them.
+//!
+//! An implementer needs no other file than the port's own. One contract suite runs against every implementation.
+
+mod checkpoint;
+mod clock;
+mod host;
+mod journal;
+
+pub use checkpoint::{Checkpoint, CheckpointStore};
+pub use clock::{Clock, IdSource};
+pub use host::Host;
+pub use journal::{AppendError, Draft, Head, Journal, JournalError, JournalReader, Opening, RunHead};
