@@ -1,1 +1,10 @@
-//! Placeholder.
+//! Implementations of the ports of `tachograph-engine`: journal files, memory, clock, host, checkpoints, and the
+//! runner of real processes.
+
+pub mod checkpoint;
+pub mod clock;
+pub mod host;
+pub mod index;
+pub mod journal;
+pub mod memory;
+pub mod process;

@@ -1,1 +1,1 @@
-//! Placeholder.
+//! Deterministic folds of entries into read models.

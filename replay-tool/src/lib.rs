@@ -1,1 +1,1 @@
-//! Placeholder.
+//! The library that the `tacho` command line stands on.

@@ -1,1 +1,3 @@
+//! The `tacho` command line.
+
 fn main() {}

@@ -1,1 +1,1 @@
-//! Placeholder.
+//! Shared parts of the whole-system tests.

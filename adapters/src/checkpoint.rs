@@ -1,0 +1,1 @@
+//! Checkpoints as plain checksummed files.

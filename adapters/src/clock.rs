@@ -1,0 +1,1 @@
+//! The system clock, a manual clock, and ids.

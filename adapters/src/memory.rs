@@ -1,0 +1,1 @@
+//! A journal in memory, for tests and for embedders that want no durability.
