@@ -6,5 +6,6 @@ pub mod clock;
 pub mod host;
 pub mod index;
 pub mod journal;
+mod lock;
 pub mod memory;
 pub mod process;
