@@ -1,1 +1,24 @@
 //! The library that the `tacho` command line stands on.
+//!
+//! | module | does |
+//! | --- | --- |
+//! | [`app`] | the process around a command: logs, panics, runtime, exit code |
+//! | [`cli`] | the arguments of every command |
+//! | [`error`] | every way to fail, with its stable code, exit code and remedy |
+//! | [`output`] | standard output: format, colour, a reader that went away |
+//! | [`duration`], [`when`] | durations and points in time as people write them |
+//! | [`table`] | aligned columns, and text that cannot play with the terminal |
+//! | [`run`], [`supervise`] | the two commands that write |
+//!
+//! Read commands change no byte: they open the journal's files for reading only, take no lock and create nothing, so
+//! that they work beside a live writer, on a copy and on a read-only medium.
+
+pub mod app;
+pub mod cli;
+pub mod duration;
+pub mod error;
+pub mod output;
+pub mod run;
+pub mod supervise;
+pub mod table;
+pub mod when;

@@ -1,3 +1,7 @@
-//! The `tacho` command line.
+//! The `tacho` command line: everything is in the library beside it.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tachograph_replay::app::main()
+}

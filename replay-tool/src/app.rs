@@ -1,0 +1,164 @@
+//! The process around a command: arguments, logs, panics, runtime, exit code.
+
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command};
+use crate::error::{Error, exit};
+use crate::output::{Context, Format};
+use crate::{run, supervise};
+
+/// Threads with this name read an index that may be damaged; the panics of its store are caught and lead to a rebuild.
+const INDEX_THREAD: &str = "tacho-index";
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    install_panic_hook();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    match Cli::try_parse_from(&arguments) {
+        Ok(cli) => ExitCode::from(execute(cli)),
+        Err(error) => ExitCode::from(explain(&error, &Hints::of(&arguments))),
+    }
+}
+
+fn execute(cli: Cli) -> u8 {
+    install_logs(cli.global.verbose);
+    let context = Context { data: cli.global.data, format: cli.global.format, color: cli.global.color };
+    let is_run = matches!(cli.command, Command::Run(_));
+    match dispatch(&context, cli.command) {
+        Ok(code) => code,
+        Err(Error::BrokenPipe) => exit::OK,
+        Err(error) => {
+            report(&error, context.format);
+            if is_run { error.run_exit_code() } else { error.exit_code() }
+        }
+    }
+}
+
+fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
+    let runtime = match command {
+        Command::Run(_) | Command::Supervise(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
+        _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
+    };
+    let runtime = runtime.map_err(|error| Error::internal(format!("cannot start the runtime: {error}")))?;
+    runtime.block_on(async {
+        match command {
+            Command::Run(args) => run::execute(context, args).await,
+            Command::Supervise(args) => supervise::execute(context, args).await,
+            Command::Runs(_) | Command::Show(_) | Command::Timeline(_) | Command::Tail(_) | Command::Verify(_) => {
+                Err(Error::internal("this command is not available in this build"))
+            }
+        }
+    })
+}
+
+/// Prints an error to standard error. If that fails too, the exit code is all that is left.
+fn report(error: &Error, format: Format) {
+    match format {
+        Format::Text => eprint_quietly(&error.to_text()),
+        Format::Json => eprint_quietly(&format!("{}\n", error.to_json())),
+    }
+}
+
+fn eprint_quietly(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+/// Prints help and version to standard output, wrong usage to standard error, and returns the exit code.
+fn explain(error: &clap::Error, hints: &Hints) -> u8 {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        return match error.print() {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => exit::FAILED,
+            _ => exit::OK,
+        };
+    }
+    if hints.json {
+        let text = error.render().to_string();
+        let message = text.trim_start_matches("error: ").split("\n\n").next().unwrap_or(&text).trim().to_owned();
+        let remedy = "`tacho help` and `tacho help COMMAND` show the arguments".to_owned();
+        report(&Error::Input { code: "usage", message, remedy }, Format::Json);
+    } else {
+        let _ = error.print();
+    }
+    if hints.run { exit::RUN_FAILED } else { exit::USAGE }
+}
+
+/// What can be told about a command line that cannot be parsed.
+#[derive(Debug, PartialEq, Eq)]
+struct Hints {
+    /// Whether JSON was asked for.
+    json: bool,
+    /// Whether the command is `run`, whose small exit codes belong to its command.
+    run: bool,
+}
+
+impl Hints {
+    fn of(arguments: &[OsString]) -> Self {
+        let mut json = false;
+        let mut command: Option<&OsStr> = None;
+        let mut rest = arguments.iter().skip(1).take_while(|argument| *argument != "--");
+        while let Some(argument) = rest.next() {
+            let bytes = argument.as_encoded_bytes();
+            if bytes == b"--format=json" || (bytes == b"--format" && rest.next().is_some_and(|next| next == "json")) {
+                json = true;
+            } else if matches!(bytes, b"--data" | b"--color") {
+                rest.next();
+            } else if command.is_none() && !bytes.starts_with(b"-") {
+                command = Some(argument);
+            }
+        }
+        Self { json, run: command.is_some_and(|command| command == "run") }
+    }
+}
+
+/// Logs go to standard error: nothing without `-v`, unless `TACHO_LOG` holds directives such as `debug`.
+fn install_logs(verbose: u8) {
+    let level = match verbose {
+        0 => "off",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let filter = match std::env::var("TACHO_LOG") {
+        Ok(directives) if verbose == 0 => EnvFilter::new(directives),
+        _ => EnvFilter::new(level),
+    };
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Fails only if there is a subscriber already, whose logs then serve as well.
+    let _ = logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init();
+}
+
+/// A panic of a damaged index is contained and repaired elsewhere, so that it must not look like a crash.
+fn install_panic_hook() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if std::thread::current().name() == Some(INDEX_THREAD) {
+            tracing::debug!(panic = %info, "the index is damaged; it will be rebuilt");
+        } else {
+            default(info);
+        }
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_survive_a_wrong_command_line() {
+        let hints = |line: &str| {
+            let arguments: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let Hints { json, run } = Hints::of(&arguments);
+            (json, run)
+        };
+        assert_eq!(hints("tacho --data run runs --format json"), (true, false));
+        assert_eq!(hints("tacho --format=json run --nam x -- ls"), (true, true));
+        assert_eq!(hints("tacho --format text run -- tool --format=json"), (false, true));
+        assert_eq!(hints("tacho runs run"), (false, false));
+    }
+}

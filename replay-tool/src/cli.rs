@@ -1,0 +1,264 @@
+//! The arguments of every command.
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use tachograph_engine::domain::{Position, StatusName};
+
+use crate::duration;
+use crate::output::{Color, Format};
+use crate::when::{AsOf, When};
+
+const GLOBAL: &str = "Global options";
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done (also when the reader of the output went away)
+  1  a job did not end as expected, or tacho itself failed
+  2  wrong arguments or bad input
+  3  there is no such run
+  4  several runs fit the prefix
+  5  refused by the engine, for example: another run holds the name
+  6  there is no journal, or its place cannot be read or written
+  7  the journal is damaged
+  8  another writer has the journal open
+  9  the journal was written by a newer version
+  10 writing failed in the middle: disk full, or a failed sync
+  `tacho run` exits with its command's own code, 128 + n for signal n; its own failures are
+  125 (tacho failed, the message says why), 126 (not executable) and 127 (not found).
+
+Examples:
+  tacho run --name build -- make -j2
+  tacho runs --status Failed --since 2h
+  tacho timeline build";
+
+/// A sealed recorder for supervised runs: run commands, keep every transition, explain what happened.
+#[derive(Debug, Parser)]
+#[command(name = "tacho", version, after_help = EXIT_CODES, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct GlobalArgs {
+    /// The data directory
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR", env = "TACHO_DATA", hide_env_values = true)]
+    #[arg(default_value = "./tacho-data", value_hint = ValueHint::DirPath)]
+    pub data: PathBuf,
+    /// How results are printed: text or json
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FORMAT", hide_possible_values = true)]
+    #[arg(default_value = "text")]
+    pub format: Format,
+    /// When text is coloured: always, never, or auto (on a terminal, unless NO_COLOR is set)
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "WHEN", hide_possible_values = true)]
+    #[arg(default_value = "auto")]
+    pub color: Color,
+    /// Print logs to standard error; -vv and -vvv print more
+    #[arg(short, long, global = true, help_heading = GLOBAL, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// The commands.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Run a command and record it
+    Run(RunArgs),
+    /// Run the jobs of a file and record them
+    Supervise(SuperviseArgs),
+    /// List runs
+    Runs(RunsArgs),
+    /// Show all about one run
+    Show(ShowArgs),
+    /// Tell one run's history, refused reports beside it
+    Timeline(TimelineArgs),
+    /// Print the last entries of the journal, and follow it
+    Tail(TailArgs),
+    /// Check every byte of the journal
+    Verify(VerifyArgs),
+}
+
+/// Arguments of `tacho run`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+The output of the command is passed through, and recorded in the data directory. Exits with the code of the \
+command, or 128 + n if signal n ended it; 125 if tacho itself failed, 126 if the program cannot be executed, 127 if \
+there is none.
+
+Examples:
+  tacho run -- make -j2
+  tacho run --name nightly --label team=infra --timeout 1h30m -- ./nightly.sh --full
+  tacho run --cwd /srv/app -- sh -c 'exit 7'; echo $?")]
+pub struct RunArgs {
+    /// A name for people; no other run that has not ended may have it
+    #[arg(long)]
+    pub name: Option<String>,
+    /// A label for filters and audits; may be given many times
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub labels: Vec<Label>,
+    /// The working directory of the command
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub cwd: Option<PathBuf>,
+    /// End the command after this time, for example 90s or 1h30m
+    #[arg(long, value_name = "DURATION", value_parser = duration::parse)]
+    pub timeout: Option<Duration>,
+    /// The program and its arguments, after `--`
+    #[arg(last = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
+    pub command: Vec<OsString>,
+}
+
+/// Arguments of `tacho supervise`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Exits 0 only if every job ended as it expects.
+
+Examples:
+  tacho supervise jobs.toml
+  tacho supervise jobs.toml --jobs 8 --data /var/lib/tacho")]
+pub struct SuperviseArgs {
+    /// The jobs: a [jobs.NAME] table each
+    #[arg(value_name = "JOBS.toml", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
+    /// How many jobs run at a time [default: as many as there are processors]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+}
+
+/// Arguments of `tacho runs`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "\
+TIME is RFC 3339 (2026-11-21T03:12:00Z) or a duration before now (90s, 2h, 3d).
+Newest runs first. A run must fit every kind of filter: any of the statuses, all of the labels.
+
+Examples:
+  tacho runs --status Failed --status Exited --since 2h
+  tacho runs --label team=infra --label tier=db --limit 20
+  tacho runs --at 2026-11-21T03:12:00Z        # all runs as they were then
+  tacho runs --at 1042 --format json")]
+pub struct RunsArgs {
+    /// Only runs in this status; may be given many times
+    #[arg(long, value_parser = parse_status, value_name = "STATUS")]
+    pub status: Vec<StatusName>,
+    /// Only runs with exactly this name
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Only runs with this label; may be given many times
+    #[arg(long = "label", value_name = "KEY=VALUE")]
+    pub labels: Vec<Label>,
+    /// Only runs that were open, or changed, at or after this time
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<When>,
+    /// Only runs that were created at or before this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<When>,
+    /// As it was at this position or time
+    #[arg(long, value_name = "TIME|POSITION")]
+    pub at: Option<AsOf>,
+    /// At most so many, the newest ones
+    #[arg(long, value_name = "N")]
+    pub limit: Option<NonZeroUsize>,
+}
+
+/// Arguments of `tacho show`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+RUN is a run id, at least 4 characters that only one run id begins with, or a name: the run that holds it now, else \
+the last one that did.
+
+Examples:
+  tacho show build
+  tacho show 01KAJ2 --format json
+  tacho show build --at 5m                    # as it was five minutes ago")]
+pub struct ShowArgs {
+    /// A run id, the beginning of one, or a name
+    pub run: String,
+    /// As it was at this position or time
+    #[arg(long, value_name = "TIME|POSITION")]
+    pub at: Option<AsOf>,
+}
+
+/// Arguments of `tacho timeline`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Refused reports stand beside the history, each with its reason and what to do. Facts about the recorder itself stand \
+where they matter: a crash of the supervisor in the middle of the run, for example.
+
+Examples:
+  tacho timeline build
+  tacho timeline 01KAJ2 --format json")]
+pub struct TimelineArgs {
+    /// A run id, the beginning of one, or a name
+    pub run: String,
+}
+
+/// Arguments of `tacho tail`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+With --format json, every entry is one line (JSON Lines), because there may be no end to them.
+
+Examples:
+  tacho tail -n 50
+  tacho tail -f                               # beside a live writer, until interrupted
+  tacho tail --after 1042 --format json")]
+pub struct TailArgs {
+    /// Go on printing what is appended, until interrupted
+    #[arg(short, long)]
+    pub follow: bool,
+    /// How many of the last entries to begin with
+    #[arg(short = 'n', long = "lines", value_name = "N", default_value_t = 10, conflicts_with = "after")]
+    pub lines: u64,
+    /// Begin after this position instead
+    #[arg(long, value_name = "POSITION", value_parser = parse_position)]
+    pub after: Option<Position>,
+}
+
+/// Arguments of `tacho verify`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Reads everything and changes nothing. Exits 0 if the journal is sound; an incomplete last write, as a crash leaves it, \
+is reported and counts as sound. Exits 7 if bytes are not as they were written, or if acknowledged entries are missing.
+
+Examples:
+  tacho verify
+  tacho verify --data /mnt/evidence/tacho-data --format json")]
+pub struct VerifyArgs {}
+
+/// A label as `KEY=VALUE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// The key, never empty.
+    pub key: String,
+    /// The value, everything after the first `=`.
+    pub value: String,
+}
+
+impl FromStr for Label {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok(Self { key: key.to_owned(), value: value.to_owned() }),
+            _ => Err("expected KEY=VALUE, for example team=infra".to_owned()),
+        }
+    }
+}
+
+fn parse_status(text: &str) -> Result<StatusName, String> {
+    StatusName::ALL.into_iter().find(|status| status.name().eq_ignore_ascii_case(text)).ok_or_else(|| {
+        let names: Vec<&str> = StatusName::ALL.iter().map(|status| status.name()).collect();
+        format!("expected one of {}", names.join(", "))
+    })
+}
+
+fn parse_position(text: &str) -> Result<Position, std::num::ParseIntError> {
+    text.parse().map(Position)
+}

@@ -1,0 +1,264 @@
+//! Every way in which `tacho` fails, each with a stable code, an exit code and what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use serde_json::json;
+use tachograph_engine::domain::{Refusal, RunId};
+use tachograph_engine::ports::JournalError;
+
+use crate::table::printable;
+
+/// Exit codes that `tacho` keeps stable. `tacho run` passes its command's own code through instead and turns each of
+/// its own failures into [`exit::RUN_FAILED`].
+pub mod exit {
+    /// Done, or the reader of the output went away.
+    pub const OK: u8 = 0;
+    /// A job did not end as expected, or `tacho` itself failed.
+    pub const FAILED: u8 = 1;
+    /// Wrong arguments or bad input.
+    pub const USAGE: u8 = 2;
+    /// There is no such run.
+    pub const UNKNOWN_RUN: u8 = 3;
+    /// Several runs fit.
+    pub const AMBIGUOUS_RUN: u8 = 4;
+    /// The engine refused, for example because another run holds the name.
+    pub const REFUSED: u8 = 5;
+    /// There is no journal, or its place cannot be read or written.
+    pub const PLACE: u8 = 6;
+    /// The journal is damaged.
+    pub const DAMAGED: u8 = 7;
+    /// Another writer has the journal open.
+    pub const LOCKED: u8 = 8;
+    /// The journal was written by a newer version.
+    pub const NEWER_FORMAT: u8 = 9;
+    /// Writing failed in the middle: the disk is full, or a sync failed.
+    pub const WRITE_FAILED: u8 = 10;
+    /// `tacho run` itself failed; the stable code is in the message.
+    pub const RUN_FAILED: u8 = 125;
+    /// `tacho run`: the program cannot be executed.
+    pub const NOT_EXECUTABLE: u8 = 126;
+    /// `tacho run`: there is no such program.
+    pub const NOT_FOUND: u8 = 127;
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Arguments or a file that a person wrote are wrong.
+    #[error("{message}")]
+    Input {
+        /// Stable snake_case code, for example `invalid_jobs`.
+        code: &'static str,
+        /// What is wrong, naming the field or file.
+        message: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// No run has this id, prefix or name.
+    #[error("there is no run {text:?} in {}", data.display())]
+    UnknownRun {
+        /// What was asked for, cut to 128 characters.
+        text: String,
+        /// Where it was looked for.
+        data: PathBuf,
+        /// A name that is nearly the same.
+        similar: Option<String>,
+    },
+    /// Several runs begin with this prefix.
+    #[error("{prefix:?} fits {count} runs: {}", listed(candidates, *count))]
+    AmbiguousRun {
+        /// The prefix.
+        prefix: String,
+        /// How many runs fit.
+        count: usize,
+        /// The first few of them.
+        candidates: Vec<RunId>,
+    },
+    /// The engine refused a command.
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    /// The journal, or its place, cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The program of `tacho run` did not start.
+    #[error("{message}")]
+    Program {
+        /// Whether it exists.
+        found: bool,
+        /// What the system said, naming the program.
+        message: String,
+    },
+    /// Standard output cannot be written.
+    #[error("cannot write to standard output: {0}")]
+    Output(io::Error),
+    /// The reader of standard output went away. This is no failure.
+    #[error("the reader of standard output went away")]
+    BrokenPipe,
+    /// Something that should not happen.
+    #[error("{0}")]
+    Internal(String),
+}
+
+fn listed(candidates: &[RunId], count: usize) -> String {
+    let mut text = candidates.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if count > candidates.len() {
+        text.push_str(", …");
+    }
+    text
+}
+
+impl Error {
+    /// Wrong input without a more telling code.
+    pub fn input(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Input { code: "invalid_input", message: message.into(), remedy: remedy.into() }
+    }
+
+    /// Something that should not happen.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::Internal(message.into())
+    }
+
+    /// The error for a failed write to standard output.
+    pub fn output(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe { Self::BrokenPipe } else { Self::Output(error) }
+    }
+
+    /// Stable snake_case code, the one to match on.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Input { code, .. } => code,
+            Self::UnknownRun { .. } => "unknown_run",
+            Self::AmbiguousRun { .. } => "ambiguous_run",
+            Self::Refused(refusal) => refusal.code(),
+            Self::Journal(error) => error.code(),
+            Self::Program { found: true, .. } => "not_executable",
+            Self::Program { found: false, .. } => "not_found",
+            Self::Output(_) => "output",
+            Self::BrokenPipe => "broken_pipe",
+            Self::Internal(_) => "internal",
+        }
+    }
+
+    /// The exit code of every command but `tacho run`, which has its own.
+    pub const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Input { .. } | Self::Refused(Refusal::InvalidInput { .. }) => exit::USAGE,
+            Self::UnknownRun { .. } | Self::Refused(Refusal::UnknownRun) => exit::UNKNOWN_RUN,
+            Self::AmbiguousRun { .. } => exit::AMBIGUOUS_RUN,
+            Self::Refused(_) => exit::REFUSED,
+            Self::Journal(error) => match error {
+                JournalError::Io { .. } | JournalError::ReadOnly { .. } | JournalError::NoJournal { .. } => exit::PLACE,
+                JournalError::Damaged { .. } => exit::DAMAGED,
+                JournalError::Locked { .. } => exit::LOCKED,
+                JournalError::NewerFormat { .. } => exit::NEWER_FORMAT,
+                JournalError::Full { .. } | JournalError::Poisoned { .. } => exit::WRITE_FAILED,
+                JournalError::Closed => exit::FAILED,
+            },
+            Self::Program { found: true, .. } => exit::NOT_EXECUTABLE,
+            Self::Program { found: false, .. } => exit::NOT_FOUND,
+            Self::BrokenPipe => exit::OK,
+            Self::Output(_) | Self::Internal(_) => exit::FAILED,
+        }
+    }
+
+    /// The exit code of `tacho run`, where small codes belong to the command: 125, 126 or 127.
+    pub const fn run_exit_code(&self) -> u8 {
+        match self {
+            Self::Program { .. } | Self::BrokenPipe => self.exit_code(),
+            _ => exit::RUN_FAILED,
+        }
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Input { remedy, .. } => remedy.clone(),
+            Self::UnknownRun { similar: Some(name), .. } => format!("did you mean {name:?}? `tacho runs` lists all"),
+            Self::UnknownRun { similar: None, .. } => "`tacho runs` lists all; is --data right?".to_owned(),
+            Self::AmbiguousRun { .. } => "give more characters of the run id".to_owned(),
+            Self::Refused(refusal) => refusal.remedy().to_owned(),
+            Self::Journal(error) => journal_remedy(error).to_owned(),
+            Self::Program { found: true, .. } => "check its permissions, its format and its interpreter".to_owned(),
+            Self::Program { found: false, .. } => "check the spelling and PATH, or give a path".to_owned(),
+            Self::Output(_) => "make room, or write somewhere else".to_owned(),
+            Self::BrokenPipe => String::new(),
+            Self::Internal(_) => "run it again with -v, and report it".to_owned(),
+        }
+    }
+
+    /// The lines for people, ended by a newline.
+    pub fn to_text(&self) -> String {
+        let remedy = self.remedy();
+        let help = if remedy.is_empty() { String::new() } else { format!("  help: {}\n", printable(&remedy)) };
+        format!("tacho: error[{}]: {}\n{help}", self.code(), printable(&self.to_string()))
+    }
+
+    /// The JSON object on one line: `{"error":{"code","message","remedy"}}`.
+    pub fn to_json(&self) -> String {
+        let error = json!({"code": self.code(), "message": self.to_string(), "remedy": self.remedy()});
+        json!({ "error": error }).to_string()
+    }
+}
+
+const fn journal_remedy(error: &JournalError) -> &'static str {
+    match error {
+        JournalError::Io { .. } => "check that the place exists and its permissions",
+        JournalError::Full { .. } => "make room and run it again; what was acknowledged is safe",
+        JournalError::ReadOnly { .. } => "use a writable directory; read commands work here",
+        JournalError::NoJournal { .. } => "name the data directory with --data DIR or TACHO_DATA",
+        JournalError::Locked { .. } => "stop that writer; read commands work beside it",
+        JournalError::NewerFormat { .. } => "use a newer tacho",
+        JournalError::Damaged { .. } => "keep a copy of the directory; `tacho verify` shows the extent",
+        JournalError::Poisoned { .. } | JournalError::Closed => "run it again",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_stable() {
+        let journal = |error| Error::Journal(error);
+        let path = || PathBuf::from("d");
+        let cases = [
+            (Error::input("a", "b"), "invalid_input", 2, 125),
+            (Error::UnknownRun { text: "a".into(), data: path(), similar: None }, "unknown_run", 3, 125),
+            (Error::AmbiguousRun { prefix: "a".into(), count: 2, candidates: vec![] }, "ambiguous_run", 4, 125),
+            (Error::Refused(Refusal::NothingPending), "nothing_pending", 5, 125),
+            (Error::Refused(Refusal::UnknownRun), "unknown_run", 3, 125),
+            (journal(JournalError::NoJournal { path: path(), why: "x".into() }), "no_journal", 6, 125),
+            (journal(JournalError::ReadOnly { path: path() }), "read_only", 6, 125),
+            (journal(JournalError::io("open", "d", io::ErrorKind::NotFound.into())), "io", 6, 125),
+            (journal(JournalError::Damaged { file: path(), offset: 0, why: "x".into() }), "damaged", 7, 125),
+            (journal(JournalError::Locked { path: path(), holder: "x".into() }), "locked", 8, 125),
+            (journal(JournalError::NewerFormat { path: path(), found: 2, supported: 1 }), "newer_format", 9, 125),
+            (journal(JournalError::Full { path: path() }), "disk_full", 10, 125),
+            (journal(JournalError::Poisoned { why: "x".into() }), "poisoned", 10, 125),
+            (journal(JournalError::Closed), "closed", 1, 125),
+            (Error::Program { found: true, message: "x".into() }, "not_executable", 126, 126),
+            (Error::Program { found: false, message: "x".into() }, "not_found", 127, 127),
+            (Error::output(io::ErrorKind::BrokenPipe.into()), "broken_pipe", 0, 0),
+            (Error::output(io::ErrorKind::StorageFull.into()), "output", 1, 125),
+            (Error::internal("x"), "internal", 1, 125),
+        ];
+        for (error, code, exit, run_exit) in cases {
+            assert_eq!((error.code(), error.exit_code(), error.run_exit_code()), (code, exit, run_exit), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_error_says_code_message_and_remedy_in_both_formats() {
+        let error = Error::UnknownRun { text: "bild\u{1b}".into(), data: "d".into(), similar: Some("build".into()) };
+        assert_eq!(
+            error.to_text(),
+            "tacho: error[unknown_run]: there is no run \"bild\\u{1b}\" in d\n  \
+             help: did you mean \"build\"? `tacho runs` lists all\n"
+        );
+        assert_eq!(
+            error.to_json(),
+            r#"{"error":{"code":"unknown_run","message":"there is no run \"bild\\u{1b}\" in d","remedy":"did you mean \"build\"? `tacho runs` lists all"}}"#
+        );
+    }
+}

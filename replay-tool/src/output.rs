@@ -1,0 +1,136 @@
+//! Standard output: its format, its colours, and a reader that went away.
+
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde::Serialize;
+use tachograph_engine::domain::Timestamp;
+use time::OffsetDateTime;
+
+use crate::error::Error;
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs: documented in docs/json.md.
+    Json,
+}
+
+/// When text is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What every command is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Context {
+    /// The data directory as it was given.
+    pub data: PathBuf,
+    /// How results are printed.
+    pub format: Format,
+    /// When text is coloured.
+    pub color: Color,
+}
+
+impl Context {
+    /// Whether results are JSON.
+    pub fn is_json(&self) -> bool {
+        self.format == Format::Json
+    }
+
+    /// Whether text on this stream is coloured.
+    pub fn is_colored(&self, stream: &impl IsTerminal) -> bool {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = || std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        match self.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => stream.is_terminal() && !set("NO_COLOR") && !dumb(),
+        }
+    }
+
+    /// Standard output in the chosen format.
+    pub fn stdout(&self) -> Output {
+        let stdout = io::stdout();
+        let colored = self.is_colored(&stdout);
+        Output { writer: BufWriter::new(Box::new(stdout)), colored }
+    }
+
+    /// The wall clock.
+    pub fn now(&self) -> Timestamp {
+        OffsetDateTime::from(SystemTime::now()).into()
+    }
+}
+
+/// Where results go. Call [`Output::flush`] at the end: dropping loses errors.
+pub struct Output {
+    writer: BufWriter<Box<dyn Write + Send>>,
+    colored: bool,
+}
+
+impl Output {
+    /// An output into any writer.
+    pub fn into_writer(writer: Box<dyn Write + Send>, colored: bool) -> Self {
+        Self { writer: BufWriter::new(writer), colored }
+    }
+
+    /// Writes text as it is; its ANSI styles are stripped unless the output is coloured.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BrokenPipe`] if the reader went away, [`Error::Output`] for anything else; so for all that follow.
+    pub fn text(&mut self, text: &str) -> Result<(), Error> {
+        let written = if self.colored {
+            self.writer.write_all(text.as_bytes())
+        } else {
+            write!(self.writer, "{}", anstream::adapter::strip_str(text))
+        };
+        written.map_err(Error::output)
+    }
+
+    /// Writes one JSON value over several lines.
+    ///
+    /// # Errors
+    ///
+    /// As [`text`](Self::text).
+    pub fn json(&mut self, value: &impl Serialize) -> Result<(), Error> {
+        serde_json::to_writer_pretty(&mut self.writer, value).map_err(|error| Error::output(error.into()))?;
+        self.writer.write_all(b"\n").map_err(Error::output)
+    }
+
+    /// Writes one JSON value on a line of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`text`](Self::text).
+    pub fn json_line(&mut self, value: &impl Serialize) -> Result<(), Error> {
+        serde_json::to_writer(&mut self.writer, value).map_err(|error| Error::output(error.into()))?;
+        self.writer.write_all(b"\n").map_err(Error::output)
+    }
+
+    /// Hands on what is buffered.
+    ///
+    /// # Errors
+    ///
+    /// As [`text`](Self::text).
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.writer.flush().map_err(Error::output)
+    }
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Output").field("colored", &self.colored).finish_non_exhaustive()
+    }
+}
