@@ -3,7 +3,9 @@
 //! | module | knows | does |
 //! | --- | --- | --- |
 //! | [`domain`] | nothing but itself | decides and evolves, purely |
+//! | [`codec`] | the domain | gives entries and run records their bytes |
 //! | [`ports`] | the domain | says what is asked of the world: journal, clock, ids, checkpoints |
 
+pub mod codec;
 pub mod domain;
 pub mod ports;
