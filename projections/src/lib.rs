@@ -1,1 +1,20 @@
 //! Deterministic folds of entries into read models.
+//!
+//! | read model | answers |
+//! | --- | --- |
+//! | [`CurrentState`] | which runs there are, by id, name, label and status, as of any position or time |
+//! | [`Timeline`] | what happened to one run, why, what was refused meanwhile, and where it was silent |
+//!
+//! A fold sees entries and nothing else: no clock, no files, no randomness. The same entries give the same result, on
+//! any machine, in one go or from any checkpoint between. Reading entries and keeping checkpoints is left to whoever
+//! drives the fold, so that this crate knows the domain only.
+
+mod current;
+mod filter;
+mod projection;
+mod timeline;
+
+pub use current::CurrentState;
+pub use filter::{LabelFilter, RunFilter};
+pub use projection::{Projection, Until, fold_until, position_at};
+pub use timeline::{Cause, Item, ItemBody, Silence, Timeline};

@@ -1,0 +1,13 @@
+//! The folds: same entries, same result, from anywhere.
+//!
+//! | module | what belongs there |
+//! | --- | --- |
+//! | `recorder` | makes journals in memory, by hand or from random commands |
+//! | `current` | the state of all runs: against the domain's own, from any checkpoint, names, filters |
+//! | `timeline` | one run's history |
+//! | `until` | how far a fold goes, and what a time stands for |
+
+mod current;
+mod recorder;
+mod timeline;
+mod until;
