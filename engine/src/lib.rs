@@ -5,7 +5,9 @@
 //! | [`domain`] | nothing but itself | decides and evolves, purely |
 //! | [`codec`] | the domain | gives entries and run records their bytes |
 //! | [`ports`] | the domain | says what is asked of the world: journal, clock, ids, checkpoints |
+//! | [`shell`] | domain, codec, ports | commits: one committer, durable answers, reads, subscriptions |
 
 pub mod codec;
 pub mod domain;
 pub mod ports;
+pub mod shell;

@@ -1,0 +1,450 @@
+//! The one committer: takes commands off the queue, decides, writes, and only then answers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tracing::{Instrument, debug, debug_span, error};
+
+use super::answer::{Answer, CommandOutcome, FirstAnswer, SubmitError};
+use super::linger::Linger;
+use super::meter;
+use super::refusals::RefusalCounts;
+use super::view::View;
+use super::working::Working;
+use crate::codec;
+use crate::domain::fleet::{check_name_free, name_wanted};
+use crate::domain::{
+    Command, CommandId, Committed, Decision, Digest, Effect, Entry, EntryBody, EntryId, Events, Position, Refusal,
+    Refused, RefusedCommand, RunId, RunRecord, SystemFact, Version, decide, effects_of_events, effects_of_refusal,
+};
+use crate::ports::{
+    AppendError, Checkpoint, CheckpointStore, Clock, Draft, Host, IdSource, Journal, JournalError, JournalReader,
+};
+
+/// Which fold the engine's own checkpoints hold: the runs that have not ended.
+pub(super) const FOLD: &str = "engine";
+/// Version of that fold; raised whenever [`RunRecord`] or `evolve` gives other results than before.
+pub(super) const FOLD_VERSION: u32 = 1;
+/// How often a batch is decided again because another writer of a shared store was faster.
+const CONFLICTS_MAX: usize = 16;
+
+pub(super) type Reply = oneshot::Sender<Result<Answer, SubmitError>>;
+
+/// What callers ask of the committer.
+pub(super) enum Request {
+    Submit { command: Box<Command>, reply: Reply },
+    Close { reply: oneshot::Sender<Result<(), JournalError>> },
+}
+
+/// What the committer owns or shares.
+pub(super) struct Committer {
+    pub(super) journal: Box<dyn Journal>,
+    pub(super) reader: Arc<dyn JournalReader>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: Arc<dyn IdSource>,
+    pub(super) host: Arc<dyn Host>,
+    pub(super) checkpoints: Option<Arc<dyn CheckpointStore>>,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) feed: broadcast::Sender<Arc<Entry>>,
+    pub(super) view: Arc<View>,
+    pub(super) working: Working,
+    pub(super) refusals: RefusalCounts,
+    pub(super) linger: Linger,
+    pub(super) batch_max: usize,
+    pub(super) checkpoint_every: u64,
+    pub(super) checkpointed: Position,
+}
+
+/// One command of a batch, and what is known of its answer before the batch is durable.
+struct Planned {
+    command: Command,
+    reply: Reply,
+    verdict: Verdict,
+}
+
+enum Verdict {
+    /// Becomes an entry; its place among the batch's drafts.
+    Events { draft: usize, version: Version, effects: Vec<Effect> },
+    Refused { refusal: Refusal, draft: Option<usize>, effects: Vec<Effect> },
+    /// Repeats what an earlier command of this batch will be told.
+    RepeatsPlanned(usize),
+    /// Repeats what was answered before this batch.
+    Repeats(FirstAnswer),
+}
+
+impl Committer {
+    /// Runs until it is closed, or until every handle is dropped.
+    pub(super) async fn run(mut self) {
+        let mut batch = Vec::new();
+        while let Some(request) = self.requests.recv().await {
+            let mut close = self.take(request, &mut batch);
+            self.fill(&mut batch, &mut close);
+            let size = batch.len();
+            let span = debug_span!("commit", commands = size);
+            let poisoned = self.commit(std::mem::take(&mut batch)).instrument(span).await.err();
+            if let Some(error) = poisoned {
+                error!(%error, "the journal failed; nothing more is acknowledged until it is opened again");
+                return self.refuse_all(error, close).await;
+            }
+            if let Some(reply) = close {
+                self.requests.close();
+                // Whoever is told that the engine is closed can open it again at once.
+                let closed = self.close().await;
+                let _ = reply.send(closed);
+                return;
+            }
+            self.save_checkpoint_if_due();
+        }
+        if let Err(error) = self.close().await {
+            error!(%error, "closing after the last handle was dropped");
+        }
+    }
+
+    fn take(
+        &mut self,
+        request: Request,
+        batch: &mut Vec<(Command, Reply)>,
+    ) -> Option<oneshot::Sender<Result<(), JournalError>>> {
+        match request {
+            Request::Submit { command, reply } => {
+                batch.push((*command, reply));
+                None
+            }
+            Request::Close { reply } => Some(reply),
+        }
+    }
+
+    /// Takes what is queued already, and waits a little for more where that pays. A close ends the batch.
+    fn fill(
+        &mut self,
+        batch: &mut Vec<(Command, Reply)>,
+        close: &mut Option<oneshot::Sender<Result<(), JournalError>>>,
+    ) {
+        let mut until: Option<Duration> = None;
+        while close.is_none() && batch.len() < self.batch_max {
+            match self.requests.try_recv() {
+                Ok(request) => *close = self.take(request, batch),
+                Err(mpsc::error::TryRecvError::Disconnected) => return,
+                Err(mpsc::error::TryRecvError::Empty) => {
+                    let budget = self.linger.budget(batch.len());
+                    let now = self.clock.monotonic();
+                    if budget.is_zero() || now >= *until.get_or_insert(now + budget) {
+                        return;
+                    }
+                    std::thread::yield_now();
+                }
+            }
+        }
+    }
+
+    /// Decides, writes and answers a batch.
+    ///
+    /// An error means that the journal is poisoned; everybody in the batch has been told.
+    async fn commit(&mut self, batch: Vec<(Command, Reply)>) -> Result<(), JournalError> {
+        let mut batch = batch;
+        for _ in 0..CONFLICTS_MAX {
+            let (planned, drafts) = match self.plan(batch).await {
+                Ok(plan) => plan,
+                Err((error, replies)) => return tell_all(replies, error),
+            };
+            match self.append(drafts).await {
+                Ok(entries) => {
+                    self.publish(&entries);
+                    self.answer(planned, &entries);
+                    return Ok(());
+                }
+                Err(AppendError::Conflict { run, actual }) => {
+                    debug!(%run, %actual, "another writer was faster; deciding the batch again");
+                    self.working.forget_batch();
+                    batch = planned.into_iter().map(|planned| (planned.command, planned.reply)).collect();
+                }
+                Err(AppendError::Journal(error)) => {
+                    return tell_all(planned.into_iter().map(|planned| planned.reply).collect(), error);
+                }
+            }
+        }
+        for (_, reply) in batch {
+            let _ = reply.send(Err(SubmitError::Contended));
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::type_complexity, reason = "the error hands the callers back so that each is told")]
+    async fn plan(
+        &mut self,
+        batch: Vec<(Command, Reply)>,
+    ) -> Result<(Vec<Planned>, Vec<Draft>), (JournalError, Vec<Reply>)> {
+        let mut plan = Plan::with_capacity(batch.len());
+        let mut rest = batch.into_iter();
+        while let Some((command, reply)) = rest.next() {
+            match self.decide(&command, &mut plan).await {
+                Ok(verdict) => plan.planned.push(Planned { command, reply, verdict }),
+                Err(error) => {
+                    let replies = plan.planned.into_iter().map(|planned| planned.reply);
+                    return Err((error, replies.chain([reply]).chain(rest.map(|(_, reply)| reply)).collect()));
+                }
+            }
+        }
+        Ok((plan.planned, plan.drafts))
+    }
+
+    async fn decide(&mut self, command: &Command, plan: &mut Plan) -> Result<Verdict, JournalError> {
+        // Before everything else: has this very command been answered?
+        let key = (command.run, command.id);
+        if let Some(first) = plan.commands.get(&key) {
+            return Ok(Verdict::RepeatsPlanned(*first));
+        }
+        if let Some(position) = self.reader.answered(command.run, command.id).await?
+            && let Some(first) = self.first_answer(position).await?
+        {
+            return Ok(Verdict::Repeats(first));
+        }
+        let state = self.working.state(&*self.reader, command.run).await?;
+        let version = state.version();
+        let wanted = name_wanted(state, command).map(str::to_owned);
+        let decision = decide(state, command);
+        let effects = match &decision {
+            Ok(Decision::Append(events)) => effects_of_events(state, events),
+            Ok(Decision::AlreadyRecorded) => Vec::new(),
+            Err(refusal) => effects_of_refusal(command, refusal),
+        };
+        let decision = match wanted {
+            Some(name) => decision.and_then(|decision| {
+                check_name_free(command.run, &name, self.working.holder(&name)).map(|()| decision)
+            }),
+            None => decision,
+        };
+        plan.commands.insert(key, plan.planned.len());
+        match decision {
+            Ok(Decision::Append(events)) => Ok(self.accept(command, events, version, effects, plan)),
+            Ok(Decision::AlreadyRecorded) => Ok(self.already_recorded(command.run, plan)),
+            Err(refusal) => Ok(self.refuse(command, refusal, effects, plan)),
+        }
+    }
+
+    fn accept(
+        &mut self,
+        command: &Command,
+        events: Events,
+        before: Version,
+        effects: Vec<Effect>,
+        plan: &mut Plan,
+    ) -> Verdict {
+        self.working.advance(command.run, &events);
+        let version = Version(before.0 + events.len() as u64);
+        if events.iter().any(|event| event.leads_to().is_some_and(crate::domain::StatusName::is_ended)) {
+            plan.ends.insert(command.run, plan.planned.len());
+        }
+        let body = EntryBody::Committed(Committed { command: command.clone(), version, events });
+        Verdict::Events { draft: self.draft(body, plan), version, effects }
+    }
+
+    fn refuse(&mut self, command: &Command, refusal: Refusal, effects: Vec<Effect>, plan: &mut Plan) -> Verdict {
+        meter::refused(&refusal);
+        let draft = self.refusals.count(command, &refusal).map(|count| {
+            let command = RefusedCommand::keep(command.clone(), &refusal);
+            self.draft(EntryBody::Refused(Refused { command, refusal: refusal.clone(), count }), plan)
+        });
+        Verdict::Refused { refusal, draft, effects }
+    }
+
+    /// The same report about an attempt's end: its first answer is in this batch, or in the run's record.
+    fn already_recorded(&self, run: RunId, plan: &Plan) -> Verdict {
+        if let Some(first) = plan.ends.get(&run) {
+            return Verdict::RepeatsPlanned(*first);
+        }
+        let (position, version) =
+            self.working.record(run).and_then(|record| record.ended).unwrap_or((Position::ZERO, Version::ZERO));
+        Verdict::Repeats(FirstAnswer::Written { position, version })
+    }
+
+    fn draft(&self, body: EntryBody, plan: &mut Plan) -> usize {
+        plan.drafts.push(Draft { id: EntryId::from_ulid(self.ids.next()), recorded_at: self.clock.now(), body });
+        plan.drafts.len() - 1
+    }
+
+    async fn first_answer(&self, position: Position) -> Result<Option<FirstAnswer>, JournalError> {
+        Ok(self.reader.entry(position).await?.as_ref().and_then(FirstAnswer::of))
+    }
+
+    async fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Arc<Entry>>, AppendError> {
+        if drafts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let begun = self.clock.monotonic();
+        let entries = self.journal.append(drafts).await?;
+        let took = self.clock.monotonic().saturating_sub(begun);
+        self.linger.committed(entries.len(), took);
+        meter::committed(entries.len(), took);
+        Ok(entries.into_iter().map(Arc::new).collect())
+    }
+
+    fn publish(&mut self, entries: &[Arc<Entry>]) {
+        self.view.publish(self.working.settle(entries));
+        for entry in entries {
+            // Nobody listening is no error.
+            let _ = self.feed.send(entry.clone());
+        }
+    }
+
+    fn answer(&self, planned: Vec<Planned>, entries: &[Arc<Entry>]) {
+        let mut answers: Vec<Answer> = Vec::with_capacity(planned.len());
+        for Planned { command, reply, verdict } in planned {
+            let position = |draft: usize| entries.get(draft).map_or(Position::ZERO, |entry| entry.position);
+            let answer = match verdict {
+                Verdict::Events { draft, version, effects } => {
+                    Answer { outcome: CommandOutcome::Written { position: position(draft), version }, effects }
+                }
+                Verdict::Refused { refusal, draft, effects } => {
+                    Answer { outcome: CommandOutcome::Refused { refusal, recorded: draft.map(position) }, effects }
+                }
+                Verdict::Repeats(of) => {
+                    meter::duplicate();
+                    Answer { outcome: CommandOutcome::Duplicate { of }, effects: Vec::new() }
+                }
+                Verdict::RepeatsPlanned(first) => {
+                    meter::duplicate();
+                    repeat(answers.get(first))
+                }
+            };
+            debug!(run = %command.run, command = %command.id, action = command.action.name().name(),
+                   outcome = ?answer.outcome, "decided");
+            answers.push(answer.clone());
+            // A caller that stopped waiting is no error: its command is answered when it is repeated.
+            let _ = reply.send(Ok(answer));
+        }
+    }
+
+    /// After a failure of the journal: everybody is told, nothing is retried as if it worked.
+    async fn refuse_all(
+        mut self,
+        error: JournalError,
+        close: Option<oneshot::Sender<Result<(), JournalError>>>,
+    ) {
+        let poisoned = JournalError::Poisoned { why: error.to_string() };
+        let mut close = close;
+        // The lock goes with the journal, so that it can be opened again while handles of this engine still exist.
+        drop(self.journal);
+        loop {
+            if let Some(reply) = close.take() {
+                let _ = reply.send(Err(poisoned.clone()));
+            }
+            match self.requests.recv().await {
+                Some(Request::Submit { reply, .. }) => {
+                    let _ = reply.send(Err(SubmitError::Journal(poisoned.clone())));
+                }
+                Some(Request::Close { reply }) => close = Some(reply),
+                None => return,
+            }
+        }
+    }
+
+    async fn close(self) -> Result<(), JournalError> {
+        let Self { mut journal, reader, clock, ids, host, checkpoints, working, mut requests, .. } = self;
+        while let Ok(request) = requests.try_recv() {
+            match request {
+                Request::Submit { reply, .. } => drop(reply.send(Err(SubmitError::Closed))),
+                Request::Close { reply } => drop(reply.send(Err(JournalError::Closed))),
+            }
+        }
+        let body = EntryBody::System(SystemFact::Closed(host.session()));
+        let draft = Draft { id: EntryId::from_ulid(ids.next()), recorded_at: clock.now(), body };
+        match journal.append(vec![draft]).await {
+            Ok(_) => {}
+            Err(AppendError::Journal(error)) => return Err(error),
+            Err(AppendError::Conflict { .. }) => return Err(JournalError::Closed),
+        }
+        if let Some(checkpoints) = checkpoints {
+            let head = reader.head();
+            let checkpoint = checkpoint(working.open(), head.position, head.digest);
+            if let Err(error) = checkpoints.save(checkpoint).await {
+                debug!(%error, "no checkpoint was saved; the next open reads more of the journal");
+            }
+        }
+        journal.close().await
+    }
+
+    /// Saves a checkpoint beside the commit path, if enough entries came since the last one.
+    fn save_checkpoint_if_due(&mut self) {
+        let Some(store) = self.checkpoints.clone() else { return };
+        let head = self.reader.head();
+        if head.position.0.saturating_sub(self.checkpointed.0) < self.checkpoint_every {
+            return;
+        }
+        self.checkpointed = head.position;
+        let checkpoint = checkpoint(self.working.open(), head.position, head.digest);
+        let position = head.position;
+        let saving = std::thread::Builder::new().name("tacho-checkpoint".to_owned()).spawn(move || {
+            if let Err(error) = futures::executor::block_on(store.save(checkpoint)) {
+                debug!(%error, "no checkpoint was saved; the next open reads more of the journal");
+            }
+        });
+        if let Err(error) = saving {
+            debug!(%error, %position, "no thread for saving a checkpoint");
+        }
+    }
+}
+
+/// What a batch leads to, while it is being decided.
+struct Plan {
+    planned: Vec<Planned>,
+    drafts: Vec<Draft>,
+    /// Commands of this batch by id, with their place in it.
+    commands: HashMap<(RunId, CommandId), usize>,
+    /// Commands of this batch that end an attempt, with their place in it.
+    ends: HashMap<RunId, usize>,
+}
+
+impl Plan {
+    fn with_capacity(commands: usize) -> Self {
+        Self {
+            planned: Vec::with_capacity(commands),
+            drafts: Vec::with_capacity(commands),
+            commands: HashMap::with_capacity(commands),
+            ends: HashMap::new(),
+        }
+    }
+}
+
+/// The answer to a command that repeats another of the same batch.
+fn repeat(first: Option<&Answer>) -> Answer {
+    let outcome = match first.map(|answer| &answer.outcome) {
+        Some(CommandOutcome::Written { position, version }) => {
+            CommandOutcome::Duplicate { of: FirstAnswer::Written { position: *position, version: *version } }
+        }
+        Some(CommandOutcome::Refused { refusal, recorded: Some(position) }) => {
+            CommandOutcome::Duplicate { of: FirstAnswer::Refused { position: *position, refusal: refusal.clone() } }
+        }
+        Some(other) => other.clone(),
+        // `RepeatsPlanned` always names an earlier command of its batch.
+        None => CommandOutcome::Duplicate {
+            of: FirstAnswer::Written { position: Position::ZERO, version: Version::ZERO },
+        },
+    };
+    Answer { outcome, effects: Vec::new() }
+}
+
+fn tell_all(replies: Vec<Reply>, error: JournalError) -> Result<(), JournalError> {
+    for reply in replies {
+        let _ = reply.send(Err(SubmitError::Journal(error.clone())));
+    }
+    Err(error)
+}
+
+fn checkpoint<'a>(
+    open: impl Iterator<Item = &'a Arc<RunRecord>>,
+    position: Position,
+    digest: Digest,
+) -> Checkpoint {
+    let mut records: Vec<RunRecord> = open.map(|record| RunRecord::clone(record)).collect();
+    records.sort_unstable_by_key(|record| record.run.id);
+    Checkpoint {
+        fold: FOLD.to_owned(),
+        fold_version: FOLD_VERSION,
+        position,
+        digest,
+        payload: codec::encode_records(&records),
+    }
+}
