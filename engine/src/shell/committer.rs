@@ -171,7 +171,6 @@ impl Committer {
         Ok(())
     }
 
-    #[expect(clippy::type_complexity, reason = "the error hands the callers back so that each is told")]
     async fn plan(
         &mut self,
         batch: Vec<(Command, Reply)>,
