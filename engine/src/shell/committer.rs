@@ -66,8 +66,16 @@ struct Planned {
 
 enum Verdict {
     /// Becomes an entry; its place among the batch's drafts.
-    Events { draft: usize, version: Version, effects: Vec<Effect> },
-    Refused { refusal: Refusal, draft: Option<usize>, effects: Vec<Effect> },
+    Events {
+        draft: usize,
+        version: Version,
+        effects: Vec<Effect>,
+    },
+    Refused {
+        refusal: Refusal,
+        draft: Option<usize>,
+        effects: Vec<Effect>,
+    },
     /// Repeats what an earlier command of this batch will be told.
     RepeatsPlanned(usize),
     /// Repeats what was answered before this batch.
@@ -317,11 +325,7 @@ impl Committer {
     }
 
     /// After a failure of the journal: everybody is told, nothing is retried as if it worked.
-    async fn refuse_all(
-        mut self,
-        error: JournalError,
-        close: Option<oneshot::Sender<Result<(), JournalError>>>,
-    ) {
+    async fn refuse_all(mut self, error: JournalError, close: Option<oneshot::Sender<Result<(), JournalError>>>) {
         let poisoned = JournalError::Poisoned { why: error.to_string() };
         let mut close = close;
         // The lock goes with the journal, so that it can be opened again while handles of this engine still exist.
@@ -418,9 +422,9 @@ fn repeat(first: Option<&Answer>) -> Answer {
         }
         Some(other) => other.clone(),
         // `RepeatsPlanned` always names an earlier command of its batch.
-        None => CommandOutcome::Duplicate {
-            of: FirstAnswer::Written { position: Position::ZERO, version: Version::ZERO },
-        },
+        None => {
+            CommandOutcome::Duplicate { of: FirstAnswer::Written { position: Position::ZERO, version: Version::ZERO } }
+        }
     };
     Answer { outcome, effects: Vec::new() }
 }
@@ -432,11 +436,7 @@ fn tell_all(replies: Vec<Reply>, error: JournalError) -> Result<(), JournalError
     Err(error)
 }
 
-fn checkpoint<'a>(
-    open: impl Iterator<Item = &'a Arc<RunRecord>>,
-    position: Position,
-    digest: Digest,
-) -> Checkpoint {
+fn checkpoint<'a>(open: impl Iterator<Item = &'a Arc<RunRecord>>, position: Position, digest: Digest) -> Checkpoint {
     let mut records: Vec<RunRecord> = open.map(|record| RunRecord::clone(record)).collect();
     records.sort_unstable_by_key(|record| record.run.id);
     Checkpoint {

@@ -75,8 +75,7 @@ mod tests {
     #[test]
     fn the_same_refusal_is_recorded_at_powers_of_two() {
         let mut counts = RefusalCounts::default();
-        let recorded: Vec<u64> =
-            (0..1_000).filter_map(|_| counts.count(&destroy(1), &Refusal::RunDestroyed)).collect();
+        let recorded: Vec<u64> = (0..1_000).filter_map(|_| counts.count(&destroy(1), &Refusal::RunDestroyed)).collect();
         assert_eq!(recorded, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
     }
 

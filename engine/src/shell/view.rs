@@ -32,8 +32,7 @@ impl View {
 
     /// All open runs, by id.
     pub(super) fn all(&self) -> Vec<Arc<RunRecord>> {
-        let mut runs: Vec<_> =
-            self.runs.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let mut runs: Vec<_> = self.runs.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         runs.sort_unstable_by_key(|record| record.run.id);
         runs
     }

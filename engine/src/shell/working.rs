@@ -46,11 +46,7 @@ impl Working {
     }
 
     /// The state to decide on, read from the journal if it is not at hand.
-    pub(super) async fn state(
-        &mut self,
-        reader: &dyn JournalReader,
-        run: RunId,
-    ) -> Result<&RunState, JournalError> {
+    pub(super) async fn state(&mut self, reader: &dyn JournalReader, run: RunId) -> Result<&RunState, JournalError> {
         if !self.ahead.contains_key(&run) {
             if self.record(run).is_none()
                 && let Some(record) = view::load(reader, run).await?
