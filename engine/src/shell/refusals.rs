@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn another_run_actor_or_reason_counts_on_its_own() {
         let mut counts = RefusalCounts::default();
-        (0..3).for_each(|_| drop(counts.count(&destroy(1), &Refusal::RunDestroyed)));
+        (0..3).for_each(|_| _ = counts.count(&destroy(1), &Refusal::RunDestroyed));
         let other_actor = Command { actor: Actor::new(ActorKind::Operator, "test"), ..destroy(1) };
         assert_eq!(counts.count(&destroy(2), &Refusal::RunDestroyed), Some(1));
         assert_eq!(counts.count(&other_actor, &Refusal::RunDestroyed), Some(1));
@@ -95,7 +95,7 @@ mod tests {
         let mut counts = RefusalCounts::default();
         let recorded = (0..1_024).filter(|run| counts.count(&destroy(*run), &Refusal::UnknownRun).is_some()).count();
         assert_eq!(recorded, 11);
-        (0..KEYS_MAX as u64 + 10).for_each(|run| drop(counts.count(&destroy(run), &Refusal::RunDestroyed)));
+        (0..KEYS_MAX as u64 + 10).for_each(|run| _ = counts.count(&destroy(run), &Refusal::RunDestroyed));
         assert_eq!((counts.counts.len(), counts.order.len()), (KEYS_MAX, KEYS_MAX));
     }
 }
