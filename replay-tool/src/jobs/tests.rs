@@ -1,0 +1,273 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use tachograph_engine::domain::FailureKind;
+
+use super::*;
+
+/// The problems of a text as a person sees them.
+fn listing(text: &[u8]) -> String {
+    let problems = parse(text).expect_err("the text must not be accepted");
+    JobsError::Invalid { path: PathBuf::from("jobs.toml"), problems }.to_string()
+}
+
+#[track_caller]
+fn assert_listing(text: &str, expected: &[&str]) {
+    assert_eq!(listing(text.as_bytes()).lines().collect::<Vec<_>>(), expected);
+}
+
+fn strings<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+#[test]
+fn every_key_is_read_and_jobs_keep_the_order_of_the_file() {
+    let jobs = parse(
+        br#"
+[jobs.zeta]
+command = ["make", "-j4"]
+cwd = "/src"
+env = { CC = "clang" }
+labels = { team = "core" }
+retries = 2
+timeout = "1m30s"
+expect = { signal = "SIGKILL" }
+
+[jobs.alpha]
+command = ["true"]
+"#,
+    )
+    .unwrap();
+    let zeta = Job {
+        name: "zeta".to_owned(),
+        command: vec!["make".to_owned(), "-j4".to_owned()],
+        cwd: Some("/src".to_owned()),
+        env: strings([("CC", "clang")]),
+        labels: strings([("team", "core")]),
+        retries: 2,
+        timeout: Some("90s".parse().unwrap()),
+        expect: Expectation::Signal(9),
+    };
+    let alpha = Job {
+        name: "alpha".to_owned(),
+        command: vec!["true".to_owned()],
+        cwd: None,
+        env: BTreeMap::new(),
+        labels: BTreeMap::new(),
+        retries: 0,
+        timeout: None,
+        expect: Expectation::Code(0),
+    };
+    assert_eq!(jobs, [zeta, alpha]);
+    assert_eq!(jobs[0].spec().limits.wall_ms, Some(90_000));
+    assert!(tachograph_engine::domain::limits::check_spec(&jobs[0].spec()).is_ok());
+}
+
+#[test]
+fn every_form_of_timeout_and_expectation_is_read() {
+    let read = |line: &str| parse(format!("[jobs.a]\ncommand = [\"x\"]\n{line}\n").as_bytes()).unwrap().remove(0);
+    for (text, ms) in [("2", 2_000), ("0.1", 100), ("+1_0", 10_000), ("\"500ms\"", 500), ("\"1.5s\"", 1_500)] {
+        let timeout = read(&format!("timeout = {text}")).timeout;
+        assert_eq!(timeout.map(DurationMs::as_millis), Some(ms), "{text}");
+    }
+    for (text, expect) in [
+        ("{ code = 3 }", Expectation::Code(3)),
+        ("3", Expectation::Code(3)),
+        ("0x10", Expectation::Code(16)),
+        ("{ signal = 9 }", Expectation::Signal(9)),
+        ("{ signal = \"term\" }", Expectation::Signal(15)),
+        ("{ failure = \"not_found\" }", Expectation::Failure(FailureKind::NotFound)),
+        ("\"timed_out\"", Expectation::Failure(FailureKind::TimedOut)),
+    ] {
+        assert_eq!(read(&format!("expect = {text}")).expect, expect, "{text}");
+    }
+}
+
+#[test]
+fn unknown_keys_are_named_with_a_suggestion() {
+    assert_listing(
+        "[jobs.build]\ncomand = [\"make\"]\n  timout = 3\nshell = true\n[job.test]\ncommand = [\"x\"]\n",
+        &[
+            "jobs.toml:1:7: jobs.build: has no command; expected command = [\"PROGRAM\", \"ARGUMENT\", …]",
+            "jobs.toml:2:1: jobs.build: unknown key \"comand\"; did you mean \"command\"?",
+            "jobs.toml:3:3: jobs.build: unknown key \"timout\"; did you mean \"timeout\"?",
+            "jobs.toml:4:1: jobs.build: unknown key \"shell\"",
+            "jobs.toml:5:2: unknown key \"job\"; did you mean \"jobs\"?; jobs are tables [jobs.NAME]",
+        ],
+    );
+}
+
+#[test]
+fn wrong_types_are_placed_at_the_value() {
+    assert_listing(
+        "[jobs.a]\ncommand = \"make\"\ncwd = 3\nenv = [\"A=b\"]\nlabels = { \"ä\" = 1, n = 2 }\nretries = \"two\"\n\
+         timeout = true\nexpect = [1]\n[jobs.b]\ncommand = [\"x\", 1]\n[jobs]\nc = 5\n",
+        &[
+            "jobs.toml:2:11: jobs.a.command: expected an array of strings, found a string",
+            "jobs.toml:3:7: jobs.a.cwd: expected a string, found an integer",
+            "jobs.toml:4:7: jobs.a.env: expected a table, found an array",
+            "jobs.toml:5:18: jobs.a.labels.\"ä\": expected a string, found an integer",
+            "jobs.toml:5:25: jobs.a.labels.n: expected a string, found an integer",
+            "jobs.toml:6:11: jobs.a.retries: expected an integer, found a string",
+            "jobs.toml:7:11: jobs.a.timeout: expected a duration such as \"30s\" or a number of seconds, found a boolean",
+            "jobs.toml:8:10: jobs.a.expect: expected { code = 3 }, { signal = 9 } or { failure = \"not_found\" }, \
+             found an array",
+            "jobs.toml:10:17: jobs.b.command[1]: expected a string, found an integer",
+            "jobs.toml:12:5: jobs.c: expected a table, found an integer",
+        ],
+    );
+}
+
+#[test]
+fn values_out_of_bounds_are_named_with_the_bound() {
+    let label = "v".repeat(10_000_000);
+    let name = "n".repeat(129);
+    let argv = "\"a\",".repeat(100_000);
+    assert_listing(
+        &format!(
+            "[jobs.a]\ncommand = []\nretries = 10000\ntimeout = 0\nlabels = {{ owner = \"{label}\", \"k=v\" = \"\" }}\n\
+             [jobs.b]\ncommand = [\"x\", \"a\\u0000b\"]\ncwd = \"\"\nenv = {{ \"A=B\" = \"\", N = \"\\u0000\", TACHO_RUN_ID = \"1\" }}\n\
+             timeout = \"366d\"\n[jobs.c]\ncommand = [{argv}]\ntimeout = \"1x\"\n[jobs.{name}]\ncommand = [\"\"]\n"
+        ),
+        &[
+            "jobs.toml:2:11: jobs.a.command: names no program",
+            "jobs.toml:3:11: jobs.a.retries: 10000 is out of bounds; 0 to 9999",
+            "jobs.toml:4:11: jobs.a.timeout: must be longer than zero; leave it out for no timeout",
+            "jobs.toml:5:20: jobs.a.labels.owner: 10000000 bytes; at most 1024",
+            "jobs.toml:5:10000032: jobs.a.labels.\"k=v\": the key \"k=v\" contains '='",
+            "jobs.toml:7:11: jobs.b.command: argument 1 contains a NUL",
+            "jobs.toml:8:7: jobs.b.cwd: is empty",
+            "jobs.toml:9:17: jobs.b.env.\"A=B\": a variable's name is not empty and contains neither '=' nor NUL",
+            "jobs.toml:9:25: jobs.b.env.N: contains a NUL",
+            "jobs.toml:9:50: jobs.b.env.TACHO_RUN_ID: is set by tacho itself",
+            "jobs.toml:10:11: jobs.b.timeout: is longer than 365 days",
+            "jobs.toml:12:11: jobs.c.command: 100000 arguments; at most 4096",
+            "jobs.toml:13:11: jobs.c.timeout: unknown unit \"x\"; use d, h, m, s or ms",
+            &format!("jobs.toml:14:7: jobs.{}: 129 bytes; at most 128", "n".repeat(64)),
+            &format!("jobs.toml:15:11: jobs.{}.command: names no program", "n".repeat(64)),
+        ],
+    );
+}
+
+#[test]
+fn names_that_no_run_may_have_are_refused() {
+    assert_listing(
+        "[jobs.\"a\\u0000b\"]\ncommand = [\"x\"]\n[jobs.\"\"]\ncommand = [\"x\"]\n\
+         [jobs.01ARZ3NDEKTSV4RRFFQ69G5FAV]\ncommand = [\"x\"]\n",
+        &[
+            "jobs.toml:1:7: jobs.\"a\\0b\": contains the control character U+0000",
+            "jobs.toml:3:7: jobs.\"\": is empty",
+            "jobs.toml:5:7: jobs.01ARZ3NDEKTSV4RRFFQ69G5FAV: has the form of a run id",
+        ],
+    );
+}
+
+#[test]
+fn too_large_environments_and_too_many_labels_are_refused() {
+    let many: String = (0..65).map(|index| format!("l{index} = \"\"\n")).collect();
+    let value = "v".repeat(ENV_BYTES_MAX);
+    assert_listing(
+        &format!("[jobs.a]\ncommand = [\"x\"]\n[jobs.a.env]\nA = \"{value}\"\n[jobs.a.labels]\n{many}"),
+        &[
+            "jobs.toml:3:1: jobs.a.env: 131073 bytes; at most 131072",
+            "jobs.toml:5:1: jobs.a.labels: 65 labels; at most 64",
+        ],
+    );
+}
+
+#[test]
+fn wrong_expectations_say_what_would_be_right() {
+    let job = |name: &str, expect: &str| format!("[jobs.{name}]\ncommand = [\"x\"]\nexpect = {expect}\n");
+    assert_listing(
+        &[
+            job("a", "{ code = 256 }"),
+            job("b", "{ signal = \"KIL\" }"),
+            job("c", "{ failure = \"not-found\" }"),
+            job("d", "\"SIGKILL\""),
+            job("e", "{ code = 0, signal = 9 }"),
+            job("f", "{ exit = 1 }"),
+            job("g", "{}"),
+            job("h", "{ signal = 65 }"),
+        ]
+        .concat(),
+        &[
+            "jobs.toml:3:19: jobs.a.expect.code: 256 is out of bounds; 0 to 255",
+            "jobs.toml:6:21: jobs.b.expect.signal: unknown signal \"KIL\"; did you mean \"KILL\"?",
+            "jobs.toml:9:22: jobs.c.expect.failure: unknown failure \"not-found\"; did you mean \"not_found\"?",
+            "jobs.toml:12:10: jobs.d.expect: unknown failure \"SIGKILL\"; for a signal write { signal = \"KILL\" }",
+            "jobs.toml:15:10: jobs.e.expect: expected exactly one of code, signal and failure",
+            "jobs.toml:18:12: jobs.f.expect: unknown key \"exit\"",
+            "jobs.toml:21:10: jobs.g.expect: expected exactly one of code, signal and failure",
+            "jobs.toml:24:21: jobs.h.expect.signal: 65 is out of bounds; 1 to 64",
+        ],
+    );
+}
+
+#[test]
+fn duplicates_and_syntax_errors_have_a_place_and_nothing_is_guessed_after_them() {
+    assert_listing(
+        "[jobs.a]\ncommand = [\"x\"]\ntimout = 1\n[jobs.a]\ncommand = [\"y\"]\n",
+        &["jobs.toml:4:7: duplicate key"],
+    );
+    assert_listing(
+        "[jobs.a]\ncommand = [\"x\"\nretries = 2\n",
+        &["jobs.toml:3:1: missing comma between array elements, expected `,`"],
+    );
+    assert_eq!(
+        listing(b"[jobs.a]\ncommand = [\"\xff\"]\n"),
+        "jobs.toml:2:13: is not UTF-8 from here on; jobs files are UTF-8 text"
+    );
+}
+
+#[test]
+fn a_file_without_jobs_is_an_error() {
+    for text in ["", "# nothing\n", "[jobs]\n"] {
+        assert_listing(text, &["jobs.toml:1:1: no jobs; expected at least one table [jobs.NAME]"]);
+    }
+    assert_listing("jobs = 3", &["jobs.toml:1:8: jobs: expected a table, found an integer"]);
+    let many: String = (0..=JOBS_MAX).map(|index| format!("[jobs.j{index}]\ncommand = [\"x\"]\n")).collect();
+    assert_listing(&many, &["jobs.toml:1:2: 10001 jobs; at most 10000"]);
+}
+
+#[test]
+fn a_long_list_of_problems_is_cut_with_their_number() {
+    let text: String = (0..50).map(|index| format!("x{index} = 1\n")).collect();
+    let listing = listing(text.as_bytes());
+    assert_eq!(listing.lines().count(), PROBLEMS_SHOWN_MAX + 1);
+    assert_eq!(listing.lines().last(), Some("jobs.toml: and 30 more"));
+}
+
+#[test]
+fn files_that_cannot_be_read_say_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let message = read(dir.path()).unwrap_err().to_string();
+    assert!(message.starts_with(&format!("cannot read the jobs file {}: ", dir.path().display())), "{message}");
+    assert!(matches!(read(&dir.path().join("missing.toml")), Err(JobsError::Unreadable { .. })));
+    assert!(matches!(read(Path::new("/dev/zero")), Err(JobsError::TooLong { bytes_max: JOBS_FILE_BYTES_MAX, .. })));
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics_and_what_is_accepted_could_be_created(
+        lines in prop::collection::vec(
+            prop::sample::select(vec![
+                "[jobs.a]", "[jobs.b]", "[jobs.\"\"]", "[jobs]", "[[jobs.a]]", "command = [\"x\"]", "command = []",
+                "env = { A = \"b\" }", "labels = { a = \"b\" }", "labels = { \"\" = \"\" }", "retries = 1", "retries = -1",
+                "timeout = 1e3", "timeout = nan", "timeout = \"1m\"", "expect = 3", "expect = { signal = 0 }", "a.b = ",
+                "cwd = \"\\u0000\"", "cwd = '/'", "\u{1f600}", "x = 0x7fffffffffffffffff", "retries = 0b1",
+            ]),
+            0..8,
+        ),
+    ) {
+        match parse(lines.join("\n").as_bytes()) {
+            Ok(jobs) => {
+                prop_assert!(!jobs.is_empty());
+                for job in jobs {
+                    prop_assert!(tachograph_engine::domain::limits::check_spec(&job.spec()).is_ok());
+                }
+            }
+            Err(problems) => prop_assert!(!problems.is_empty()),
+        }
+    }
+}
