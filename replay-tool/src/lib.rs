@@ -5,8 +5,10 @@
 //! | [`app`] | the process around a command: logs, panics, runtime, exit code |
 //! | [`cli`] | the arguments of every command |
 //! | [`error`] | every way to fail, with its stable code, exit code and remedy |
+//! | [`jobs`] | the jobs file |
 //! | [`output`] | standard output: format, colour, a reader that went away |
 //! | [`duration`], [`when`] | durations and points in time as people write them |
+//! | [`signal`] | signals by name and number |
 //! | [`table`] | aligned columns, and text that cannot play with the terminal |
 //! | [`run`], [`supervise`] | the two commands that write |
 //!
@@ -17,8 +19,10 @@ pub mod app;
 pub mod cli;
 pub mod duration;
 pub mod error;
+pub mod jobs;
 pub mod output;
 pub mod run;
+pub mod signal;
 pub mod supervise;
 pub mod table;
 pub mod when;

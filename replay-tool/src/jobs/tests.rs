@@ -128,7 +128,7 @@ fn values_out_of_bounds_are_named_with_the_bound() {
         &format!(
             "[jobs.a]\ncommand = []\nretries = 10000\ntimeout = 0\nlabels = {{ owner = \"{label}\", \"k=v\" = \"\" }}\n\
              [jobs.b]\ncommand = [\"x\", \"a\\u0000b\"]\ncwd = \"\"\nenv = {{ \"A=B\" = \"\", N = \"\\u0000\", TACHO_RUN_ID = \"1\" }}\n\
-             timeout = \"366d\"\n[jobs.c]\ncommand = [{argv}]\ntimeout = \"1x\"\n[jobs.{name}]\ncommand = [\"\"]\n"
+             timeout = \"36501d\"\n[jobs.c]\ncommand = [{argv}]\ntimeout = \"1x\"\n[jobs.{name}]\ncommand = [\"\"]\n"
         ),
         &[
             "jobs.toml:2:11: jobs.a.command: names no program",
@@ -141,7 +141,7 @@ fn values_out_of_bounds_are_named_with_the_bound() {
             "jobs.toml:9:17: jobs.b.env.\"A=B\": a variable's name is not empty and contains neither '=' nor NUL",
             "jobs.toml:9:25: jobs.b.env.N: contains a NUL",
             "jobs.toml:9:50: jobs.b.env.TACHO_RUN_ID: is set by tacho itself",
-            "jobs.toml:10:11: jobs.b.timeout: is longer than 365 days",
+            "jobs.toml:10:11: jobs.b.timeout: is longer than 100 years",
             "jobs.toml:12:11: jobs.c.command: 100000 arguments; at most 4096",
             "jobs.toml:13:11: jobs.c.timeout: unknown unit \"x\"; use d, h, m, s or ms",
             &format!("jobs.toml:14:7: jobs.{}: 129 bytes; at most 128", "n".repeat(64)),
