@@ -1,1 +1,251 @@
-//! What a writer knows about runs without reading their history: in memory for open runs, in sled for ended ones.
+//! What a writer knows about runs without reading their history.
+//!
+//! Runs that have not ended are kept in memory, ended ones in sled, in `<data>/index`. The journal is the truth: the
+//! index may be deleted at any time, is never trusted unless the journal's own hash vouches for it, and is otherwise
+//! rebuilt from the entries that the journal feeds through [`Catalog::observe`] when it is opened.
+
+mod open_runs;
+mod row;
+mod store;
+
+use std::path::Path;
+use std::sync::Mutex;
+
+use tachograph_engine::domain::{CommandId, Digest, Entry, EntryBody, Position, RunId};
+use tachograph_engine::ports::{JournalError, RunHead};
+
+use self::open_runs::{OpenRun, OpenRuns, Turn, created_name, takes_name};
+use self::row::{RunRow, command_key, name_key, name_row, position_row, read_name, read_position, run_key};
+use self::store::{EndedStore, MemoryEnded};
+use crate::lock::lock;
+
+/// Knows the end of every run's history, every answered command and the last holder of every name.
+///
+/// One writer feeds it; any thread may ask. A writer that opens a journal feeds it all entries from the first one,
+/// then every batch once it is durable. Memory is bounded by the runs that have not ended.
+pub struct Catalog {
+    open: Mutex<OpenRuns>,
+    store: Box<dyn EndedStore>,
+}
+
+impl Catalog {
+    /// A catalog without files, empty.
+    pub fn in_memory() -> Self {
+        Self::over(Box::<MemoryEnded>::default())
+    }
+
+    /// The catalog of the journal in this data directory, empty until it is fed. `digest_at` is asked once for the hash
+    /// over the journal's history up to a position: an index that has another one there is not this journal's.
+    ///
+    /// Never fails: an index that cannot be used is deleted and rebuilt, and if that is not possible either, the
+    /// catalog works in memory.
+    pub fn open(dir: &Path, digest_at: impl FnOnce(Position) -> Option<Digest>) -> Self {
+        let _ = (dir, digest_at);
+        Self::in_memory()
+    }
+
+    fn over(store: Box<dyn EndedStore>) -> Self {
+        Self { open: Mutex::default(), store }
+    }
+
+    /// Takes in a durable batch, or one frame of a journal that is being opened: consecutive entries, and the hash
+    /// over the history up to the last of them.
+    ///
+    /// Never fails: if the index is lost on the way, the answers that need it are errors from then on.
+    pub fn observe(&self, entries: &[Entry], digest: Digest) {
+        for entry in entries {
+            if let (Some(run), Some(command)) = (entry.run(), entry.command_id()) {
+                // The store has noted its failure and answers with it.
+                let _ = self.observe_one(entry, run, command);
+            }
+        }
+        if let Some(last) = entries.last() {
+            self.store.advance(last.position, digest);
+        }
+    }
+
+    /// The end of a run's history; absent for a run that was never created.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Io`] if the index was lost while it was in use: open the journal again.
+    /// [`JournalError::Closed`] after [`close`](Self::close), for what is not in memory.
+    pub fn run_head(&self, run: RunId) -> Result<Option<RunHead>, JournalError> {
+        if let Some(open) = lock(&self.open).runs.get(&run) {
+            return Ok(Some(open.head));
+        }
+        Ok(self.row(run)?.and_then(|row| row.head()))
+    }
+
+    /// Where a command to this run was answered first.
+    ///
+    /// # Errors
+    ///
+    /// As [`run_head`](Self::run_head).
+    pub fn answered(&self, run: RunId, command: CommandId) -> Result<Option<Position>, JournalError> {
+        let mut spilled = false;
+        if let Some(open) = lock(&self.open).runs.get(&run) {
+            let answered = open.answers.find(command);
+            if answered.is_some() || !(open.older || open.spilled) {
+                return Ok(answered);
+            }
+            spilled = open.spilled;
+        }
+        if let Some(row) = self.row(run)? {
+            if let Some(position) = row.answers.find(command) {
+                return Ok(Some(position));
+            }
+            spilled |= row.spilled;
+        }
+        if spilled { self.read(&command_key(run, command), read_position) } else { Ok(None) }
+    }
+
+    /// The run that took a name last, ended or not.
+    ///
+    /// # Errors
+    ///
+    /// As [`run_head`](Self::run_head).
+    pub fn named(&self, name: &str) -> Result<Option<RunId>, JournalError> {
+        if let Some(run) = lock(&self.open).names.get(name) {
+            return Ok(Some(*run));
+        }
+        self.read(&name_key(name), read_name)
+    }
+
+    /// How many runs have not ended.
+    pub fn open_runs(&self) -> usize {
+        lock(&self.open).runs.len()
+    }
+
+    /// Waits until the index has everything observed so far, if it can be written at all. Nothing needs that but
+    /// whoever copies the directory.
+    pub fn flush(&self) {
+        self.store.flush();
+    }
+
+    /// Writes what is left and closes the index. Runs in memory are still answered for; everything else is
+    /// [`JournalError::Closed`].
+    pub fn close(&self) {
+        self.store.close();
+    }
+
+    fn observe_one(&self, entry: &Entry, run: RunId, command: CommandId) -> Result<(), JournalError> {
+        let turn = Turn::of(entry);
+        // The store has the rows of these already, and maybe newer ones.
+        let settled = entry.position <= self.store.covered();
+        if !lock(&self.open).runs.contains_key(&run) {
+            match (turn, settled) {
+                (Turn::Opens, _) => self.bring_in(entry, run, settled)?,
+                (Turn::Ends | Turn::Stays, true) => return Ok(()),
+                (Turn::Ends | Turn::Stays, false) => return self.extend_row(entry, run, command),
+            }
+        }
+        let spilled = self.extend_open(entry, run, command);
+        if !settled {
+            self.put_spilled(run, spilled);
+        }
+        if turn == Turn::Ends {
+            if !settled {
+                self.send_out(run)?;
+            }
+            lock(&self.open).remove(run);
+        }
+        Ok(())
+    }
+
+    /// Makes room in memory for a run that opens: a new one, or one that ended before.
+    fn bring_in(&self, entry: &Entry, run: RunId, settled: bool) -> Result<(), JournalError> {
+        let created = created_name(entry).map(str::to_owned);
+        let is_new = entry.previous.is_none();
+        let opened = if settled && is_new {
+            // Whether it has a row is not worth a look for each run of a long history; a later question looks.
+            OpenRun::begin(created, true, false)
+        } else {
+            let row = self.row(run)?;
+            if settled && row.is_none() {
+                return Err(self.store.give_up("the row of an ended run is missing"));
+            }
+            let (older, spilled) = (row.is_some(), row.as_ref().is_some_and(|row| row.spilled));
+            OpenRun::begin(created.or_else(|| row.and_then(|row| row.name)), older, spilled)
+        };
+        lock(&self.open).runs.insert(run, opened);
+        Ok(())
+    }
+
+    fn extend_open(&self, entry: &Entry, run: RunId, command: CommandId) -> Vec<(Position, CommandId)> {
+        let mut open = lock(&self.open);
+        let OpenRuns { runs, names } = &mut *open;
+        let Some(known) = runs.get_mut(&run) else { return Vec::new() };
+        if let (Some(name), true) = (&known.name, takes_name(entry)) {
+            names.insert(name.clone(), run);
+        }
+        known.extend(entry, command)
+    }
+
+    /// Writes the row of a run that has ended. It stays in memory meanwhile, so that whoever asks finds it somewhere.
+    fn send_out(&self, run: RunId) -> Result<(), JournalError> {
+        let (ended, holds_name) = {
+            let open = lock(&self.open);
+            let Some(ended) = open.runs.get(&run) else { return Ok(()) };
+            let holds_name = ended.name.as_ref().is_some_and(|name| open.names.get(name) == Some(&run));
+            (ended.clone(), holds_name)
+        };
+        let mut row = if ended.older { self.row(run)?.unwrap_or_default() } else { RunRow::default() };
+        row.version = ended.head.version;
+        row.last = ended.head.last;
+        row.spilled |= ended.spilled;
+        row.answers.merge(&ended.answers);
+        row.name = ended.name;
+        if let (Some(name), true) = (&row.name, holds_name) {
+            self.store.put(name_key(name), name_row(run));
+        }
+        self.put_row(run, row);
+        Ok(())
+    }
+
+    /// Takes in an entry about a run that is not open, and stays so: a late command, or one to an unknown run.
+    fn extend_row(&self, entry: &Entry, run: RunId, command: CommandId) -> Result<(), JournalError> {
+        let mut row = self.row(run)?.unwrap_or_default();
+        row.last = entry.position;
+        if let EntryBody::Committed(committed) = &entry.body {
+            row.version = committed.version;
+        }
+        if let Some(name) = created_name(entry) {
+            row.name = Some(name.to_owned());
+        }
+        if let (Some(name), true) = (&row.name, takes_name(entry)) {
+            self.store.put(name_key(name), name_row(run));
+        }
+        row.answers.add(command, entry.position);
+        self.put_row(run, row);
+        Ok(())
+    }
+
+    fn put_row(&self, run: RunId, mut row: RunRow) {
+        let spilled = row.answers.spill();
+        row.spilled |= !spilled.is_empty();
+        self.put_spilled(run, spilled);
+        self.store.put(run_key(run), row.to_bytes());
+    }
+
+    fn put_spilled(&self, run: RunId, spilled: Vec<(Position, CommandId)>) {
+        for (position, command) in spilled {
+            self.store.put(command_key(run, command), position_row(position));
+        }
+    }
+
+    fn row(&self, run: RunId) -> Result<Option<RunRow>, JournalError> {
+        self.read(&run_key(run), RunRow::from_bytes)
+    }
+
+    fn read<T>(&self, key: &[u8], decode: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, JournalError> {
+        let Some(row) = self.store.get(key)? else { return Ok(None) };
+        decode(&row).map(Some).ok_or_else(|| self.store.give_up("a row is not as it was written"))
+    }
+}
+
+impl std::fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Catalog").field("open_runs", &self.open_runs()).finish_non_exhaustive()
+    }
+}
