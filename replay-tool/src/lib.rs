@@ -10,6 +10,7 @@
 //! | [`duration`], [`when`] | durations and points in time as people write them |
 //! | [`signal`] | signals by name and number |
 //! | [`table`] | aligned columns, and text that cannot play with the terminal |
+//! | [`replay`] | the state of all runs out of a journal, with checkpoints as shortcuts |
 //! | [`run`], [`supervise`] | the two commands that write |
 //!
 //! Read commands change no byte: they open the journal's files for reading only, take no lock and create nothing, so
@@ -21,6 +22,7 @@ pub mod duration;
 pub mod error;
 pub mod jobs;
 pub mod output;
+pub mod replay;
 pub mod run;
 pub mod signal;
 pub mod supervise;
