@@ -99,14 +99,14 @@ fn recorded_spec(events: &[domain::Event]) -> Option<&Arc<domain::RunSpec>> {
 #[derive(Encode, BorrowDecode)]
 #[repr(u8)]
 enum RefusedCommand<'a> {
-    Whole(Command<'a>) = 0,
+    Whole(Box<Command<'a>>) = 0,
     OutOfBounds { id: Id, run: Id, actor: Actor<'a>, issued_at: Time, action: ActionName } = 1,
 }
 
 impl<'a> From<&'a domain::RefusedCommand> for RefusedCommand<'a> {
     fn from(command: &'a domain::RefusedCommand) -> Self {
         match command {
-            domain::RefusedCommand::Whole(command) => Self::Whole(Command::from_domain(command, None)),
+            domain::RefusedCommand::Whole(command) => Self::Whole(Box::new(Command::from_domain(command, None))),
             domain::RefusedCommand::OutOfBounds { id, run, actor, issued_at, action } => Self::OutOfBounds {
                 id: (*id).into(),
                 run: (*run).into(),

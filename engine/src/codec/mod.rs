@@ -18,8 +18,14 @@ mod event;
 mod outcome;
 mod record;
 mod refusal;
+#[cfg(test)]
+mod samples;
 mod scalar;
 mod spec;
+#[cfg(test)]
+mod strategies;
+#[cfg(test)]
+mod tests;
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
 use bincode::enc::write::Writer;
