@@ -8,8 +8,9 @@
 //! - bincode 2.0.1 in its standard configuration: little-endian varints, zigzag for signed numbers, a length before
 //!   every text and list, no names, no padding.
 //! - Ids are 16 bytes in the order of their text form, digests 32 bytes, times `i64` microseconds since the Unix epoch.
-//! - A variant is its number, written beside it in the code. A number is never changed and never given again; a new
-//!   variant takes the next free one. Fields are never reordered. Anything else is a new [`ENTRY_FORMAT`].
+//! - A variant is its place among the variants, from 0, as a varint. The number beside each is that place, for the
+//!   reader; a test compares the two. Variants and fields are never reordered or removed; a new variant comes last.
+//!   Anything else is a new [`ENTRY_FORMAT`].
 //! - A committed `Create` refers to the spec in its own `Created` event instead of repeating it.
 
 mod command;
