@@ -3,6 +3,7 @@
 
 pub mod checkpoint;
 pub mod clock;
+pub mod contract;
 pub mod host;
 pub mod index;
 pub mod journal;

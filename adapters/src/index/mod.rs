@@ -4,18 +4,25 @@
 //! index may be deleted at any time, is never trusted unless the journal's own hash vouches for it, and is otherwise
 //! rebuilt from the entries that the journal feeds through [`Catalog::observe`] when it is opened.
 
+mod meta;
 mod open_runs;
+mod place;
 mod row;
+mod sled_ended;
 mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use tachograph_engine::domain::{CommandId, Digest, Entry, EntryBody, Position, RunId};
 use tachograph_engine::ports::{JournalError, RunHead};
 
 use self::open_runs::{OpenRun, OpenRuns, Turn, created_name, takes_name};
 use self::row::{RunRow, command_key, name_key, name_row, position_row, read_name, read_position, run_key};
+use self::sled_ended::SledEnded;
 use self::store::{EndedStore, MemoryEnded};
 use crate::lock::lock;
 
@@ -25,13 +32,13 @@ use crate::lock::lock;
 /// then every batch once it is durable. Memory is bounded by the runs that have not ended.
 pub struct Catalog {
     open: Mutex<OpenRuns>,
-    store: Box<dyn EndedStore>,
+    store: Arc<dyn EndedStore>,
 }
 
 impl Catalog {
     /// A catalog without files, empty.
     pub fn in_memory() -> Self {
-        Self::over(Box::<MemoryEnded>::default())
+        Self::over(Arc::<MemoryEnded>::default())
     }
 
     /// The catalog of the journal in this data directory, empty until it is fed. `digest_at` is asked once for the hash
@@ -39,12 +46,18 @@ impl Catalog {
     ///
     /// Never fails: an index that cannot be used is deleted and rebuilt, and if that is not possible either, the
     /// catalog works in memory.
-    pub fn open(dir: &Path, digest_at: impl FnOnce(Position) -> Option<Digest>) -> Self {
-        let _ = (dir, digest_at);
-        Self::in_memory()
+    pub fn open(data: &Path, digest_at: impl FnOnce(Position) -> Option<Digest>) -> Self {
+        match SledEnded::open(data, digest_at) {
+            Ok(store) => Self::over(Arc::new(store)),
+            Err(why) => {
+                let path = data.join("index");
+                tracing::warn!(path = %path.display(), why, "ended runs are kept in memory: no index can be kept there");
+                Self::in_memory()
+            }
+        }
     }
 
-    fn over(store: Box<dyn EndedStore>) -> Self {
+    fn over(store: Arc<dyn EndedStore>) -> Self {
         Self { open: Mutex::default(), store }
     }
 
@@ -115,6 +128,12 @@ impl Catalog {
     /// How many runs have not ended.
     pub fn open_runs(&self) -> usize {
         lock(&self.open).runs.len()
+    }
+
+    /// Whether the index can answer. An index that proves wrong while a journal is opened is deleted at once: open the
+    /// catalog again and feed it once more.
+    pub fn is_sound(&self) -> bool {
+        self.store.is_sound()
     }
 
     /// Waits until the index has everything observed so far, if it can be written at all. Nothing needs that but

@@ -13,7 +13,6 @@ use tachograph_engine::domain::{CommandId, Position, RunId, Version};
 use tachograph_engine::ports::RunHead;
 
 /// Version of keys and rows.
-#[allow(dead_code, reason = "checked by the store in files")]
 pub(super) const FORMAT: u32 = 1;
 
 /// Commands that are remembered with their run; older ones have rows of their own.

@@ -37,6 +37,9 @@ pub(super) trait EndedStore: Send + Sync {
     /// Gives the store up because a row is not readable, and says so.
     fn give_up(&self, why: &str) -> JournalError;
 
+    /// Whether it can still answer.
+    fn is_sound(&self) -> bool;
+
     /// Returns once everything put is written, if it can be written at all.
     fn flush(&self);
 
@@ -67,6 +70,10 @@ impl EndedStore for MemoryEnded {
 
     fn give_up(&self, why: &str) -> JournalError {
         JournalError::io("read the index of ended runs", "memory", io::Error::other(why.to_owned()))
+    }
+
+    fn is_sound(&self) -> bool {
+        true
     }
 
     fn flush(&self) {}

@@ -1,0 +1,350 @@
+//! The rows of ended runs in sled, written by a thread of their own.
+//!
+//! sled is contained: whatever it does, wait, fail or panic, the journal goes on. Its writes happen in the thread
+//! `tacho-index`, many rows at a time; what is not written yet is answered from memory.
+
+use std::collections::HashMap;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use tachograph_engine::domain::{Digest, Position};
+use tachograph_engine::ports::JournalError;
+
+use super::meta::{META_KEY, Meta, unsealed};
+use super::place::Place;
+use super::row::Bytes;
+use super::store::EndedStore;
+use super::writer;
+use crate::lock::lock;
+
+/// Beyond so many rows that are not written yet, whoever brings more waits.
+const ROWS_MAX: usize = 524_288;
+/// How long to wait for sled before going on without it.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// sled's own bound is a gigabyte.
+const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Rows in sled.
+pub(super) struct SledEnded {
+    shared: Arc<Shared>,
+    covered: Position,
+}
+
+/// What the thread and everybody else know of.
+pub(super) struct Shared {
+    pub(super) place: Place,
+    pub(super) queue: Mutex<Queue>,
+    pub(super) changed: Condvar,
+    /// Taken out when it is closed.
+    pub(super) db: RwLock<Option<sled::Db>>,
+    #[cfg(test)]
+    pub(super) fails_writes: std::sync::atomic::AtomicBool,
+}
+
+/// What is to be written.
+#[derive(Debug)]
+pub(super) struct Queue {
+    /// Rows of a batch that is not complete.
+    staged: HashMap<Bytes, Bytes>,
+    /// Rows up to `end`.
+    pub(super) pending: HashMap<Bytes, Bytes>,
+    /// Rows that are being written.
+    pub(super) writing: Arc<HashMap<Bytes, Bytes>>,
+    pub(super) end: (Position, Digest),
+    pub(super) written: Position,
+    /// Whether the thread waits for work.
+    pub(super) idle: bool,
+    /// Whether somebody waits for `written` to reach `end`.
+    pub(super) urgent: bool,
+    /// Writing failed: everything stays in memory from here on.
+    pub(super) stuck: bool,
+    /// Reading failed: nothing can be answered any more.
+    pub(super) lost: Option<String>,
+    pub(super) stop: Option<Stop>,
+    /// The thread has ended.
+    pub(super) stopped: bool,
+}
+
+/// Why an index was not opened.
+enum Failure {
+    /// It may be deleted.
+    Unusable(String),
+    /// sled is still at it, so that its directory must not be touched.
+    Stalled,
+}
+
+impl Failure {
+    fn why(self) -> String {
+        match self {
+            Self::Unusable(why) => why,
+            Self::Stalled => "sled does not open it in time".to_owned(),
+        }
+    }
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Self {
+        Self::Unusable(why)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Unusable(error.to_string())
+    }
+}
+
+/// How to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// As a crash would.
+    Abandon,
+    /// With everything written and synced.
+    Close,
+}
+
+impl SledEnded {
+    /// Opens the index, or a new one in its place if it is not the index of this journal, or cannot be used.
+    ///
+    /// # Errors
+    ///
+    /// Why no index can be kept there.
+    pub(super) fn open(data: &Path, digest_at: impl FnOnce(Position) -> Option<Digest>) -> Result<Self, String> {
+        let place = Place::within(data);
+        if place.exists() {
+            match Self::reopen(&place, digest_at) {
+                Ok(store) => return Ok(store),
+                Err(Failure::Stalled) => return Err(Failure::Stalled.why()),
+                Err(Failure::Unusable(why)) => {
+                    tracing::info!(path = %place.path().display(), why, "rebuilding the index of ended runs");
+                }
+            }
+        }
+        place.clear().map_err(|error| format!("cannot delete what is in its place: {error}"))?;
+        Self::start(&place).map(|(store, _)| store).map_err(Failure::why)
+    }
+
+    fn reopen(place: &Place, digest_at: impl FnOnce(Position) -> Option<Digest>) -> Result<Self, Failure> {
+        let closed = place.unseal()?;
+        let (mut store, meta) = Self::start(place)?;
+        let meta = meta.ok_or("it does not say what it covers".to_owned())?;
+        meta.vouch(closed.as_ref(), digest_at)?;
+        let mut queue = lock(&store.shared.queue);
+        queue.end = (meta.position, meta.digest);
+        queue.written = meta.position;
+        drop(queue);
+        store.covered = meta.position;
+        Ok(store)
+    }
+
+    fn start(place: &Place) -> Result<(Self, Option<Meta>), Failure> {
+        place.create()?;
+        let shared = Arc::new(Shared {
+            place: place.clone(),
+            queue: Mutex::new(Queue::empty()),
+            changed: Condvar::new(),
+            db: RwLock::new(None),
+            #[cfg(test)]
+            fails_writes: false.into(),
+        });
+        let (opened, outcome) = mpsc::channel();
+        let theirs = Arc::clone(&shared);
+        std::thread::Builder::new().name("tacho-index".to_owned()).spawn(move || writer::run(&theirs, &opened))?;
+        match outcome.recv_timeout(PATIENCE) {
+            Ok(outcome) => Ok((Self { shared, covered: Position::ZERO }, outcome?)),
+            Err(RecvTimeoutError::Timeout) => {
+                lock(&shared.queue).stop = Some(Stop::Abandon);
+                Err(Failure::Stalled)
+            }
+            Err(RecvTimeoutError::Disconnected) => Err("the thread that opens it ended".to_owned().into()),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn rows_in_memory(&self) -> usize {
+        let queue = lock(&self.shared.queue);
+        queue.staged.len() + queue.pending.len() + queue.writing.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn fail_writes(&self) {
+        self.shared.fails_writes.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+
+    /// Tells the thread to end, and waits for it as long as it makes sense.
+    fn stop(&self, stop: Stop) {
+        let mut queue = lock(&self.shared.queue);
+        queue.stop.get_or_insert(stop);
+        self.shared.changed.notify_all();
+        let queue = self.shared.wait_while(queue, |queue| !queue.stopped);
+        if !queue.stopped {
+            tracing::warn!(path = %self.shared.place.path().display(), "the index of ended runs does not close in time");
+        }
+    }
+}
+
+impl EndedStore for SledEnded {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, JournalError> {
+        {
+            let queue = lock(&self.shared.queue);
+            if let Some(why) = &queue.lost {
+                return Err(self.shared.lost_error(why));
+            }
+            if queue.stop.is_some() {
+                return Err(JournalError::Closed);
+            }
+            if let Some(row) = queue.waiting(key) {
+                return Ok(Some(row.clone()));
+            }
+        }
+        let db = self.shared.db.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(db) = &*db else { return Err(JournalError::Closed) };
+        match contained(|| db.get(key)) {
+            Ok(None) => Ok(None),
+            Ok(Some(sealed)) => match unsealed(key, &sealed) {
+                Some(row) => Ok(Some(row.to_vec())),
+                None => Err(self.give_up("a row does not fit its checksum")),
+            },
+            Err(why) => Err(self.give_up(&why)),
+        }
+    }
+
+    fn put(&self, key: Bytes, row: Bytes) {
+        let mut queue = lock(&self.shared.queue);
+        if queue.lost.is_none() {
+            queue.staged.insert(key, row);
+        }
+    }
+
+    fn advance(&self, position: Position, digest: Digest) {
+        if position <= self.covered {
+            return;
+        }
+        let mut queue = lock(&self.shared.queue);
+        let Queue { staged, pending, .. } = &mut *queue;
+        pending.extend(staged.drain());
+        queue.end = (position, digest);
+        if queue.idle && !queue.pending.is_empty() || queue.pending.len() >= writer::ROWS_AT_ONCE {
+            queue.idle = false;
+            self.shared.changed.notify_all();
+        }
+        if queue.is_full() {
+            drop(self.shared.wait_while(queue, Queue::is_full));
+        }
+    }
+
+    fn covered(&self) -> Position {
+        self.covered
+    }
+
+    fn give_up(&self, why: &str) -> JournalError {
+        let mut queue = lock(&self.shared.queue);
+        if queue.lost.is_none() {
+            let path = self.shared.place.path().display();
+            tracing::warn!(%path, why, "the index of ended runs is lost; it is rebuilt when the journal is opened");
+            queue.lost = Some(why.to_owned());
+            queue.staged.clear();
+            queue.pending.clear();
+            // What cannot be deleted now is found out again by the next reader of that row.
+            let _ = self.shared.place.clear();
+        }
+        self.shared.lost_error(why)
+    }
+
+    fn is_sound(&self) -> bool {
+        lock(&self.shared.queue).lost.is_none()
+    }
+
+    fn flush(&self) {
+        let mut queue = lock(&self.shared.queue);
+        let end = queue.end.0;
+        queue.urgent = queue.written < end && queue.can_shrink();
+        self.shared.changed.notify_all();
+        drop(self.shared.wait_while(queue, |queue| queue.written < end && queue.can_shrink()));
+    }
+
+    fn close(&self) {
+        self.stop(Stop::Close);
+    }
+}
+
+impl Drop for SledEnded {
+    fn drop(&mut self) {
+        self.stop(Stop::Abandon);
+    }
+}
+
+impl Queue {
+    fn empty() -> Self {
+        Self {
+            staged: HashMap::new(),
+            pending: HashMap::new(),
+            writing: Arc::default(),
+            end: (Position::ZERO, Digest::ZERO),
+            written: Position::ZERO,
+            idle: false,
+            urgent: false,
+            stuck: false,
+            lost: None,
+            stop: None,
+            stopped: false,
+        }
+    }
+
+    /// A row that is not in sled yet.
+    fn waiting(&self, key: &[u8]) -> Option<&Bytes> {
+        self.staged.get(key).or_else(|| self.pending.get(key)).or_else(|| self.writing.get(key))
+    }
+
+    fn can_shrink(&self) -> bool {
+        !self.stuck && !self.stopped && self.lost.is_none()
+    }
+
+    fn is_full(&mut self) -> bool {
+        self.can_shrink() && self.pending.len() + self.writing.len() > ROWS_MAX
+    }
+}
+
+impl Shared {
+    fn lost_error(&self, why: &str) -> JournalError {
+        let why = format!("{why}; open the journal again, and the index is rebuilt");
+        JournalError::io("read the index in", self.place.path(), io::Error::other(why))
+    }
+
+    /// Waits until something is no longer so, or patience ends.
+    fn wait_while<'queue>(
+        &self,
+        queue: MutexGuard<'queue, Queue>,
+        so: impl FnMut(&mut Queue) -> bool,
+    ) -> MutexGuard<'queue, Queue> {
+        let waited = self.changed.wait_timeout_while(queue, PATIENCE, so);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+}
+
+/// Runs something of sled's, and makes a message of its error or panic.
+pub(super) fn contained<T>(run: impl FnOnce() -> sled::Result<T>) -> Result<T, String> {
+    // Whatever state a panic leaves behind is sled's own, and sled is not asked again after one.
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Err(_) => Err("sled panicked".to_owned()),
+    }
+}
+
+/// Opens sled where the index lies, and what it says about itself.
+pub(super) fn open_sled(place: &Place) -> Result<(sled::Db, Option<Meta>), String> {
+    contained(|| {
+        let db = sled::Config::new()
+            .path(place.sled())
+            .cache_capacity(CACHE_BYTES)
+            .mode(sled::Mode::HighThroughput)
+            .flush_every_ms(None)
+            .open()?;
+        let meta = db.get(META_KEY)?.and_then(|bytes| Meta::from_bytes(unsealed(META_KEY, &bytes)?));
+        Ok((db, meta))
+    })
+}

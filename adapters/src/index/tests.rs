@@ -1,0 +1,470 @@
+//! The catalog must answer as the entries say, whatever becomes of its files.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+use tachograph_engine::domain::testing::ids;
+use tachograph_engine::domain::{Event, Version};
+use tachograph_engine::ports::Draft;
+use tempfile::TempDir;
+
+use super::row::COMMANDS_MAX;
+use super::*;
+use crate::contract::Scribe;
+
+const NAMES: [&str; 3] = ["build", "test", "deploy"];
+
+/// A journal in a list, with the answers found the slow way.
+#[derive(Debug, Default)]
+struct Reference {
+    entries: Vec<Entry>,
+    /// Ends of batches, with their hashes.
+    ends: Vec<(Position, Digest)>,
+    known: HashMap<RunId, Position>,
+}
+
+impl Reference {
+    fn append(&mut self, drafts: Vec<Draft>) {
+        for draft in drafts {
+            let position = Position(self.entries.len() as u64 + 1);
+            let Draft { id, recorded_at, body } = draft;
+            let mut entry = Entry { id, position, recorded_at, previous: None, body };
+            if let Some(run) = entry.run() {
+                entry.previous = self.known.get(&run).copied();
+                if entry.previous.is_some() || !entry.events().is_empty() {
+                    self.known.insert(run, position);
+                }
+            }
+            self.entries.push(entry);
+        }
+        let digest = blake3::hash(format!("{:?} {:?}", self.ends.last(), self.entries).as_bytes());
+        self.ends.push((Position(self.entries.len() as u64), Digest(*digest.as_bytes())));
+    }
+
+    fn digest_at(&self, position: Position) -> Option<Digest> {
+        self.ends.iter().find(|(end, _)| *end == position).map(|(_, digest)| *digest)
+    }
+
+    /// Feeds batch by batch, those that end after a position.
+    fn feed(&self, catalog: &Catalog, after: Position) {
+        let mut begin = 0;
+        for (end, digest) in &self.ends {
+            let batch = &self.entries[begin..end.0 as usize];
+            begin = end.0 as usize;
+            if *end > after {
+                catalog.observe(batch, *digest);
+            }
+        }
+    }
+
+    fn run_head(&self, run: RunId) -> Option<RunHead> {
+        let version = Version(self.of(run).map(|entry| entry.events().len() as u64).sum());
+        let last = self.of(run).last()?.position;
+        (version > Version::ZERO).then_some(RunHead { version, last })
+    }
+
+    fn named(&self, name: &str) -> Option<RunId> {
+        let mut names = HashMap::new();
+        for entry in &self.entries {
+            for event in entry.events() {
+                if let Event::Created { run, spec } = event {
+                    names.insert(*run, spec.name.clone());
+                }
+            }
+        }
+        let takes = self.entries.iter().rev().find(|entry| {
+            let takes =
+                entry.events().iter().any(|event| matches!(event, Event::Created { .. } | Event::Started { .. }));
+            takes && entry.run().is_some_and(|run| names.get(&run) == Some(&Some(name.to_owned())))
+        });
+        takes.and_then(Entry::run)
+    }
+
+    fn of(&self, run: RunId) -> impl Iterator<Item = &Entry> {
+        self.entries.iter().filter(move |entry| entry.run() == Some(run))
+    }
+
+    #[track_caller]
+    fn check(&self, catalog: &Catalog, runs: u64) {
+        for run in (0..=runs).map(ids::run) {
+            assert_eq!(catalog.run_head(run).unwrap(), self.run_head(run), "head of {run}");
+            assert_eq!(catalog.answered(run, ids::command(u64::MAX)).unwrap(), None);
+        }
+        for entry in &self.entries {
+            if let (Some(run), Some(command)) = (entry.run(), entry.command_id()) {
+                assert_eq!(catalog.answered(run, command).unwrap(), Some(entry.position), "{run} {command}");
+            }
+        }
+        for name in NAMES {
+            assert_eq!(catalog.named(name).unwrap(), self.named(name), "{name}");
+        }
+        let open = self.entries.iter().filter_map(Entry::run).collect::<std::collections::BTreeSet<_>>();
+        let open = open.into_iter().filter(|run| {
+            let last = self.of(*run).flat_map(|entry| entry.events()).filter_map(Event::leads_to).last();
+            last.is_some_and(|status| !status.is_ended())
+        });
+        assert_eq!(catalog.open_runs(), open.count());
+    }
+}
+
+/// One thing that happens to a run.
+fn act(scribe: &mut Scribe, what: u8, number: u64) -> Option<Draft> {
+    let run = ids::run(number);
+    let command = match what {
+        0 => Scribe::create(run, None),
+        1 => Scribe::create(run, Some(NAMES[number as usize % NAMES.len()])),
+        2..=4 => scribe.start(run, if what == 4 { "other" } else { "runner" }),
+        5 => scribe.wait(run),
+        6 | 7 => scribe.exit(run, i32::from(what)),
+        8 => scribe.fail(run, "no such place"),
+        9 => scribe.reconcile(run),
+        _ => Scribe::destroy(run),
+    };
+    scribe.draft(command)
+}
+
+/// What becomes of the index between two writers.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Closed,
+    Abandoned,
+    Deleted,
+    Garbage(u8),
+    Truncated(u8),
+    Stale,
+    Foreign,
+    Replaced,
+}
+
+fn fates() -> impl Strategy<Value = Fate> {
+    prop_oneof![
+        3 => Just(Fate::Closed),
+        3 => Just(Fate::Abandoned),
+        1 => Just(Fate::Deleted),
+        2 => any::<u8>().prop_map(Fate::Garbage),
+        2 => any::<u8>().prop_map(Fate::Truncated),
+        2 => Just(Fate::Stale),
+        1 => Just(Fate::Foreign),
+        1 => Just(Fate::Replaced),
+    ]
+}
+
+fn files_under(dir: &Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for found in fs::read_dir(dir).into_iter().flatten() {
+        let path = found.unwrap().path();
+        if path.is_dir() { files.extend(files_under(&path)) } else { files.push(path) }
+    }
+    files.sort();
+    files
+}
+
+fn copy(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    for file in files_under(from) {
+        let target = to.join(file.strip_prefix(from).unwrap());
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::copy(file, target).unwrap();
+    }
+}
+
+fn suffer(fate: Fate, index: &Path, stale: &Path, foreign: &Path) {
+    let seed = |file: &Path| file.to_string_lossy().len() as u8;
+    match fate {
+        Fate::Closed | Fate::Abandoned => {}
+        Fate::Deleted => fs::remove_dir_all(index).unwrap(),
+        Fate::Garbage(salt) => {
+            for file in files_under(index) {
+                let bytes = fs::read(&file).unwrap();
+                let noise = |at: usize| (at as u8).wrapping_mul(salt | 1).wrapping_add(seed(&file)) ^ (at >> 8) as u8;
+                fs::write(&file, (0..bytes.len()).map(noise).collect::<Vec<u8>>()).unwrap();
+            }
+        }
+        Fate::Truncated(to) => {
+            for file in files_under(index) {
+                let bytes = fs::read(&file).unwrap();
+                fs::write(&file, &bytes[..bytes.len() * usize::from(to) / 256]).unwrap();
+            }
+        }
+        Fate::Stale => copy(stale, index),
+        Fate::Foreign => copy(foreign, index),
+        Fate::Replaced => {
+            fs::remove_dir_all(index).unwrap();
+            fs::write(index, "not a directory").unwrap();
+        }
+    }
+}
+
+fn cases() -> u32 {
+    std::env::var("TACHO_TEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(24)
+}
+
+/// The index of another journal with the same runs, all of them gone, in a directory of its own.
+fn foreign_index() -> TempDir {
+    let place = TempDir::new().unwrap();
+    let (mut scribe, mut reference) = (Scribe::default(), Reference::default());
+    for number in 0..6 {
+        let drafts = [1, 2, 10].into_iter().filter_map(|what| act(&mut scribe, what, number)).collect();
+        reference.append(drafts);
+    }
+    let catalog = Catalog::open(place.path(), |_| None);
+    reference.feed(&catalog, Position::ZERO);
+    catalog.close();
+    place
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_index_answers_as_the_entries_say_whatever_becomes_of_its_files(
+        lives in prop::collection::vec(
+            (prop::collection::vec(prop::collection::vec((0_u8..12, 0_u64..6), 1..6), 1..10), any::<bool>(), fates()),
+            1..5,
+        ),
+    ) {
+        let place = TempDir::new().unwrap();
+        let index = place.path().join("index");
+        let (stale, foreign) = (TempDir::new().unwrap(), foreign_index());
+        let (mut scribe, mut reference) = (Scribe::default(), Reference::default());
+        let memory = Catalog::in_memory();
+        for (batches, flushes, fate) in lives {
+            let catalog = Catalog::open(place.path(), |position| reference.digest_at(position));
+            reference.feed(&catalog, Position::ZERO);
+            reference.check(&catalog, 6);
+            for batch in batches {
+                let before = Position(reference.entries.len() as u64);
+                let drafts: Vec<Draft> = batch.iter().filter_map(|(what, run)| act(&mut scribe, *what, *run)).collect();
+                if drafts.is_empty() {
+                    continue;
+                }
+                reference.append(drafts);
+                reference.feed(&catalog, before);
+                reference.feed(&memory, before);
+                if flushes {
+                    catalog.flush();
+                }
+            }
+            reference.check(&catalog, 6);
+            reference.check(&memory, 6);
+            if !matches!(fate, Fate::Abandoned) {
+                catalog.close();
+            }
+            drop(catalog);
+            let before = index.join("sled").is_dir().then(|| TempDir::new().unwrap());
+            if let Some(before) = &before {
+                copy(&index, before.path());
+            }
+            suffer(fate, &index, stale.path(), &foreign.path().join("index"));
+            if let Some(before) = &before {
+                copy(before.path(), stale.path());
+            }
+        }
+        let catalog = Catalog::open(place.path(), |position| reference.digest_at(position));
+        reference.feed(&catalog, Position::ZERO);
+        reference.check(&catalog, 6);
+    }
+}
+
+/// A run that ended, with more commands than are kept with it, some of them before it was created.
+fn long_history() -> Reference {
+    let (mut scribe, mut reference) = (Scribe::default(), Reference::default());
+    let run = ids::run(1);
+    let refused = (0..COMMANDS_MAX + 20).map(|_| Scribe::destroy(ids::run(0)));
+    let early = (0..3).map(|_| Scribe::destroy(run));
+    let drafts: Vec<Draft> = refused.chain(early).filter_map(|command| scribe.draft(command)).collect();
+    reference.append(drafts);
+    reference.append([1, 2].into_iter().filter_map(|what| act(&mut scribe, what, 1)).collect());
+    for _ in 0..2 * COMMANDS_MAX {
+        reference.append(act(&mut scribe, 9, 1).into_iter().collect());
+    }
+    for what in [6, 9, 2, 9, 7, 9] {
+        reference.append(act(&mut scribe, what, 1).into_iter().collect());
+    }
+    reference
+}
+
+#[test]
+fn commands_beyond_those_kept_with_a_run_are_answered_in_every_phase_of_its_life() {
+    let place = TempDir::new().unwrap();
+    let whole = long_history();
+    let steps: Vec<usize> = (0..whole.ends.len()).step_by(97).chain(whole.ends.len() - 7..whole.ends.len()).collect();
+    for step in steps {
+        let end = whole.ends[step].0;
+        let entries = whole.entries[..end.0 as usize].to_vec();
+        let reference = Reference { entries, ends: whole.ends[..=step].to_vec(), known: HashMap::new() };
+        let catalog = Catalog::open(place.path(), |position| reference.digest_at(position));
+        reference.feed(&catalog, Position::ZERO);
+        reference.check(&catalog, 1);
+        if step % 2 == 0 {
+            catalog.close();
+        }
+    }
+}
+
+#[test]
+fn memory_holds_open_runs_only_and_no_more_than_the_latest_commands_of_each() {
+    let place = TempDir::new().unwrap();
+    let catalog = Catalog::open(place.path(), |_| None);
+    let reference = long_history();
+    let still_open = reference.entries.len() - 8;
+    for (entry, digest) in reference.entries[..still_open].iter().zip(std::iter::repeat(Digest::ZERO)) {
+        catalog.observe(std::slice::from_ref(entry), digest);
+    }
+    let mut answers = lock(&catalog.open).runs[&ids::run(1)].answers.clone();
+    assert!(answers.spill().is_empty());
+    for entry in &reference.entries[still_open..] {
+        catalog.observe(std::slice::from_ref(entry), Digest::ZERO);
+    }
+    assert_eq!(catalog.open_runs(), 0);
+    assert!(lock(&catalog.open).names.is_empty());
+}
+
+/// A short history: one run open, one ended, both named.
+fn short_history() -> Reference {
+    let (mut scribe, mut reference) = (Scribe::default(), Reference::default());
+    for (what, number) in [(1, 1), (2, 1), (1, 2), (2, 2), (6, 2), (10, 3)] {
+        reference.append(act(&mut scribe, what, number).into_iter().collect());
+    }
+    reference
+}
+
+fn opened(place: &Path, reference: &Reference) -> Catalog {
+    Catalog::open(place, |position| reference.digest_at(position))
+}
+
+fn sled_of(place: &Path, reference: &Reference) -> SledEnded {
+    SledEnded::open(place, |position| reference.digest_at(position)).unwrap()
+}
+
+#[test]
+fn what_is_written_is_not_written_again() {
+    let (place, reference) = (TempDir::new().unwrap(), short_history());
+    let end = reference.ends[reference.ends.len() - 1].0;
+    let first = opened(place.path(), &reference);
+    reference.feed(&first, Position::ZERO);
+    first.flush();
+    drop(first);
+    for closes in [false, true, false] {
+        let store = sled_of(place.path(), &reference);
+        assert_eq!(store.covered(), end);
+        let catalog = Catalog::over(Arc::new(store));
+        reference.feed(&catalog, Position::ZERO);
+        reference.check(&catalog, 3);
+        if closes {
+            catalog.close();
+        }
+    }
+}
+
+#[test]
+fn rows_leave_memory_once_they_are_written() {
+    let (place, reference) = (TempDir::new().unwrap(), short_history());
+    let store = Arc::new(sled_of(place.path(), &reference));
+    let catalog = Catalog::over(Arc::<SledEnded>::clone(&store));
+    reference.feed(&catalog, Position::ZERO);
+    catalog.flush();
+    assert_eq!(store.rows_in_memory(), 0);
+    reference.check(&catalog, 3);
+}
+
+#[test]
+fn an_index_that_cannot_be_written_leaves_the_answers_in_memory_and_nothing_behind() {
+    let (place, reference) = (TempDir::new().unwrap(), short_history());
+    let store = Arc::new(sled_of(place.path(), &reference));
+    store.fail_writes();
+    let catalog = Catalog::over(Arc::<SledEnded>::clone(&store));
+    reference.feed(&catalog, Position::ZERO);
+    catalog.flush();
+    assert!(store.rows_in_memory() > 0);
+    reference.check(&catalog, 3);
+    catalog.close();
+    assert!(!place.path().join("index").exists());
+    let catalog = opened(place.path(), &reference);
+    reference.feed(&catalog, Position::ZERO);
+    reference.check(&catalog, 3);
+}
+
+#[test]
+fn without_any_place_for_files_the_catalog_works_in_memory() {
+    let (place, reference) = (TempDir::new().unwrap(), short_history());
+    let file = place.path().join("file");
+    fs::write(&file, "not a directory").unwrap();
+    let catalog = opened(&file, &reference);
+    reference.feed(&catalog, Position::ZERO);
+    reference.check(&catalog, 3);
+}
+
+#[test]
+fn a_row_that_changed_is_an_error_and_after_the_next_open_right_again() {
+    let (place, reference) = (TempDir::new().unwrap(), short_history());
+    let catalog = opened(place.path(), &reference);
+    reference.feed(&catalog, Position::ZERO);
+    catalog.close();
+    let key = row::run_key(ids::run(2));
+    {
+        let db = sled::open(place.path().join("index/sled")).unwrap();
+        let mut row = db.get(&key).unwrap().unwrap().to_vec();
+        row[8] ^= 1;
+        db.insert(&key, row).unwrap();
+        db.flush().unwrap();
+    }
+    let catalog = opened(place.path(), &reference);
+    reference.feed(&catalog, Position::ZERO);
+    assert!(matches!(catalog.run_head(ids::run(2)), Err(JournalError::Io { .. })));
+    assert!(catalog.named("build").is_err(), "a lost index answers nothing");
+    assert!(catalog.run_head(ids::run(1)).unwrap().is_some(), "what is in memory is still known");
+    drop(catalog);
+    let catalog = opened(place.path(), &reference);
+    reference.feed(&catalog, Position::ZERO);
+    reference.check(&catalog, 3);
+}
+
+#[test]
+fn an_index_that_misses_a_run_is_given_up() {
+    let (place, mut reference) = (TempDir::new().unwrap(), short_history());
+    let mut scribe = Scribe::default();
+    for entry in &reference.entries {
+        if let EntryBody::Committed(committed) = &entry.body {
+            scribe.draft(committed.command.clone());
+        }
+    }
+    reference.append(act(&mut scribe, 2, 2).into_iter().collect());
+    let catalog = opened(place.path(), &reference);
+    reference.feed(&catalog, Position::ZERO);
+    catalog.close();
+    {
+        let db = sled::open(place.path().join("index/sled")).unwrap();
+        db.remove(row::run_key(ids::run(2))).unwrap();
+        db.flush().unwrap();
+    }
+    let catalog = opened(place.path(), &reference);
+    reference.feed(&catalog, Position::ZERO);
+    assert!(!catalog.is_sound());
+    drop(catalog);
+    let catalog = opened(place.path(), &reference);
+    reference.feed(&catalog, Position::ZERO);
+    assert!(catalog.is_sound());
+    reference.check(&catalog, 3);
+}
+
+#[test]
+fn a_closed_catalog_says_so_and_still_knows_open_runs() {
+    let (place, reference) = (TempDir::new().unwrap(), short_history());
+    let catalog = opened(place.path(), &reference);
+    reference.feed(&catalog, Position::ZERO);
+    catalog.close();
+    assert!(matches!(catalog.run_head(ids::run(2)), Err(JournalError::Closed)));
+    assert_eq!(catalog.run_head(ids::run(1)).unwrap(), reference.run_head(ids::run(1)));
+}
+
+#[test]
+fn the_index_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let (place, reference) = (TempDir::new().unwrap(), short_history());
+    let catalog = opened(place.path(), &reference);
+    assert_eq!(fs::metadata(place.path().join("index")).unwrap().permissions().mode() & 0o777, 0o700);
+    drop(catalog);
+}
