@@ -1,1 +1,50 @@
 //! The runner of real processes.
+//!
+//! [`ProcessRunner`] executes the command lines of runs and reports to the engine what became of them.
+//!
+//! - **Durable first.** A run is created, its attempt started and its directory made before anything is spawned; a
+//!   refused start spawns nothing.
+//! - **Own witness.** An exit is what the child's own handle says. Nothing waits for 'any child', so other children of
+//!   the process keep their exit codes. A status that nobody saw is recorded as unknown or as lost, never guessed.
+//! - **Output before the end.** `Exited` is reported after both streams were read to their ends, or after one absolute
+//!   deadline, which the receipt then names with the streams that were open.
+//! - **Groups.** Every child leads a process group of its own, and signals go to the group: while the child is not
+//!   reaped, or to members that were verified.
+//! - **Evidence.** A failed start, a lost supervisor, a file that contradicts the wait status: all are recorded.
+//!
+//! A crash of the supervisor leaves the processes running and the attempt open; [`ProcessRunner::recover`] records what
+//! became of it. `limits.wall_ms` and `limits.output_bytes` are enforced; `limits.memory_bytes` is not.
+
+mod attempt;
+mod directory;
+mod drain;
+mod error;
+mod exit_record;
+mod group;
+mod handle;
+mod identity;
+mod launch;
+mod open;
+mod options;
+mod outcome;
+mod passthrough;
+mod pump;
+mod recovery;
+mod registry;
+mod runner;
+mod spawn;
+mod spawn_failure;
+mod supervise;
+mod text;
+
+pub use directory::{AttemptDirectory, DirectoryError};
+pub use error::RunnerError;
+pub use exit_record::{ExitRecord, ExitRecordError};
+pub use handle::{AttemptEnd, EndRecord, RunHandle};
+pub use identity::{Identity, ProcessIdentity};
+pub use launch::Launch;
+pub use options::RunnerOptions;
+pub use passthrough::Passthrough;
+pub use recovery::RecoveryReport;
+pub use runner::{ProcessRunner, ShutdownReport};
+pub use spawn::{ATTEMPT_VARIABLE, DIRECTORY_VARIABLE, RUN_VARIABLE};

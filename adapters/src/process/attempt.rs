@@ -1,0 +1,171 @@
+//! One attempt as its runner holds it: what it reports to the engine, and what it leaves on disk.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tachograph_engine::domain::{
+    Action, Actor, ActorKind, Claim, Exit, Failure, Outcome, ResourceLimits, Stream, Witness, limits,
+};
+use tachograph_engine::shell::{Answer, Engine, SubmitError};
+
+use super::directory::AttemptDirectory;
+use super::exit_record::ExitRecord;
+use super::handle::{AttemptEnd, EndRecord, Live, Phase};
+use super::options::RunnerOptions;
+use super::outcome::Seen;
+use super::registry::Registration;
+use super::text::cut;
+
+/// One attempt as its runner holds it.
+#[derive(Debug)]
+pub(super) struct HeldAttempt {
+    pub(super) engine: Engine,
+    pub(super) options: RunnerOptions,
+    pub(super) claim: Claim,
+    pub(super) directory: AttemptDirectory,
+    pub(super) limits: ResourceLimits,
+    /// Gone with the attempt's task, however that ends.
+    pub(super) registration: Registration,
+}
+
+impl HeldAttempt {
+    pub(super) fn live(&self) -> &Arc<Live> {
+        &self.registration.live
+    }
+
+    /// Records an end that was seen: on disk first, then in the journal, then for those who wait.
+    pub(super) async fn end(&self, seen: Seen, contradiction: Option<ExitRecord>) {
+        let (directory, sync_output) = (self.directory.clone(), self.options.sync_output);
+        let record = self.exit_record(&seen);
+        let outcome = blocking(move || {
+            if sync_output {
+                sync(&directory);
+            }
+            let outcome = seen.outcome(&directory);
+            let failure = match &outcome {
+                Outcome::Failed(failure) => Some((failure.kind.name().to_owned(), failure.message.clone())),
+                Outcome::Exited { .. } => None,
+            };
+            // Without it, only a crash before the next step would lose something: it is no reason to hold back the end.
+            if let Err(error) = (ExitRecord { failure, ..record }).write(&directory) {
+                tracing::warn!(%error, "the exit record is not on disk");
+            }
+            outcome
+        });
+        let Some(outcome) = outcome.await else { return };
+        let action = match outcome.clone() {
+            Outcome::Exited { exit, .. } => Action::Exit { claim: self.claim.clone(), exit },
+            Outcome::Failed(failure) => Action::Fail { claim: self.claim.clone(), failure },
+        };
+        let answer = self.report(action).await;
+        if let Some(record) = contradiction {
+            self.contradict(record).await;
+        }
+        self.publish(outcome, answer);
+    }
+
+    /// Records that it never had a process, or lost it at once.
+    pub(super) async fn fail(&self, failure: Failure) {
+        let failure = Failure { message: cut(&failure.message, limits::MESSAGE_BYTES_MAX).to_owned(), ..failure };
+        let answer = self.report(Action::Fail { claim: self.claim.clone(), failure: failure.clone() }).await;
+        self.publish(Outcome::Failed(failure), answer);
+    }
+
+    /// Writes the exit record before the output is drained, for the case that the supervisor dies while it waits.
+    pub(super) async fn note_exit(&self, status: &tachograph_engine::domain::ExitStatus) {
+        let record = ExitRecord { status: status.clone(), ..self.blank_record() };
+        let directory = self.directory.clone();
+        blocking(move || {
+            if let Err(error) = record.write(&directory) {
+                tracing::warn!(%error, "the exit is not noted on disk");
+            }
+        })
+        .await;
+    }
+
+    /// Sets aside what lies in the place of the exit record: the runner has written none yet, so it is somebody
+    /// else's. It counts as a claim only if it names this run and attempt.
+    pub(super) async fn set_claim_aside(&self) -> Option<ExitRecord> {
+        let (directory, claim) = (self.directory.clone(), self.claim.clone());
+        blocking(move || {
+            let path = directory.exit_record();
+            let found = ExitRecord::read(&path, claim.run, claim.attempt);
+            if !matches!(found, Ok(None))
+                && let Err(error) = std::fs::rename(&path, directory.exit_claim())
+            {
+                tracing::warn!(%error, path = %path.display(), "a foreign exit record cannot be set aside");
+            }
+            found.unwrap_or_else(|error| {
+                tracing::warn!(%error, "a foreign exit record does not count");
+                None
+            })
+        })
+        .await
+        .flatten()
+    }
+
+    /// Submits what a file claims against what was waited for: the engine refuses it, and keeps it as evidence.
+    async fn contradict(&self, record: ExitRecord) {
+        let exit = Exit { status: record.status, witness: Witness::ExitFile, output: record.output };
+        let answer = self.report(Action::Exit { claim: self.claim.clone(), exit }).await;
+        tracing::warn!(run = %self.claim.run, attempt = %self.claim.attempt, ?answer,
+                       "the attempt's exit file disagrees with its wait status");
+    }
+
+    async fn report(&self, action: Action) -> Result<Answer, SubmitError> {
+        let actor = Actor::new(ActorKind::Runner, self.claim.runner.as_str());
+        self.engine.submit(self.engine.command(self.claim.run, actor, action)).await
+    }
+
+    fn publish(&self, outcome: Outcome, answer: Result<Answer, SubmitError>) {
+        let record = match answer {
+            Ok(answer) => match (answer.outcome.written(), answer.outcome.refusal()) {
+                (Some((position, version)), _) => EndRecord::Written { position, version },
+                (None, Some(refusal)) => EndRecord::Refused(refusal.clone()),
+                (None, None) => EndRecord::NotSubmitted(SubmitError::Closed),
+            },
+            Err(error) => {
+                tracing::error!(run = %self.claim.run, attempt = %self.claim.attempt, %error, "the end is not recorded");
+                EndRecord::NotSubmitted(error)
+            }
+        };
+        let end = AttemptEnd { run: self.claim.run, attempt: self.claim.attempt, outcome, record };
+        self.live().phase.send_replace(Phase::Ended(Arc::new(end)));
+    }
+
+    fn exit_record(&self, seen: &Seen) -> ExitRecord {
+        ExitRecord {
+            status: seen.status.clone(),
+            output: Some(seen.drained.receipt.clone()),
+            lingering: seen.lingering.clone(),
+            ..self.blank_record()
+        }
+    }
+
+    fn blank_record(&self) -> ExitRecord {
+        ExitRecord {
+            run: self.claim.run,
+            attempt: self.claim.attempt,
+            runner: Some(self.claim.runner.clone()),
+            status: tachograph_engine::domain::ExitStatus::Unknown { cause: String::new() },
+            output: None,
+            failure: None,
+            lingering: Vec::new(),
+        }
+    }
+}
+
+/// Output files that cannot be synced are shorter after a power cut than their receipt says, which then shows.
+fn sync(directory: &AttemptDirectory) {
+    for path in [Stream::Stdout, Stream::Stderr].map(|stream| -> PathBuf { directory.output(stream) }) {
+        if let Err(error) = File::open(&path).and_then(|file| file.sync_data()) {
+            tracing::warn!(%error, path = %path.display(), "output is not synced");
+        }
+    }
+}
+
+/// Does something that may wait for a disk where it holds up nobody. Absent if the runtime is going away.
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
+}

@@ -1,0 +1,197 @@
+//! Where the files of one attempt are, and how they are written.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+use tachograph_engine::domain::{Ordinal, RunId, Stream};
+
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// A file or directory of a run that could not be made, written or read.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {source}", path.display())]
+pub struct DirectoryError {
+    /// What was tried, for example `create`.
+    pub action: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// The operating system's answer.
+    pub source: io::Error,
+}
+
+/// The directory of one attempt: `<runs>/<RunId>/attempt-<ordinal>`.
+///
+/// Nothing else than these two ids reaches the path, so that no name, label or earlier run can lead to it. It is 0700
+/// and its files are 0600. It holds
+///
+/// | file | content |
+/// | --- | --- |
+/// | `identity.json` | run, attempt, its runner and supervisor, and once spawned the process |
+/// | `stdout`, `stderr` | what was received, as far as it was kept |
+/// | `exit.json` | the end, as soon as it was seen |
+/// | `exit.claim.json` | an `exit.json` that was there before the child ended: somebody else's claim, kept as evidence |
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptDirectory {
+    runs: PathBuf,
+    run: PathBuf,
+    path: PathBuf,
+}
+
+impl AttemptDirectory {
+    /// Names the directory; touches nothing.
+    pub fn of(runs: &Path, run: RunId, ordinal: Ordinal) -> Self {
+        let of_run = runs.join(run.to_string());
+        let path = of_run.join(format!("attempt-{ordinal}"));
+        Self { runs: runs.to_owned(), run: of_run, path }
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file that keeps a stream.
+    pub fn output(&self, stream: Stream) -> PathBuf {
+        self.path.join(stream.name())
+    }
+
+    /// The file that names the attempt and its process.
+    pub fn identity(&self) -> PathBuf {
+        self.path.join("identity.json")
+    }
+
+    /// The file that records the end.
+    pub fn exit_record(&self) -> PathBuf {
+        self.path.join("exit.json")
+    }
+
+    /// Where a claim is kept that was found in the place of the exit record.
+    pub fn exit_claim(&self) -> PathBuf {
+        self.path.join("exit.claim.json")
+    }
+
+    /// Makes the directory, durably. It must not exist: an attempt is opened once.
+    pub(super) fn create(&self) -> Result<(), DirectoryError> {
+        let builder = || {
+            let mut builder = DirBuilder::new();
+            builder.mode(DIRECTORY_MODE);
+            builder
+        };
+        builder().recursive(true).create(&self.run).map_err(at("create", &self.run))?;
+        builder().create(&self.path).map_err(at("create", &self.path))?;
+        sync_directory(&self.runs)?;
+        sync_directory(&self.run)
+    }
+
+    /// Opens a new file for a stream, readable too, so that it can be passed through from there.
+    pub(super) fn create_output(&self, stream: Stream) -> Result<File, DirectoryError> {
+        let path = self.output(stream);
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(FILE_MODE)
+            .open(&path)
+            .map_err(at("create", &path))
+    }
+
+    /// Replaces one of the directory's files, durably: a crash leaves the old or the new content, whole.
+    pub(super) fn replace(&self, file: &Path, content: &[u8]) -> Result<(), DirectoryError> {
+        let draft = file.with_extension("json.draft");
+        let mut options = OpenOptions::new();
+        // Never through a link that somebody else put there.
+        options.write(true).create(true).truncate(true).mode(FILE_MODE).custom_flags(OFlags::NOFOLLOW.bits() as i32);
+        let mut to = options.open(&draft).map_err(at("create", &draft))?;
+        to.write_all(content).and_then(|()| to.sync_all()).map_err(at("write", &draft))?;
+        std::fs::rename(&draft, file).map_err(at("replace", file))?;
+        sync_directory(&self.path)
+    }
+}
+
+/// Reads a whole small file that somebody else may have written: a link, a pipe or a huge file in its place is an
+/// error, and never blocks. Absent if there is none.
+pub(super) fn read_small(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, DirectoryError> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = match OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at("open", path)(error)),
+    };
+    let metadata = file.metadata().map_err(at("read", path))?;
+    if !metadata.is_file() {
+        return Err(at("read", path)(io::Error::other("it is no regular file")));
+    }
+    let mut content = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut content).map_err(at("read", path))?;
+    if content.len() as u64 > bytes_max {
+        return Err(at("read", path)(io::Error::other(format!("it has more than {bytes_max} bytes"))));
+    }
+    Ok(Some(content))
+}
+
+fn sync_directory(path: &Path) -> Result<(), DirectoryError> {
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(at("sync", path))
+}
+
+fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DirectoryError {
+    let path = path.to_owned();
+    move |source| DirectoryError { action, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use tachograph_engine::domain::testing::ids;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        path.symlink_metadata().unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn only_the_owner_may_look_into_it() {
+        let data = tempfile::tempdir().unwrap();
+        let directory = AttemptDirectory::of(&data.path().join("runs"), ids::run(1), Ordinal(1));
+        directory.create().unwrap();
+        directory.create_output(Stream::Stdout).unwrap();
+        directory.replace(&directory.identity(), b"{}").unwrap();
+        for path in [data.path().join("runs"), data.path().join("runs").join(ids::run(1).to_string())] {
+            assert_eq!(mode(&path), 0o700, "{}", path.display());
+        }
+        assert_eq!(mode(directory.path()), 0o700);
+        assert_eq!(mode(&directory.output(Stream::Stdout)), 0o600);
+        assert_eq!(mode(&directory.identity()), 0o600);
+    }
+
+    #[test]
+    fn an_attempt_is_opened_once_and_a_run_any_number_of_times() {
+        let data = tempfile::tempdir().unwrap();
+        let first = AttemptDirectory::of(data.path(), ids::run(1), Ordinal(1));
+        first.create().unwrap();
+        assert_eq!(first.create().unwrap_err().source.kind(), io::ErrorKind::AlreadyExists);
+        AttemptDirectory::of(data.path(), ids::run(1), Ordinal(2)).create().unwrap();
+    }
+
+    #[test]
+    fn a_small_file_is_read_only_if_it_is_small_and_a_file() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join("exit.json");
+        assert_eq!(read_small(&path, 4).unwrap(), None);
+        std::fs::write(&path, b"1234").unwrap();
+        assert_eq!(read_small(&path, 4).unwrap().unwrap(), b"1234");
+        assert!(read_small(&path, 3).unwrap_err().to_string().contains("more than 3 bytes"));
+        let link = data.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(read_small(&link, 4).is_err());
+        // A pipe without a writer would block a plain open for ever.
+        let pipe = data.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        assert!(read_small(&pipe, 4).unwrap_err().to_string().contains("no regular file"));
+    }
+}

@@ -1,0 +1,53 @@
+//! Why a runner did not do what it was asked.
+
+use tachograph_engine::domain::{AttemptId, Refusal, RunId};
+use tachograph_engine::ports::JournalError;
+use tachograph_engine::shell::SubmitError;
+
+/// Why a runner did not do what it was asked. Nothing was spawned then.
+#[derive(Debug, thiserror::Error)]
+pub enum RunnerError {
+    /// The engine refused; the refusal is recorded.
+    #[error("{refusal}; {}", refusal.remedy())]
+    Refused {
+        /// Why.
+        refusal: Refusal,
+    },
+    /// The engine gave no answer.
+    #[error(transparent)]
+    NotSubmitted(#[from] SubmitError),
+    /// The run could not be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The run's workload is no command line.
+    #[error("run {run} has no command line; this runner executes commands only")]
+    NoCommand {
+        /// Which run.
+        run: RunId,
+    },
+    /// The runner is shutting down, or has.
+    #[error("the runner is shutting down and starts nothing more")]
+    ShuttingDown,
+    /// The task that supervised the attempt is gone, and with it what it saw. Recovery will record the attempt's end.
+    #[error("attempt {attempt} of run {run} is no longer supervised; open the data again to recover it")]
+    Abandoned {
+        /// The run.
+        run: RunId,
+        /// The attempt.
+        attempt: AttemptId,
+    },
+}
+
+impl RunnerError {
+    /// Stable snake_case code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Refused { refusal } => refusal.code(),
+            Self::NotSubmitted(error) => error.code(),
+            Self::Journal(error) => error.code(),
+            Self::NoCommand { .. } => "no_command",
+            Self::ShuttingDown => "shutting_down",
+            Self::Abandoned { .. } => "abandoned",
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! The end of an attempt on disk, for the case that it cannot be told to the engine any more.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tachograph_engine::domain::{
+    AttemptId, Digest, Drain, ExitStatus, OutputReceipt, RunId, RunnerId, Stream, StreamReceipt,
+};
+
+use super::directory::{AttemptDirectory, DirectoryError, read_small};
+
+const EXIT_RECORD_BYTES_MAX: u64 = 64 * 1_024;
+const EXIT_RECORD_FORMAT: u32 = 1;
+
+/// What an `exit.json` says: how an attempt ended.
+///
+/// The runner writes it atomically and durably when it has seen the exit, before the engine is told; it is then the
+/// only trace if the supervisor dies in between. A guest may write such a file, too: one that names the run and the
+/// attempt is a claim, kept as evidence, and only one that also names the runner is that [runner's own
+/// word](Self::is_word_of). Whoever runs as the same user could still forge it; this tells accidents and stale files
+/// apart, not attackers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExitRecord {
+    /// The run.
+    pub run: RunId,
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The runner that waited; absent in a guest's claim.
+    pub runner: Option<RunnerId>,
+    /// How the process ended.
+    pub status: ExitStatus,
+    /// Its output; absent if it was not drained yet.
+    pub output: Option<OutputReceipt>,
+    /// Why the attempt counts as failed whatever the status: its kind's name and a message.
+    pub failure: Option<(String, String)>,
+    /// Pids of the process group that held an output stream beyond the drain's deadline.
+    pub lingering: Vec<u32>,
+}
+
+/// Why a file in the place of an exit record says nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ExitRecordError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] DirectoryError),
+    /// It is no exit record.
+    #[error("{} is no exit record: {why}", path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// It speaks about something else: a stale or foreign file.
+    #[error("{} is about run {run}, attempt {attempt}", path.display())]
+    NamesAnother {
+        /// Which file.
+        path: PathBuf,
+        /// The run that it names.
+        run: RunId,
+        /// The attempt that it names.
+        attempt: AttemptId,
+    },
+}
+
+impl ExitRecord {
+    /// Reads an exit record from a file that anybody may have written, for exactly this run and attempt. Absent if
+    /// there is no file.
+    ///
+    /// # Errors
+    ///
+    /// [`ExitRecordError`] for every file that does not count; it is left as it is.
+    pub fn read(path: &Path, run: RunId, attempt: AttemptId) -> Result<Option<Self>, ExitRecordError> {
+        let Some(content) = read_small(path, EXIT_RECORD_BYTES_MAX)? else { return Ok(None) };
+        let malformed = |why: String| ExitRecordError::Malformed { path: path.to_owned(), why };
+        let file: ExitFile = serde_json::from_slice(&content).map_err(|error| malformed(error.to_string()))?;
+        let record = file.into_record().map_err(malformed)?;
+        if (record.run, record.attempt) != (run, attempt) {
+            return Err(ExitRecordError::NamesAnother {
+                path: path.to_owned(),
+                run: record.run,
+                attempt: record.attempt,
+            });
+        }
+        Ok(Some(record))
+    }
+
+    /// Whether it was written by this runner, as far as it says so.
+    pub fn is_word_of(&self, runner: &RunnerId) -> bool {
+        self.runner.as_ref() == Some(runner)
+    }
+
+    /// Writes the record into its attempt's directory, atomically and durably.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError`]; an earlier record is then still there.
+    pub fn write(&self, directory: &AttemptDirectory) -> Result<(), DirectoryError> {
+        let path = directory.exit_record();
+        let content = serde_json::to_vec_pretty(&ExitFile::from_record(self)).map_err(|error| DirectoryError {
+            action: "encode",
+            path: path.clone(),
+            source: io::Error::other(error),
+        })?;
+        directory.replace(&path, &content)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct ExitFile {
+    #[serde(default)]
+    format: Option<u32>,
+    run: String,
+    attempt: String,
+    #[serde(default)]
+    runner: Option<String>,
+    status: StatusFile,
+    #[serde(default)]
+    output: Option<OutputFile>,
+    #[serde(default)]
+    failure: Option<FailureFile>,
+    #[serde(default)]
+    lingering: Vec<u32>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StatusFile {
+    Code(i32),
+    Signal(i32),
+    Unknown(String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct FailureFile {
+    kind: String,
+    message: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OutputFile {
+    stdout: StreamFile,
+    stderr: StreamFile,
+    drain: DrainFile,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StreamFile {
+    bytes: u64,
+    blake3: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum DrainFile {
+    Drained,
+    TimedOut { waited_ms: u64, open: Vec<StreamName> },
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StreamName {
+    Stdout,
+    Stderr,
+}
+
+impl ExitFile {
+    fn from_record(record: &ExitRecord) -> Self {
+        Self {
+            format: Some(EXIT_RECORD_FORMAT),
+            run: record.run.to_string(),
+            attempt: record.attempt.to_string(),
+            runner: record.runner.as_ref().map(RunnerId::to_string),
+            status: match &record.status {
+                ExitStatus::Code(code) => StatusFile::Code(*code),
+                ExitStatus::Signal(signal) => StatusFile::Signal(*signal),
+                ExitStatus::Unknown { cause } => StatusFile::Unknown(cause.clone()),
+            },
+            output: record.output.as_ref().map(OutputFile::from_receipt),
+            failure: record
+                .failure
+                .as_ref()
+                .map(|(kind, message)| FailureFile { kind: kind.clone(), message: message.clone() }),
+            lingering: record.lingering.clone(),
+        }
+    }
+
+    fn into_record(self) -> Result<ExitRecord, String> {
+        if let Some(format) = self.format.filter(|format| *format > EXIT_RECORD_FORMAT) {
+            return Err(format!("it has format {format}; this version reads up to {EXIT_RECORD_FORMAT}"));
+        }
+        Ok(ExitRecord {
+            run: self.run.parse().map_err(|error| format!("{error}"))?,
+            attempt: self.attempt.parse().map_err(|error| format!("{error}"))?,
+            runner: self.runner.map(RunnerId::new),
+            status: match self.status {
+                StatusFile::Code(code) => ExitStatus::Code(code),
+                StatusFile::Signal(signal) => ExitStatus::Signal(signal),
+                StatusFile::Unknown(cause) => ExitStatus::Unknown { cause },
+            },
+            output: self.output.map(OutputFile::into_receipt).transpose()?,
+            failure: self.failure.map(|failure| (failure.kind, failure.message)),
+            lingering: self.lingering,
+        })
+    }
+}
+
+impl OutputFile {
+    fn from_receipt(receipt: &OutputReceipt) -> Self {
+        let stream = |stream: StreamReceipt| StreamFile { bytes: stream.bytes, blake3: stream.digest.to_string() };
+        let drain = match &receipt.drain {
+            Drain::Drained => DrainFile::Drained,
+            Drain::DrainTimedOut { waited_ms, open } => DrainFile::TimedOut {
+                waited_ms: *waited_ms,
+                open: open
+                    .iter()
+                    .map(|stream| match stream {
+                        Stream::Stdout => StreamName::Stdout,
+                        Stream::Stderr => StreamName::Stderr,
+                    })
+                    .collect(),
+            },
+        };
+        Self { stdout: stream(receipt.stdout), stderr: stream(receipt.stderr), drain }
+    }
+
+    fn into_receipt(self) -> Result<OutputReceipt, String> {
+        let stream = |stream: StreamFile| {
+            let digest = blake3::Hash::from_hex(&stream.blake3).map_err(|error| format!("digest: {error}"))?;
+            Ok::<_, String>(StreamReceipt { bytes: stream.bytes, digest: Digest(*digest.as_bytes()) })
+        };
+        let drain = match self.drain {
+            DrainFile::Drained => Drain::Drained,
+            DrainFile::TimedOut { waited_ms, open } => Drain::DrainTimedOut {
+                waited_ms,
+                open: open
+                    .into_iter()
+                    .map(|name| match name {
+                        StreamName::Stdout => Stream::Stdout,
+                        StreamName::Stderr => Stream::Stderr,
+                    })
+                    .collect(),
+            },
+        };
+        Ok(OutputReceipt { stdout: stream(self.stdout)?, stderr: stream(self.stderr)?, drain })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tachograph_engine::domain::Ordinal;
+    use tachograph_engine::domain::testing::ids;
+
+    use super::*;
+
+    fn record() -> ExitRecord {
+        let stream = |bytes| StreamReceipt { bytes, digest: Digest([7; 32]) };
+        ExitRecord {
+            run: ids::run(1),
+            attempt: ids::attempt(1),
+            runner: Some(RunnerId::from("r1")),
+            status: ExitStatus::Signal(9),
+            output: Some(OutputReceipt {
+                stdout: stream(1),
+                stderr: stream(2),
+                drain: Drain::DrainTimedOut { waited_ms: 5, open: vec![Stream::Stderr, Stream::Stdout] },
+            }),
+            failure: Some(("timed_out".to_owned(), "ran too long".to_owned())),
+            lingering: vec![4, 5],
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_only_for_the_run_and_attempt_that_it_names() {
+        let data = tempfile::tempdir().unwrap();
+        let directory = AttemptDirectory::of(data.path(), ids::run(1), Ordinal(1));
+        directory.create().unwrap();
+        let path = directory.exit_record();
+        assert!(ExitRecord::read(&path, ids::run(1), ids::attempt(1)).unwrap().is_none());
+        record().write(&directory).unwrap();
+        assert_eq!(ExitRecord::read(&path, ids::run(1), ids::attempt(1)).unwrap(), Some(record()));
+        for (run, attempt) in [(2, 1), (1, 2)] {
+            let error = ExitRecord::read(&path, ids::run(run), ids::attempt(attempt)).unwrap_err();
+            assert!(matches!(error, ExitRecordError::NamesAnother { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_guest_may_claim_but_is_not_the_runner() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join("result.json");
+        let claim = format!(r#"{{"run":"{}","attempt":"{}","status":{{"code":0}}}}"#, ids::run(1), ids::attempt(1));
+        std::fs::write(&path, claim).unwrap();
+        let claim = ExitRecord::read(&path, ids::run(1), ids::attempt(1)).unwrap().unwrap();
+        assert_eq!(claim.status, ExitStatus::Code(0));
+        assert!(!claim.is_word_of(&RunnerId::from("r1")));
+        assert!(record().is_word_of(&RunnerId::from("r1")));
+        assert!(!record().is_word_of(&RunnerId::from("r2")));
+    }
+
+    #[test]
+    fn text_is_no_record() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join("exit.json");
+        for text in
+            ["", "succeeded", "{\"status\":\"succeeded\"}", "{\"run\":\"1\",\"attempt\":\"1\",\"status\":{\"code\":0}}"]
+        {
+            std::fs::write(&path, text).unwrap();
+            let error = ExitRecord::read(&path, ids::run(1), ids::attempt(1)).unwrap_err();
+            assert!(matches!(error, ExitRecordError::Malformed { .. }), "{error}");
+        }
+    }
+}

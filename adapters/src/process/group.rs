@@ -1,0 +1,117 @@
+//! Signals to the processes of one attempt, and to nobody else.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
+use tachograph_engine::domain::AttemptId;
+
+use super::identity::ProcessStat;
+use super::spawn::ATTEMPT_VARIABLE;
+
+/// How often the group is looked through for members that were forked while it was being killed.
+const KILL_ROUNDS_MAX: u32 = 16;
+
+/// The process group of an attempt.
+///
+/// A group's number is its leader's pid, and it can belong to somebody else once the leader was reaped and the last
+/// member is gone. So there are two ways to signal it. As long as the leader is not reaped, even as a zombie, the
+/// number is taken and the kernel signals the whole group at once. Afterwards every member is looked up in `/proc`,
+/// pinned by a pidfd, and only then verified and signalled one by one: a process counts as a member if it is in the
+/// group and some process of the group has this attempt's id in its environment, since as long as any member is left
+/// the number is not given away.
+#[derive(Debug, Clone)]
+pub(super) struct ProcessGroup {
+    leader: Pid,
+    attempt: AttemptId,
+    leader_reaped: bool,
+}
+
+impl ProcessGroup {
+    /// The group that this child leads; it must not be reaped yet. Absent if there is no such pid.
+    pub(super) fn led_by(pid: u32, attempt: AttemptId) -> Option<Self> {
+        let leader = Pid::from_raw(i32::try_from(pid).ok()?)?;
+        Some(Self { leader, attempt, leader_reaped: false })
+    }
+
+    /// The leader's exit status was collected: from here on members are verified.
+    pub(super) fn leader_was_reaped(&mut self) {
+        self.leader_reaped = true;
+    }
+
+    /// Signals all members. None being left is no error.
+    pub(super) fn signal(&self, signal: Signal) {
+        if self.leader_reaped {
+            self.signal_verified(signal);
+        } else if let Err(error) = kill_process_group(self.leader, signal) {
+            tracing::debug!(group = %self.leader, %error, "the group took no signal");
+        }
+    }
+
+    /// Whether the leader is not reaped yet, so that the number is certainly its own.
+    pub(super) const fn is_led(&self) -> bool {
+        !self.leader_reaped
+    }
+
+    /// Pids of the members that are alive, the leader among them.
+    pub(super) fn members(&self) -> Vec<u32> {
+        self.pinned().into_iter().map(|(pid, _)| pid).collect()
+    }
+
+    fn signal_verified(&self, signal: Signal) {
+        let mut signalled = BTreeSet::new();
+        for _ in 0..KILL_ROUNDS_MAX {
+            let members = self.pinned();
+            let before = signalled.len();
+            for (pid, pidfd) in members {
+                if signalled.insert(pid) {
+                    // It may have ended meanwhile; the pidfd keeps the signal from reaching its pid's next owner.
+                    let _ = pidfd_send_signal(&pidfd, signal);
+                }
+            }
+            if signalled.len() == before {
+                return;
+            }
+        }
+    }
+
+    /// The members, pinned so that their pids stay theirs; none unless the group is this attempt's.
+    fn pinned(&self) -> Vec<(u32, rustix::fd::OwnedFd)> {
+        let Ok(pids) = all_pids() else { return Vec::new() };
+        let group = self.leader.as_raw_nonzero().get();
+        let members: Vec<_> = pids
+            .into_iter()
+            .filter(|pid| in_group(*pid, group))
+            .filter_map(|pid| {
+                let pidfd = pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()?;
+                // Once more, now that the pid cannot change hands unnoticed.
+                in_group(pid, group).then_some((pid, pidfd))
+            })
+            .collect();
+        if members.iter().any(|(pid, _)| names_attempt(*pid, self.attempt)) { members } else { Vec::new() }
+    }
+}
+
+fn in_group(pid: u32, group: i32) -> bool {
+    ProcessStat::read(pid).is_ok_and(|stat| stat.group == group && !stat.is_dead())
+}
+
+/// Whether a process was started with this attempt's id in its environment.
+fn names_attempt(pid: u32, attempt: AttemptId) -> bool {
+    let wanted = format!("{ATTEMPT_VARIABLE}={attempt}");
+    std::fs::read(format!("/proc/{pid}/environ"))
+        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes()))
+}
+
+/// All processes of this machine that belong to an attempt, wherever they moved, as far as their environment may be
+/// read.
+pub(super) fn processes_of(attempt: AttemptId) -> Vec<u32> {
+    let pids = all_pids().unwrap_or_default();
+    let alive = |pid: &u32| ProcessStat::read(*pid).is_ok_and(|stat| !stat.is_dead());
+    pids.into_iter().filter(|pid| names_attempt(*pid, attempt)).filter(alive).collect()
+}
+
+fn all_pids() -> io::Result<Vec<u32>> {
+    let entries = std::fs::read_dir("/proc")?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+}

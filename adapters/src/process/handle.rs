@@ -1,0 +1,203 @@
+//! One attempt, in the hands of whoever wants to wait for it or end it.
+
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tachograph_engine::domain::{AttemptId, Ordinal, Outcome, Position, Refusal, RunId, Version};
+use tachograph_engine::shell::SubmitError;
+use tokio::sync::watch;
+
+use super::directory::AttemptDirectory;
+use super::error::RunnerError;
+
+/// How an attempt ended, and what the engine said about it.
+#[derive(Debug, Clone)]
+pub struct AttemptEnd {
+    /// The run.
+    pub run: RunId,
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// What this runner saw and reported. It is what counts if it was written.
+    pub outcome: Outcome,
+    /// Whether it was.
+    pub record: EndRecord,
+}
+
+/// What became of the report of an attempt's end.
+#[derive(Debug, Clone)]
+pub enum EndRecord {
+    /// It is durable, by this report or by an equal one before.
+    Written {
+        /// Position of its entry.
+        position: Position,
+        /// The run's version after it.
+        version: Version,
+    },
+    /// Something else counts: the run was destroyed, taken over, or ended otherwise before.
+    Refused(Refusal),
+    /// The engine gave no answer. The attempt's exit record is on disk, and recovery will find it.
+    NotSubmitted(SubmitError),
+}
+
+/// How far an attempt is.
+#[derive(Debug, Clone)]
+pub(super) enum Phase {
+    /// There is no process yet.
+    Starting,
+    Running,
+    /// The exit was seen; output may still be coming.
+    Exited,
+    Ended(Arc<AttemptEnd>),
+    /// Its task is gone without an end.
+    Abandoned,
+}
+
+/// That an attempt shall end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stop {
+    /// When the group is killed, on the monotonic clock.
+    pub(super) kill_at: Duration,
+    /// When the drain is given up at the latest, on the monotonic clock.
+    pub(super) drain_by: Option<Duration>,
+}
+
+impl Stop {
+    /// Both wishes: whatever comes first.
+    fn and(self, other: Self) -> Self {
+        let drain_by = match (self.drain_by, other.drain_by) {
+            (Some(one), Some(another)) => Some(one.min(another)),
+            (one, another) => one.or(another),
+        };
+        Self { kill_at: self.kill_at.min(other.kill_at), drain_by }
+    }
+}
+
+/// What is known once the attempt is open.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) ordinal: Ordinal,
+    pub(super) directory: AttemptDirectory,
+}
+
+/// The shared part of an attempt that this process runs.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) run: RunId,
+    pub(super) attempt: AttemptId,
+    pub(super) opened: OnceLock<Opened>,
+    pub(super) pid: OnceLock<u32>,
+    pub(super) phase: watch::Sender<Phase>,
+    pub(super) stop: watch::Sender<Option<Stop>>,
+    /// Streams that are still being passed through.
+    pub(super) passing: watch::Sender<usize>,
+    /// Whether the task is done with everything, the rest of the group included.
+    pub(super) settled: watch::Sender<bool>,
+}
+
+impl Live {
+    pub(super) fn starting(run: RunId, attempt: AttemptId) -> Self {
+        Self {
+            run,
+            attempt,
+            opened: OnceLock::new(),
+            pid: OnceLock::new(),
+            phase: watch::Sender::new(Phase::Starting),
+            stop: watch::Sender::new(None),
+            passing: watch::Sender::new(0),
+            settled: watch::Sender::new(false),
+        }
+    }
+
+    pub(super) fn stop(&self, stop: Stop) {
+        self.stop.send_modify(|present| *present = Some(present.map_or(stop, |present| present.and(stop))));
+    }
+}
+
+/// A handle to one attempt; cheap to clone. Dropping it changes nothing about the attempt.
+#[derive(Debug, Clone)]
+pub struct RunHandle {
+    pub(super) live: Arc<Live>,
+    pub(super) clock: ClockRef,
+}
+
+impl RunHandle {
+    /// The run.
+    pub fn run(&self) -> RunId {
+        self.live.run
+    }
+
+    /// The attempt.
+    pub fn attempt(&self) -> AttemptId {
+        self.live.attempt
+    }
+
+    /// Its number within the run.
+    pub fn ordinal(&self) -> Option<Ordinal> {
+        self.live.opened.get().map(|opened| opened.ordinal)
+    }
+
+    /// Its directory.
+    pub fn directory(&self) -> Option<&Path> {
+        self.live.opened.get().map(|opened| opened.directory.path())
+    }
+
+    /// The pid that its process has or had; absent if none was spawned.
+    pub fn pid(&self) -> Option<u32> {
+        self.live.pid.get().copied()
+    }
+
+    /// Its end, if it is recorded by now.
+    pub fn ended(&self) -> Option<Arc<AttemptEnd>> {
+        match &*self.live.phase.borrow() {
+            Phase::Ended(end) => Some(end.clone()),
+            Phase::Starting | Phase::Running | Phase::Exited | Phase::Abandoned => None,
+        }
+    }
+
+    /// Waits until the end is recorded: after its output is drained, or the deadline for that is named. Any number of
+    /// callers get the same answer any number of times, before and after.
+    ///
+    /// # Errors
+    ///
+    /// [`RunnerError::Abandoned`] if the supervising task was lost, for example with its runtime.
+    pub async fn wait(&self) -> Result<Arc<AttemptEnd>, RunnerError> {
+        let over = |phase: &Phase| matches!(phase, Phase::Ended(_) | Phase::Abandoned);
+        match self.phase(over).await {
+            Some(Phase::Ended(end)) => Ok(end),
+            _ => Err(RunnerError::Abandoned { run: self.run(), attempt: self.attempt() }),
+        }
+    }
+
+    /// Waits until the exit was seen, which is before its output is drained and its end recorded.
+    pub async fn exited(&self) {
+        self.phase(|phase| !matches!(phase, Phase::Starting | Phase::Running)).await;
+    }
+
+    /// Waits until its output was passed through to where [`Launch`](super::Launch) said, or until that broke. May take
+    /// as long as the slowest reader likes; the end of the attempt does not wait for it.
+    pub async fn passed_through(&self) {
+        let _ = self.live.passing.subscribe().wait_for(|passing| *passing == 0).await;
+    }
+
+    /// Asks for its end: the polite signal to the whole process group now, the killing one after the grace. Asking
+    /// again can only bring the latter forward. Output is still captured; [`wait`](Self::wait) tells the end.
+    pub fn terminate(&self, grace: Duration) {
+        let kill_at = self.clock.0.monotonic().saturating_add(grace);
+        self.live.stop(Stop { kill_at, drain_by: None });
+    }
+
+    async fn phase(&self, is: impl FnMut(&Phase) -> bool) -> Option<Phase> {
+        self.live.phase.subscribe().wait_for(is).await.ok().map(|phase| phase.clone())
+    }
+}
+
+/// A clock that can be named in a derived `Debug`.
+#[derive(Clone)]
+pub(super) struct ClockRef(pub(super) Arc<dyn tachograph_engine::ports::Clock>);
+
+impl std::fmt::Debug for ClockRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Clock")
+    }
+}

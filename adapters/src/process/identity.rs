@@ -1,0 +1,210 @@
+//! Which process an attempt is.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+
+use serde::{Deserialize, Serialize};
+use tachograph_engine::domain::{AttemptId, Digest, Ordinal, RunId, RunnerId};
+
+use super::directory::{AttemptDirectory, DirectoryError, read_small};
+
+const IDENTITY_BYTES_MAX: u64 = 64 * 1_024;
+const IDENTITY_FORMAT: u32 = 1;
+
+/// A process that cannot be taken for another: pids are used again, but not with the same start within one boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessIdentity {
+    /// Its pid.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot.
+    pub start_ticks: u64,
+    /// The kernel's id of that boot.
+    pub boot_id: String,
+}
+
+impl ProcessIdentity {
+    /// The identity of the process that has this pid now. A zombie still has one.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such process, or no `/proc`.
+    pub fn of(pid: u32) -> io::Result<Self> {
+        Ok(Self { pid, start_ticks: ProcessStat::read(pid)?.start_ticks, boot_id: boot_id()? })
+    }
+
+    /// Whether exactly this process still runs; a zombie does not.
+    pub fn is_alive(&self) -> bool {
+        boot_id().is_ok_and(|boot_id| boot_id == self.boot_id)
+            && ProcessStat::read(self.pid).is_ok_and(|stat| stat.start_ticks == self.start_ticks && !stat.is_dead())
+    }
+}
+
+/// The id of this boot.
+pub(super) fn boot_id() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// What the kernel says about a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ProcessStat {
+    pub(super) state: char,
+    pub(super) group: i32,
+    pub(super) start_ticks: u64,
+}
+
+impl ProcessStat {
+    pub(super) fn read(pid: u32) -> io::Result<Self> {
+        let stat = std::fs::read(format!("/proc/{pid}/stat"))?;
+        Self::parse(&String::from_utf8_lossy(&stat))
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected form of /proc/PID/stat"))
+    }
+
+    /// The command's name may contain anything, blanks and parentheses too: what counts begins after the last one.
+    fn parse(stat: &str) -> Option<Self> {
+        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+        Some(Self {
+            state: fields.first()?.chars().next()?,
+            group: fields.get(2)?.parse().ok()?,
+            start_ticks: fields.get(19)?.parse().ok()?,
+        })
+    }
+
+    pub(super) const fn is_dead(self) -> bool {
+        matches!(self.state, 'Z' | 'X' | 'x')
+    }
+}
+
+/// What `identity.json` says: which attempt this directory belongs to, and which process it is.
+///
+/// It is written twice, durably: before the spawn without the process, and right after it with the process, as a pid
+/// is known only then. A crash between the two leaves a process that is not named in the file; it still can be found,
+/// since every process of the attempt has `TACHO_ATTEMPT_ID` in its environment from its first instruction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The run.
+    pub run: RunId,
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Its number within the run.
+    pub ordinal: Ordinal,
+    /// Who holds it.
+    pub runner: RunnerId,
+    /// The process that spawned it or was about to.
+    pub supervisor: ProcessIdentity,
+    /// BLAKE3 over the arguments as executed, each followed by a NUL.
+    pub argv_digest: Digest,
+    /// The child; absent before the spawn.
+    pub process: Option<ProcessIdentity>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IdentityFile {
+    format: u32,
+    run: String,
+    attempt: String,
+    ordinal: u32,
+    runner: String,
+    supervisor: ProcessIdentity,
+    argv_blake3: String,
+    process: Option<ProcessIdentity>,
+}
+
+impl Identity {
+    pub(super) fn write(&self, directory: &AttemptDirectory) -> Result<(), DirectoryError> {
+        let path = directory.identity();
+        let file = IdentityFile {
+            format: IDENTITY_FORMAT,
+            run: self.run.to_string(),
+            attempt: self.attempt.to_string(),
+            ordinal: self.ordinal.0,
+            runner: self.runner.to_string(),
+            supervisor: self.supervisor.clone(),
+            argv_blake3: self.argv_digest.to_string(),
+            process: self.process.clone(),
+        };
+        let content = serde_json::to_vec_pretty(&file).map_err(|error| DirectoryError {
+            action: "encode",
+            path: path.clone(),
+            source: io::Error::other(error),
+        })?;
+        directory.replace(&path, &content)
+    }
+
+    /// Reads the file, if it is there and names this run and attempt. Anything else is as good as none.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError`] if the file is there and cannot be read.
+    pub fn read(directory: &AttemptDirectory, run: RunId, attempt: AttemptId) -> Result<Option<Self>, DirectoryError> {
+        let Some(content) = read_small(&directory.identity(), IDENTITY_BYTES_MAX)? else { return Ok(None) };
+        let identity = serde_json::from_slice::<IdentityFile>(&content).ok().and_then(Self::from_file);
+        Ok(identity.filter(|identity| identity.run == run && identity.attempt == attempt))
+    }
+
+    fn from_file(file: IdentityFile) -> Option<Self> {
+        Some(Self {
+            run: file.run.parse().ok()?,
+            attempt: file.attempt.parse().ok()?,
+            ordinal: Ordinal(file.ordinal),
+            runner: RunnerId::new(file.runner),
+            supervisor: file.supervisor,
+            argv_digest: Digest(*blake3::Hash::from_hex(&file.argv_blake3).ok()?.as_bytes()),
+            process: file.process,
+        })
+    }
+}
+
+/// BLAKE3 over arguments, each followed by a NUL, which none can contain.
+pub(super) fn argv_digest<'a>(argv: impl IntoIterator<Item = &'a OsStr>) -> Digest {
+    let mut hasher = blake3::Hasher::new();
+    for argument in argv {
+        hasher.update(argument.as_bytes());
+        hasher.update(b"\0");
+    }
+    Digest(*hasher.finalize().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use tachograph_engine::domain::testing::ids;
+
+    use super::*;
+
+    #[test]
+    fn a_name_with_blanks_and_parentheses_confuses_nobody() {
+        let stat = "42 (a) S (b c)) Z 1 40 40 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 777 0 0";
+        assert_eq!(ProcessStat::parse(stat), Some(ProcessStat { state: 'Z', group: 40, start_ticks: 777 }));
+        assert_eq!(ProcessStat::parse("42 (a"), None);
+        assert_eq!(ProcessStat::parse("42 (a) S 1"), None);
+    }
+
+    #[test]
+    fn this_process_is_alive_and_its_pid_at_another_start_or_boot_is_not() {
+        let me = ProcessIdentity::of(std::process::id()).unwrap();
+        assert!(me.is_alive());
+        assert!(!ProcessIdentity { start_ticks: me.start_ticks + 1, ..me.clone() }.is_alive());
+        assert!(!ProcessIdentity { boot_id: "another".to_owned(), ..me }.is_alive());
+    }
+
+    #[test]
+    fn an_identity_is_read_only_by_whom_it_names() {
+        let data = tempfile::tempdir().unwrap();
+        let directory = AttemptDirectory::of(data.path(), ids::run(1), Ordinal(1));
+        directory.create().unwrap();
+        assert_eq!(Identity::read(&directory, ids::run(1), ids::attempt(1)).unwrap(), None);
+        let identity = Identity {
+            run: ids::run(1),
+            attempt: ids::attempt(1),
+            ordinal: Ordinal(1),
+            runner: RunnerId::from("r1"),
+            supervisor: ProcessIdentity::of(std::process::id()).unwrap(),
+            argv_digest: argv_digest([OsStr::new("true")]),
+            process: None,
+        };
+        identity.write(&directory).unwrap();
+        assert_eq!(Identity::read(&directory, ids::run(1), ids::attempt(1)).unwrap(), Some(identity));
+        assert_eq!(Identity::read(&directory, ids::run(2), ids::attempt(1)).unwrap(), None);
+        assert_eq!(Identity::read(&directory, ids::run(1), ids::attempt(2)).unwrap(), None);
+    }
+}

@@ -1,0 +1,57 @@
+//! What a caller brings along for one attempt beside the recorded spec.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use tachograph_engine::domain::{RunSpec, Workload};
+
+use super::passthrough::Passthrough;
+
+/// What a caller brings along for one attempt. None of it is recorded: environment values may be secret.
+#[derive(Default)]
+pub struct Launch {
+    /// The exact arguments, program first, where the spec's text cannot hold them; the spec's own if absent.
+    pub argv: Option<Vec<OsString>>,
+    /// The exact working directory; the spec's own if absent.
+    pub cwd: Option<PathBuf>,
+    /// Environment variables to set, beyond the supervisor's own.
+    pub env: Vec<(OsString, OsString)>,
+    /// Whether the supervisor's own environment is withheld.
+    pub env_clear: bool,
+    /// Where standard output is passed through to.
+    pub stdout: Option<Passthrough>,
+    /// Where standard error is passed through to.
+    pub stderr: Option<Passthrough>,
+}
+
+impl std::fmt::Debug for Launch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Variables by name only.
+        let names: Vec<_> = self.env.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Launch")
+            .field("argv", &self.argv)
+            .field("cwd", &self.cwd)
+            .field("env", &names)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A command line as it is executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct CommandLine {
+    pub(super) argv: Vec<OsString>,
+    pub(super) cwd: Option<PathBuf>,
+    pub(super) env: Vec<(OsString, OsString)>,
+    pub(super) env_clear: bool,
+}
+
+impl CommandLine {
+    /// Takes the command line out of the launch, or out of the spec. Absent if neither has one.
+    pub(super) fn take(launch: &mut Launch, spec: &RunSpec) -> Option<Self> {
+        let Workload::Command { argv, cwd } = &spec.workload else { return None };
+        let argv = launch.argv.take().unwrap_or_else(|| argv.iter().map(OsString::from).collect());
+        let cwd = launch.cwd.take().or_else(|| cwd.as_ref().map(PathBuf::from));
+        let env = std::mem::take(&mut launch.env);
+        (!argv.is_empty()).then_some(Self { argv, cwd, env, env_clear: launch.env_clear })
+    }
+}

@@ -1,0 +1,211 @@
+//! From the wish to start to a supervised child.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use rustix::process::Signal;
+use tachograph_engine::domain::{
+    Action, AttemptId, Claim, Diagnostics, Failure, FailureKind, Ordinal, Refusal, RunId, StartMode, Status, Stream,
+};
+
+use super::attempt::{HeldAttempt, blocking};
+use super::directory::{AttemptDirectory, DirectoryError};
+use super::drain::Pumps;
+use super::error::RunnerError;
+use super::group::ProcessGroup;
+use super::handle::{Opened, Phase, RunHandle};
+use super::identity::{Identity, ProcessIdentity, argv_digest};
+use super::launch::{CommandLine, Launch};
+use super::passthrough::{Passthrough, pass_through};
+use super::pump::Pump;
+use super::runner::ProcessRunner;
+use super::spawn::{Spawned, spawn};
+use super::spawn_failure::spawn_failure;
+use super::supervise::supervise;
+
+impl ProcessRunner {
+    /// Opens the attempt in the journal, and only then spawns it. Runs as a task of its own, so that a caller that
+    /// goes away cannot leave an open attempt without a process.
+    pub(super) async fn open(
+        &self,
+        run: RunId,
+        attempt: AttemptId,
+        mode: StartMode,
+        mut launch: Launch,
+    ) -> Result<RunHandle, RunnerError> {
+        let registration = self.registry().register(run, attempt);
+        if self.is_closing() {
+            return Err(RunnerError::ShuttingDown);
+        }
+        let record = self.engine().run(run).await?;
+        let line = record.as_ref().map(|record| CommandLine::take(&mut launch, &record.run.spec));
+        if let Some(None) = line {
+            return Err(RunnerError::NoCommand { run });
+        }
+        let start = Action::Start { attempt, runner: self.runner().clone(), mode };
+        self.submit(run, start).await?;
+        let (ordinal, limits) = self.opened(run, attempt).await?;
+        let directory = AttemptDirectory::of(self.runs_dir(), run, ordinal);
+        let live = registration.live.clone();
+        let _ = live.opened.set(Opened { ordinal, directory: directory.clone() });
+        let handle = RunHandle { live, clock: self.clock() };
+        let claim = Claim { run, attempt, runner: self.runner().clone() };
+        let held = HeldAttempt {
+            engine: self.engine().clone(),
+            options: self.options(),
+            claim,
+            directory,
+            limits,
+            registration,
+        };
+        // Only a run that is known can have been started, so the command line was there.
+        let Some(line) = line.flatten() else { return Err(RunnerError::NoCommand { run }) };
+        self.spawn(held, ordinal, line, launch).await;
+        Ok(handle)
+    }
+
+    /// What the engine made of the start; an error if the run has moved on already.
+    async fn opened(
+        &self,
+        run: RunId,
+        attempt: AttemptId,
+    ) -> Result<(Ordinal, tachograph_engine::domain::ResourceLimits), RunnerError> {
+        let record = self.engine().run(run).await?.ok_or(RunnerError::Refused { refusal: Refusal::UnknownRun })?;
+        if let Status::Destroyed { .. } = record.run.status {
+            return Err(RunnerError::Refused { refusal: Refusal::RunDestroyed });
+        }
+        match &record.run.attempt {
+            Some(current) if current.id == attempt => Ok((current.ordinal, record.run.spec.limits)),
+            current => {
+                let current = current.as_ref().map(|current| current.id);
+                Err(RunnerError::Refused { refusal: Refusal::StaleAttempt { current } })
+            }
+        }
+    }
+
+    async fn spawn(&self, held: HeldAttempt, ordinal: Ordinal, line: CommandLine, launch: Launch) {
+        if held.live().stop.borrow().is_some() {
+            return held.fail(abandoned()).await;
+        }
+        let identity = self.identity(&held.claim, ordinal, &line);
+        let directory = held.directory.clone();
+        let Some(made) = blocking(move || make(&directory, identity, &line)).await else { return };
+        match made {
+            Ok(Made { spawned, stdout, stderr }) => follow(held, spawned, [stdout, stderr], launch),
+            Err(unmade) => {
+                let Unmade { failure, orphan } = *unmade;
+                if let Some(orphan) = orphan {
+                    end_orphan(orphan, held.claim.attempt).await;
+                }
+                held.fail(failure).await;
+            }
+        }
+    }
+
+    fn identity(&self, claim: &Claim, ordinal: Ordinal, line: &CommandLine) -> Identity {
+        Identity {
+            run: claim.run,
+            attempt: claim.attempt,
+            ordinal,
+            runner: claim.runner.clone(),
+            supervisor: self.supervisor().clone(),
+            argv_digest: argv_digest(line.argv.iter().map(|argument| argument.as_os_str())),
+            process: None,
+        }
+    }
+}
+
+struct Made {
+    spawned: Spawned,
+    stdout: File,
+    stderr: File,
+}
+
+struct Unmade {
+    failure: Failure,
+    /// A child that was spawned and may not stay.
+    orphan: Option<Spawned>,
+}
+
+impl From<Failure> for Box<Unmade> {
+    fn from(failure: Failure) -> Self {
+        Self::new(Unmade { failure, orphan: None })
+    }
+}
+
+/// The directory, the identity without the process, the child, the identity with it.
+fn make(directory: &AttemptDirectory, identity: Identity, line: &CommandLine) -> Result<Made, Box<Unmade>> {
+    let prepared = || -> Result<(File, File), DirectoryError> {
+        directory.create()?;
+        identity.write(directory)?;
+        Ok((directory.create_output(Stream::Stdout)?, directory.create_output(Stream::Stderr)?))
+    };
+    let (stdout, stderr) = prepared().map_err(|error| directory_failure(&error))?;
+    let (run, attempt) = (identity.run, identity.attempt);
+    let spawned = spawn(line, run, attempt, directory).map_err(|error| spawn_failure(line, &error))?;
+    let known = ProcessIdentity::of(spawned.pid).map_err(|error| error.to_string()).and_then(|process| {
+        let identity = Identity { process: Some(process), ..identity };
+        identity.write(directory).map_err(|error| error.to_string())
+    });
+    match known {
+        Ok(()) => Ok(Made { spawned, stdout, stderr }),
+        Err(why) => {
+            let message = format!("the child's identity cannot be kept, so it was ended: {why}");
+            Err(Box::new(Unmade { failure: failure(FailureKind::SpawnFailed, message), orphan: Some(spawned) }))
+        }
+    }
+}
+
+/// Starts the tasks that live as long as the attempt.
+fn follow(held: HeldAttempt, spawned: Spawned, files: [File; 2], launch: Launch) {
+    let Spawned { child, pid, stdout, stderr } = spawned;
+    let live = held.live().clone();
+    let _ = live.pid.set(pid);
+    live.phase.send_replace(Phase::Running);
+    let room = held.limits.output_bytes.map(|bytes| Arc::new(AtomicU64::new(bytes)));
+    let [out, err] = files.map(Arc::new);
+    let pumps = Pumps {
+        stdout: Pump::start(stdout, out.clone(), room.clone()),
+        stderr: Pump::start(stderr, err.clone(), room),
+    };
+    pass(&held, &pumps, Stream::Stdout, out, launch.stdout);
+    pass(&held, &pumps, Stream::Stderr, err, launch.stderr);
+    match ProcessGroup::led_by(pid, held.claim.attempt) {
+        Some(group) => drop(tokio::spawn(supervise(held, child, group, pumps))),
+        None => tracing::error!(pid, "the child has an impossible pid and is not supervised"),
+    }
+}
+
+fn pass(held: &HeldAttempt, pumps: &Pumps, stream: Stream, file: Arc<File>, to: Option<Passthrough>) {
+    let Some(to) = to else { return };
+    let live = held.live().clone();
+    live.passing.send_modify(|passing| *passing += 1);
+    let kept = pumps.kept(stream);
+    tokio::spawn(async move {
+        if let Err(error) = pass_through(file, kept, to).await {
+            tracing::debug!(%error, stream = stream.name(), "output is no longer passed through");
+        }
+        live.passing.send_modify(|passing| *passing = passing.saturating_sub(1));
+    });
+}
+
+/// Ends and reaps a child that nobody will supervise.
+async fn end_orphan(mut orphan: Spawned, attempt: AttemptId) {
+    if let Some(group) = ProcessGroup::led_by(orphan.pid, attempt) {
+        group.signal(Signal::KILL);
+    }
+    let _ = orphan.child.wait().await;
+}
+
+fn abandoned() -> Failure {
+    failure(FailureKind::StartAbandoned, "it was asked to end before it had a process".to_owned())
+}
+
+fn directory_failure(error: &DirectoryError) -> Failure {
+    failure(FailureKind::SpawnFailed, format!("its directory cannot be prepared: {error}"))
+}
+
+fn failure(kind: FailureKind, message: String) -> Failure {
+    Failure { kind, message, diagnostics: Diagnostics::default() }
+}

@@ -1,0 +1,23 @@
+//! How a runner treats its children.
+
+/// How a runner treats its children, unless a call says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RunnerOptions {
+    /// How long after a child's exit its output may still be awaited, in milliseconds. One absolute deadline for both
+    /// streams: it does not start anew with every byte.
+    pub drain_deadline_ms: u64,
+    /// Between the polite signal and the killing one, in milliseconds.
+    pub grace_ms: u64,
+    /// Whether what is left of the process group is killed once the child has exited by itself. By default it is left
+    /// alone: a command may leave a daemon behind on purpose.
+    pub kill_lingering: bool,
+    /// Whether both output files are synced before the end is recorded. Without it, a power cut may leave a file
+    /// shorter than its receipt says; the receipt shows that.
+    pub sync_output: bool,
+}
+
+impl Default for RunnerOptions {
+    fn default() -> Self {
+        Self { drain_deadline_ms: 5_000, grace_ms: 5_000, kill_lingering: false, sync_output: false }
+    }
+}

@@ -1,0 +1,129 @@
+//! What a runner reports about what it saw.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+
+use tachograph_engine::domain::{
+    Diagnostics, Drain, Exit, ExitStatus, Failure, FailureKind, Outcome, OutputReceipt, Stream, Witness,
+};
+
+use super::directory::AttemptDirectory;
+use super::drain::Drained;
+use super::text::{cut, last_lines};
+
+const FACT_BYTES_MAX: usize = 1_024;
+
+/// The status that the kernel told, with how that is known. What it did not tell stays unknown.
+pub(super) fn exit_status(waited: &io::Result<std::process::ExitStatus>) -> (ExitStatus, Witness) {
+    match waited {
+        Ok(status) => match (status.code(), status.signal()) {
+            (Some(code), _) => (ExitStatus::Code(code), Witness::Waited),
+            (None, Some(signal)) => (ExitStatus::Signal(signal), Witness::Waited),
+            (None, None) => {
+                let cause = format!("the wait status {:#x} is neither an exit nor a signal", status.into_raw());
+                (ExitStatus::Unknown { cause }, Witness::Waited)
+            }
+        },
+        Err(error) => (ExitStatus::Unknown { cause: format!("waiting failed: {error}") }, Witness::Synthesised),
+    }
+}
+
+/// Everything that was seen of an attempt's end.
+#[derive(Debug, Clone)]
+pub(super) struct Seen {
+    pub(super) status: ExitStatus,
+    pub(super) witness: Witness,
+    pub(super) drained: Drained,
+    /// The wall-clock limit, if the attempt was ended because of it.
+    pub(super) limit_ms: Option<u64>,
+    /// Members of the process group that outlived the leader and kept the output open.
+    pub(super) lingering: Vec<u32>,
+}
+
+impl Seen {
+    /// What to report.
+    ///
+    /// An `Exited` promises that the attempt ended by itself or was asked to, and that its output is on file. So an
+    /// attempt that was ended by its wall-clock limit failed as `TimedOut`, and one whose output could not be written
+    /// failed as `OutputLost`; both keep the exit status among the facts.
+    pub(super) fn outcome(&self, directory: &AttemptDirectory) -> Outcome {
+        let (kind, message) = match (self.limit_ms, &self.drained.lost) {
+            (Some(limit_ms), _) => {
+                let message = format!("ran longer than its limit of {limit_ms} ms; ended with {}", self.status);
+                (FailureKind::TimedOut, message)
+            }
+            (None, Some((stream, why))) => {
+                let message = format!("{} is not all on file: {why}; ended with {}", stream.name(), self.status);
+                (FailureKind::OutputLost, message)
+            }
+            (None, None) => {
+                return Outcome::Exited {
+                    exit: Exit {
+                        status: self.status.clone(),
+                        witness: self.witness,
+                        output: Some(self.drained.receipt.clone()),
+                    },
+                    amended: None,
+                };
+            }
+        };
+        Outcome::Failed(Failure { kind, message, diagnostics: self.diagnostics(directory) })
+    }
+
+    fn diagnostics(&self, directory: &AttemptDirectory) -> Diagnostics {
+        let mut facts = receipt_facts(&self.drained.receipt);
+        facts.insert("exit_status".to_owned(), cut(&self.status.to_string(), FACT_BYTES_MAX).to_owned());
+        facts.insert("stdout_kept_bytes".to_owned(), self.drained.kept_bytes[0].to_string());
+        facts.insert("stderr_kept_bytes".to_owned(), self.drained.kept_bytes[1].to_string());
+        if let Some((_, why)) = &self.drained.lost {
+            facts.insert("output_lost".to_owned(), cut(why, FACT_BYTES_MAX).to_owned());
+        }
+        let alive = self.lingering.iter().map(|pid| format!("process {pid}")).collect();
+        Diagnostics { alive, last_output: last_output(directory), likely_cause: None, facts }
+    }
+}
+
+/// A receipt as facts, for a failure, which has no receipt of its own.
+pub(super) fn receipt_facts(receipt: &OutputReceipt) -> BTreeMap<String, String> {
+    let mut facts = BTreeMap::new();
+    for (stream, receipt) in [(Stream::Stdout, receipt.stdout), (Stream::Stderr, receipt.stderr)] {
+        facts.insert(format!("{}_bytes", stream.name()), receipt.bytes.to_string());
+        facts.insert(format!("{}_blake3", stream.name()), receipt.digest.to_string());
+    }
+    let drain = match &receipt.drain {
+        Drain::Drained => "drained".to_owned(),
+        Drain::DrainTimedOut { waited_ms, open } => {
+            let open: Vec<_> = open.iter().map(|stream| stream.name()).collect();
+            format!("timed out after {waited_ms} ms with {} open", open.join(" and "))
+        }
+    };
+    facts.insert("drain".to_owned(), drain);
+    facts
+}
+
+/// The last lines of both streams, each with its stream's name.
+pub(super) fn last_output(directory: &AttemptDirectory) -> Vec<String> {
+    let lines = |stream: Stream| {
+        let named = move |line: String| format!("{}: {line}", stream.name());
+        last_lines(&directory.output(stream)).into_iter().map(named)
+    };
+    lines(Stream::Stdout).chain(lines(Stream::Stderr)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_mapped_and_never_invented() {
+        let raw = |raw| Ok(std::process::ExitStatus::from_raw(raw));
+        assert_eq!(exit_status(&raw(7 << 8)), (ExitStatus::Code(7), Witness::Waited));
+        assert_eq!(exit_status(&raw(9)), (ExitStatus::Signal(9), Witness::Waited));
+        // Stopped, which is no end.
+        assert!(matches!(exit_status(&raw(0x137f)).0, ExitStatus::Unknown { .. }));
+        let (status, witness) = exit_status(&Err(io::Error::from_raw_os_error(10)));
+        assert!(matches!(status, ExitStatus::Unknown { .. }));
+        assert_eq!(witness, Witness::Synthesised);
+    }
+}

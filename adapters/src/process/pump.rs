@@ -1,0 +1,309 @@
+//! One output stream, from its pipe to its file.
+
+use std::fs::File;
+use std::future::poll_fn;
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Poll;
+
+use tachograph_engine::domain::{Digest, StreamReceipt};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::lock::lock;
+
+/// Memory per stream.
+const BUFFER_BYTES: usize = 64 * 1_024;
+/// What may be taken from a pipe after the deadline: more than one can hold, so that nothing that was written before
+/// is lost, and bounded, since somebody may go on writing for ever.
+const SWEEP_BYTES_MAX: u64 = 1_024 * 1_024;
+
+/// What one stream delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pumped {
+    /// What was received.
+    pub(super) receipt: StreamReceipt,
+    /// How much of it is in the file.
+    pub(super) kept_bytes: u64,
+    /// Why not all of it is, or not all of it was received; a limit is no such reason.
+    pub(super) lost: Option<String>,
+    /// Whether the stream was read to its end.
+    pub(super) ended: bool,
+}
+
+/// How much is in a stream's file, for those who read it meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Kept {
+    pub(super) bytes: u64,
+    /// Nothing will follow.
+    pub(super) finished: bool,
+}
+
+/// A task that reads a pipe into a file until its end, or until it is told to close it.
+///
+/// It is a task of its own, so that no cancelled wait can lose a byte. When the file cannot take more, the pipe is
+/// still read, counted and hashed: a full disk must not block the child.
+#[derive(Debug)]
+pub(super) struct Pump {
+    task: JoinHandle<()>,
+    capture: Arc<Mutex<Capture>>,
+    close: watch::Sender<bool>,
+    kept: watch::Receiver<Kept>,
+    finished: bool,
+}
+
+impl Pump {
+    /// Starts the task. `room` is what may still be kept, shared by the streams of one attempt.
+    pub(super) fn start(
+        pipe: impl AsyncRead + Send + Unpin + 'static,
+        file: Arc<File>,
+        room: Option<Arc<AtomicU64>>,
+    ) -> Self {
+        let (close, closing) = watch::channel(false);
+        let (progress, kept) = watch::channel(Kept::default());
+        let capture = Arc::new(Mutex::new(Capture {
+            file,
+            room,
+            progress,
+            hasher: blake3::Hasher::new(),
+            received: 0,
+            lost: None,
+            ended: false,
+        }));
+        let task = tokio::spawn(run(pipe, capture.clone(), closing));
+        Self { task, capture, close, kept, finished: false }
+    }
+
+    /// Returns once the stream is at its end. May be dropped and called again.
+    pub(super) async fn finished(&mut self) {
+        if !self.finished {
+            if let Err(error) = (&mut self.task).await {
+                lock(&self.capture).lose(format!("the pump stopped: {error}"));
+            }
+            self.finished = true;
+        }
+    }
+
+    /// Takes what the pipe holds by now, closes it, and says what was received.
+    pub(super) async fn close(mut self) -> Pumped {
+        self.close.send_replace(true);
+        self.finished().await;
+        lock(&self.capture).pumped()
+    }
+
+    /// How much is in the file, now and later.
+    pub(super) fn kept(&self) -> watch::Receiver<Kept> {
+        self.kept.clone()
+    }
+}
+
+async fn run(
+    mut pipe: impl AsyncRead + Send + Unpin,
+    capture: Arc<Mutex<Capture>>,
+    mut closing: watch::Receiver<bool>,
+) {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        let read = tokio::select! {
+            read = pipe.read(&mut buffer) => read,
+            () = told_to_close(&mut closing) => break sweep(&mut pipe, &capture, buffer).await,
+        };
+        match read {
+            Ok(0) => break lock(&capture).ended = true,
+            Ok(bytes) => match keep(&capture, buffer, bytes).await {
+                Some(again) => buffer = again,
+                None => break,
+            },
+            Err(error) => break lock(&capture).lose(format!("cannot read the stream: {error}")),
+        }
+    }
+    let capture = lock(&capture);
+    capture.progress.send_modify(|kept| kept.finished = true);
+}
+
+/// Returns when the pump is told to close; a dropped sender means that nobody waits for more.
+async fn told_to_close(closing: &mut watch::Receiver<bool>) {
+    let _ = closing.wait_for(|close| *close).await;
+}
+
+/// Takes what is in the pipe at this moment, without waiting.
+async fn sweep(pipe: &mut (impl AsyncRead + Unpin), capture: &Arc<Mutex<Capture>>, mut buffer: Vec<u8>) {
+    let mut swept = 0;
+    while swept < SWEEP_BYTES_MAX {
+        // Without the scheduler's budget, which would end the sweep early by pretending that nothing is there.
+        let read = tokio::task::unconstrained(poll_fn(|context| {
+            let mut target = ReadBuf::new(&mut buffer);
+            Poll::Ready(match Pin::new(&mut *pipe).poll_read(context, &mut target) {
+                Poll::Ready(Ok(())) => Some(target.filled().len()),
+                Poll::Ready(Err(_)) | Poll::Pending => None,
+            })
+        }));
+        match read.await {
+            Some(0) => return lock(capture).ended = true,
+            Some(bytes) => match keep(capture, buffer, bytes).await {
+                Some(again) => buffer = again,
+                None => return,
+            },
+            None => return,
+        }
+        swept += BUFFER_BYTES as u64;
+    }
+}
+
+/// Writes one chunk where blocking does no harm, and gives the buffer back.
+async fn keep(capture: &Arc<Mutex<Capture>>, buffer: Vec<u8>, bytes: usize) -> Option<Vec<u8>> {
+    let taker = capture.clone();
+    let taken = tokio::task::spawn_blocking(move || {
+        lock(&taker).take(&buffer[..bytes]);
+        buffer
+    });
+    match taken.await {
+        Ok(buffer) => Some(buffer),
+        Err(error) => {
+            lock(capture).lose(format!("a chunk could not be kept: {error}"));
+            None
+        }
+    }
+}
+
+/// What of a stream has arrived so far.
+#[derive(Debug)]
+struct Capture {
+    file: Arc<File>,
+    room: Option<Arc<AtomicU64>>,
+    progress: watch::Sender<Kept>,
+    hasher: blake3::Hasher,
+    received: u64,
+    lost: Option<String>,
+    ended: bool,
+}
+
+impl Capture {
+    fn take(&mut self, chunk: &[u8]) {
+        self.hasher.update(chunk);
+        self.received += chunk.len() as u64;
+        if self.lost.is_some() {
+            return;
+        }
+        let fits = self.room.as_deref().map_or(chunk.len(), |room| reserve(room, chunk.len()));
+        let mut rest = &chunk[..fits];
+        while !rest.is_empty() {
+            match (&*self.file).write(rest) {
+                Ok(0) => return self.lose("the file takes no more".to_owned()),
+                Ok(written) => {
+                    rest = &rest[written..];
+                    self.progress.send_modify(|kept| kept.bytes += written as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.lose(format!("cannot write the file: {error}")),
+            }
+        }
+    }
+
+    /// The first reason stays.
+    fn lose(&mut self, why: String) {
+        self.lost.get_or_insert(why);
+    }
+
+    fn pumped(&self) -> Pumped {
+        Pumped {
+            receipt: StreamReceipt { bytes: self.received, digest: Digest(*self.hasher.finalize().as_bytes()) },
+            kept_bytes: self.progress.borrow().bytes,
+            lost: self.lost.clone(),
+            ended: self.ended,
+        }
+    }
+}
+
+/// Takes up to so many bytes of the room that is left.
+fn reserve(room: &AtomicU64, bytes: usize) -> usize {
+    let wanted = bytes as u64;
+    let left = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(wanted)));
+    let granted = left.unwrap_or(0).min(wanted);
+    usize::try_from(granted).unwrap_or(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    fn file() -> Arc<File> {
+        Arc::new(tempfile::tempfile().unwrap())
+    }
+
+    fn receipt(content: &[u8]) -> StreamReceipt {
+        StreamReceipt { bytes: content.len() as u64, digest: Digest(*blake3::hash(content).as_bytes()) }
+    }
+
+    fn content(file: &File) -> Vec<u8> {
+        use std::os::unix::fs::FileExt;
+        let mut content = vec![0; usize::try_from(file.metadata().unwrap().len()).unwrap()];
+        file.read_exact_at(&mut content, 0).unwrap();
+        content
+    }
+
+    #[tokio::test]
+    async fn all_bytes_are_kept_counted_and_hashed() {
+        let sent: Vec<u8> = (0..300_000_u32).map(|number| number as u8).collect();
+        let (mut writer, pipe) = tokio::io::duplex(1_000);
+        let file = file();
+        let mut pump = Pump::start(pipe, file.clone(), None);
+        writer.write_all(&sent).await.unwrap();
+        drop(writer);
+        pump.finished().await;
+        let pumped = pump.close().await;
+        assert_eq!(pumped, Pumped { receipt: receipt(&sent), kept_bytes: 300_000, lost: None, ended: true });
+        assert!(content(&file) == sent);
+    }
+
+    #[tokio::test]
+    async fn closing_takes_what_the_pipe_holds_and_says_that_it_did_not_end() {
+        let (mut writer, pipe) = tokio::io::duplex(1_000);
+        let pump = Pump::start(pipe, file(), None);
+        // The pump has not been polled yet on this single thread: all of it is still in the pipe.
+        writer.write_all(b"last words").await.unwrap();
+        let pumped = pump.close().await;
+        assert_eq!(pumped, Pumped { receipt: receipt(b"last words"), kept_bytes: 10, lost: None, ended: false });
+        assert!(writer.write_all(b"too late").await.is_err(), "the pipe's end must be closed");
+    }
+
+    #[tokio::test]
+    async fn closing_ends_although_somebody_writes_for_ever() {
+        let (mut writer, pipe) = tokio::io::duplex(BUFFER_BYTES);
+        let chatty = tokio::spawn(async move { while writer.write_all(&[b'y'; 1_000]).await.is_ok() {} });
+        let pump = Pump::start(pipe, Arc::new(File::create("/dev/null").unwrap()), None);
+        assert!(!pump.close().await.ended);
+        chatty.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_neither_blocks_the_writer_nor_falsifies_the_receipt() {
+        let full = Arc::new(File::options().write(true).open("/dev/full").unwrap());
+        let (mut writer, pipe) = tokio::io::duplex(10);
+        let mut pump = Pump::start(pipe, full, None);
+        writer.write_all(&[1; 5_000]).await.unwrap();
+        drop(writer);
+        pump.finished().await;
+        let pumped = pump.close().await;
+        assert_eq!((pumped.receipt, pumped.kept_bytes, pumped.ended), (receipt(&[1; 5_000]), 0, true));
+        assert!(pumped.lost.unwrap().contains("No space left"));
+    }
+
+    #[tokio::test]
+    async fn a_limit_bounds_what_is_kept_and_not_what_is_counted() {
+        let room = Arc::new(AtomicU64::new(7));
+        let (first, second) = (file(), file());
+        for (file, kept) in [(&first, &b"12345"[..]), (&second, &b"12"[..])] {
+            let mut pump = Pump::start(&b"12345"[..], file.clone(), Some(room.clone()));
+            pump.finished().await;
+            let pumped = pump.close().await;
+            assert_eq!((pumped.receipt, pumped.lost), (receipt(b"12345"), None));
+            assert_eq!(content(file), kept);
+        }
+    }
+}

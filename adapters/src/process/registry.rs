@@ -1,0 +1,91 @@
+//! The attempts that this process runs.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use tachograph_engine::domain::{AttemptId, RunId};
+
+use super::handle::{Live, Phase};
+use crate::lock::lock;
+
+type Entries = BTreeMap<(RunId, AttemptId), Arc<Live>>;
+
+/// The attempts that this process runs, by run and attempt.
+///
+/// Every look-up names both, and a registration can only take itself out: whatever an actor of an old attempt does,
+/// it meets nothing or its own, never the attempt that came after.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Registry {
+    entries: Arc<Mutex<Entries>>,
+}
+
+impl Registry {
+    /// Enters an attempt. It stays until the registration is dropped.
+    pub(super) fn register(&self, run: RunId, attempt: AttemptId) -> Registration {
+        let live = Arc::new(Live::starting(run, attempt));
+        lock(&self.entries).insert((run, attempt), live.clone());
+        Registration { registry: self.clone(), live }
+    }
+
+    pub(super) fn get(&self, run: RunId, attempt: AttemptId) -> Option<Arc<Live>> {
+        lock(&self.entries).get(&(run, attempt)).cloned()
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Live>> {
+        lock(&self.entries).values().cloned().collect()
+    }
+}
+
+/// That an attempt is run by this process. Dropping it says that it no longer is, in whatever way its task ended.
+#[derive(Debug)]
+pub(super) struct Registration {
+    registry: Registry,
+    pub(super) live: Arc<Live>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let key = (self.live.run, self.live.attempt);
+        {
+            let mut entries = lock(&self.registry.entries);
+            // Exactly this registration, should the same attempt ever be entered twice.
+            if entries.get(&key).is_some_and(|entered| Arc::ptr_eq(entered, &self.live)) {
+                entries.remove(&key);
+            }
+        }
+        self.live.phase.send_if_modified(|phase| {
+            let abandoned = !matches!(phase, Phase::Ended(_));
+            if abandoned {
+                *phase = Phase::Abandoned;
+            }
+            abandoned
+        });
+        self.live.settled.send_replace(true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tachograph_engine::domain::testing::ids;
+
+    use super::*;
+
+    #[test]
+    fn an_old_attempt_cannot_unregister_the_one_after_it() {
+        let registry = Registry::default();
+        let old = registry.register(ids::run(3), ids::attempt(1));
+        let new = registry.register(ids::run(3), ids::attempt(2));
+        drop(old);
+        assert!(registry.get(ids::run(3), ids::attempt(1)).is_none());
+        assert!(Arc::ptr_eq(&registry.get(ids::run(3), ids::attempt(2)).unwrap(), &new.live));
+    }
+
+    #[test]
+    fn a_second_registration_of_the_same_attempt_survives_the_first() {
+        let registry = Registry::default();
+        let first = registry.register(ids::run(3), ids::attempt(1));
+        let second = registry.register(ids::run(3), ids::attempt(1));
+        drop(first);
+        assert!(Arc::ptr_eq(&registry.get(ids::run(3), ids::attempt(1)).unwrap(), &second.live));
+    }
+}

@@ -1,0 +1,255 @@
+//! The runner: what embedders hold.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tachograph_engine::domain::{
+    Action, Actor, ActorKind, AttemptId, Effect, Refusal, RunId, RunSpec, RunnerId, StartMode,
+};
+use tachograph_engine::shell::{Answer, Engine};
+
+use super::error::RunnerError;
+use super::handle::{ClockRef, Live, RunHandle, Stop};
+use super::identity::ProcessIdentity;
+use super::launch::Launch;
+use super::options::RunnerOptions;
+use super::registry::Registry;
+use super::text::cut;
+
+/// Begins the id of every runner of this kind, so that recovery leaves attempts of other kinds alone.
+const RUNNER_PREFIX: &str = "process/";
+const HOST_BYTES_MAX: usize = 64;
+
+/// Runs commands as attempts of runs that an engine records. Cheap to clone; needs a Tokio runtime with IO and time.
+///
+/// The order is always the same: the run is durably created, its attempt durably started, the attempt's directory
+/// and identity are on disk, and only then is a process spawned. Use one runner per engine in a process.
+#[derive(Debug, Clone)]
+pub struct ProcessRunner {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    engine: Engine,
+    runs_dir: PathBuf,
+    options: RunnerOptions,
+    registry: Registry,
+    runner: RunnerId,
+    supervisor: ProcessIdentity,
+    closing: AtomicBool,
+}
+
+/// What a shutdown came to.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ShutdownReport {
+    /// Attempts that were under way and are recorded.
+    pub ended: usize,
+    /// Attempts that did not end within the budget, for example in an uninterruptible wait. Recovery will record them.
+    pub unfinished: Vec<(RunId, AttemptId)>,
+}
+
+impl ProcessRunner {
+    /// A runner that keeps its runs' files below `runs_dir`, which is made when it is needed.
+    pub fn new(engine: Engine, runs_dir: impl Into<PathBuf>, options: RunnerOptions) -> Self {
+        let pid = std::process::id();
+        // Without /proc a supervisor has no start, and recovery cannot tell that it is alive.
+        let supervisor = ProcessIdentity::of(pid).unwrap_or_else(|_| ProcessIdentity {
+            pid,
+            start_ticks: 0,
+            boot_id: String::new(),
+        });
+        let runner = RunnerId::new(format!("{RUNNER_PREFIX}{}/{pid}/{}", host(), engine.mint()));
+        let registry = Registry::default();
+        let closing = AtomicBool::new(false);
+        let runs_dir = runs_dir.into();
+        Self { shared: Arc::new(Shared { engine, runs_dir, options, registry, runner, supervisor, closing }) }
+    }
+
+    /// The id that this runner holds attempts under.
+    pub fn runner(&self) -> &RunnerId {
+        &self.shared.runner
+    }
+
+    /// Records a new run, durably. Nothing is started.
+    ///
+    /// # Errors
+    ///
+    /// [`RunnerError::Refused`] for a spec out of bounds or a name that is held, or if the engine gave no answer.
+    pub async fn create(&self, spec: RunSpec) -> Result<RunId, RunnerError> {
+        let run = RunId::from_ulid(self.engine().mint());
+        self.submit(run, Action::Create { spec: Arc::new(spec) }).await?;
+        Ok(run)
+    }
+
+    /// Opens the first attempt of a created run and spawns its process.
+    ///
+    /// A command that cannot be spawned is no error: the attempt is opened, recorded as failed with the reason, and
+    /// the handle says so. Dropping the future does not stop the start.
+    ///
+    /// # Errors
+    ///
+    /// [`RunnerError`]; nothing was spawned then.
+    pub async fn start(&self, run: RunId, launch: Launch) -> Result<RunHandle, RunnerError> {
+        self.start_attempt(run, self.mint_attempt(), StartMode::Fresh, launch).await
+    }
+
+    /// Opens a new attempt of a run that has ended, naming the attempt that it follows, and spawns its process.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start); of two that restart the same end, one is refused.
+    pub async fn restart(&self, run: RunId, launch: Launch) -> Result<RunHandle, RunnerError> {
+        let record = self.engine().run(run).await?;
+        let previous = record.and_then(|record| record.run.attempt.as_ref().map(|attempt| attempt.id));
+        // A run without an attempt cannot be restarted: the engine says so, and records it.
+        let mode = previous.map_or(StartMode::Fresh, |previous| StartMode::Restart { previous });
+        self.start_attempt(run, self.mint_attempt(), mode, launch).await
+    }
+
+    /// Opens an attempt under a given id and out of a given situation, for those who must be able to repeat it.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub async fn start_attempt(
+        &self,
+        run: RunId,
+        attempt: AttemptId,
+        mode: StartMode,
+        launch: Launch,
+    ) -> Result<RunHandle, RunnerError> {
+        let runner = self.clone();
+        let opening = tokio::spawn(async move { runner.open(run, attempt, mode, launch).await });
+        opening.await.unwrap_or(Err(RunnerError::Abandoned { run, attempt }))
+    }
+
+    /// The attempt, if this runner has it under way.
+    pub fn handle(&self, run: RunId, attempt: AttemptId) -> Option<RunHandle> {
+        self.registry().get(run, attempt).map(|live| RunHandle { live, clock: self.clock() })
+    }
+
+    /// All attempts that this runner has under way.
+    pub fn handles(&self) -> Vec<RunHandle> {
+        let all = self.registry().all().into_iter();
+        all.map(|live| RunHandle { live, clock: self.clock() }).collect()
+    }
+
+    /// Destroys a run, and ends what it still has running if that is forced.
+    ///
+    /// # Errors
+    ///
+    /// [`RunnerError::Refused`] if the engine refuses, or if it gave no answer.
+    pub async fn destroy(&self, run: RunId, force: bool, why: impl Into<String>) -> Result<(), RunnerError> {
+        self.submit(run, Action::Destroy { force, why: why.into() }).await
+    }
+
+    /// Performs the effects of an answer that concern processes. Each ends exactly the attempt that it names and is a
+    /// no-op if this runner does not have that one under way. Harmless when repeated.
+    pub fn perform(&self, effects: &[Effect]) {
+        let grace = Duration::from_millis(self.options().grace_ms);
+        for effect in effects {
+            let unwanted = match effect {
+                Effect::EndAttempt { run, attempt } => self.handle(*run, *attempt),
+                Effect::DestroyOrphan { claim } if claim.runner == *self.runner() => {
+                    self.handle(claim.run, claim.attempt)
+                }
+                Effect::DestroyOrphan { .. } | Effect::TakeSnapshot { .. } => None,
+            };
+            if let Some(unwanted) = unwanted {
+                unwanted.terminate(grace);
+            }
+        }
+    }
+
+    /// Ends everything within one budget: the polite signal to all groups at once, output drained meanwhile, the killing
+    /// signal once three fifths of the budget or the grace are over, and every end recorded. Nothing more is started.
+    pub async fn shutdown(&self, budget: Duration) -> ShutdownReport {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        let clock = self.engine().clock().clone();
+        let now = clock.monotonic();
+        let grace = Duration::from_millis(self.options().grace_ms).min(budget.mul_f64(0.6));
+        // The last tenth is for the records.
+        let stop = Stop { kill_at: now + grace, drain_by: Some(now + budget.mul_f64(0.9)) };
+        let all = self.registry().all();
+        all.iter().for_each(|live| live.stop(stop));
+        let settled = async {
+            for live in &all {
+                let _ = live.settled.subscribe().wait_for(|settled| *settled).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = settled => {}
+            () = clock.sleep(budget) => {}
+        }
+        let unfinished: Vec<_> =
+            all.iter().filter(|live| !*live.settled.borrow()).map(|live| (live.run, live.attempt)).collect();
+        ShutdownReport { ended: all.len() - unfinished.len(), unfinished }
+    }
+
+    /// Submits what a supervisor asks for, and performs what follows.
+    pub(super) async fn submit(&self, run: RunId, action: Action) -> Result<(), RunnerError> {
+        let actor = Actor::new(ActorKind::Supervisor, self.runner().as_str());
+        let answer = self.engine().submit(self.engine().command(run, actor, action)).await?;
+        self.perform(&answer.effects);
+        match refusal(answer) {
+            Some(refusal) => Err(RunnerError::Refused { refusal }),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.shared.engine
+    }
+
+    pub(super) fn clock(&self) -> ClockRef {
+        ClockRef(self.engine().clock().clone())
+    }
+
+    pub(super) fn runs_dir(&self) -> &Path {
+        &self.shared.runs_dir
+    }
+
+    pub(super) fn options(&self) -> RunnerOptions {
+        self.shared.options
+    }
+
+    pub(super) fn registry(&self) -> &Registry {
+        &self.shared.registry
+    }
+
+    pub(super) fn supervisor(&self) -> &ProcessIdentity {
+        &self.shared.supervisor
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.shared.closing.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn runs(&self, run: RunId, attempt: AttemptId) -> Option<Arc<Live>> {
+        self.registry().get(run, attempt)
+    }
+
+    fn mint_attempt(&self) -> AttemptId {
+        AttemptId::from_ulid(self.engine().mint())
+    }
+}
+
+/// Whether a runner id was made by a runner of this kind.
+pub(super) fn is_process_runner(runner: &RunnerId) -> bool {
+    runner.as_str().starts_with(RUNNER_PREFIX)
+}
+
+fn refusal(answer: Answer) -> Option<Refusal> {
+    answer.outcome.refusal().cloned()
+}
+
+/// The host's name as far as it fits into an id.
+fn host() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let printable: String = name.chars().filter(|char| !char.is_control() && *char != '/').collect();
+    cut(&printable, HOST_BYTES_MAX).to_owned()
+}

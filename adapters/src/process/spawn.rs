@@ -1,0 +1,70 @@
+//! Making the child.
+
+use std::ffi::OsString;
+use std::io;
+use std::process::Stdio;
+
+use tachograph_engine::domain::{AttemptId, RunId};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+
+use super::directory::AttemptDirectory;
+use super::launch::CommandLine;
+
+/// Environment variable that names the run to its processes.
+pub const RUN_VARIABLE: &str = "TACHO_RUN_ID";
+/// Environment variable that names the attempt to its processes.
+pub const ATTEMPT_VARIABLE: &str = "TACHO_ATTEMPT_ID";
+/// Environment variable that names the attempt's directory to its processes.
+pub const DIRECTORY_VARIABLE: &str = "TACHO_RUN_DIR";
+
+/// A child with the reading ends of its output.
+#[derive(Debug)]
+pub(super) struct Spawned {
+    pub(super) child: Child,
+    pub(super) pid: u32,
+    pub(super) stdout: ChildStdout,
+    pub(super) stderr: ChildStderr,
+}
+
+/// Spawns the command as the leader of its own process group, without standard input. If that fails, no child and no
+/// zombie is left. Needs a Tokio runtime with IO enabled.
+pub(super) fn spawn(
+    line: &CommandLine,
+    run: RunId,
+    attempt: AttemptId,
+    directory: &AttemptDirectory,
+) -> io::Result<Spawned> {
+    let no_program = || io::Error::new(io::ErrorKind::InvalidInput, "the command names no program");
+    let (program, arguments) = line.argv.split_first().ok_or_else(no_program)?;
+    let mut command = Command::new(program);
+    if line.env_clear {
+        command.env_clear();
+    }
+    command
+        .args(arguments)
+        .envs(line.env.iter().map(|(name, value)| (name, value)))
+        .env(RUN_VARIABLE, run.to_string())
+        .env(ATTEMPT_VARIABLE, attempt.to_string())
+        .env(DIRECTORY_VARIABLE, absolute(directory))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0);
+    if let Some(cwd) = &line.cwd {
+        command.current_dir(cwd);
+    }
+    let mut child = command.spawn()?;
+    match (child.id(), child.stdout.take(), child.stderr.take()) {
+        (Some(pid), Some(stdout), Some(stderr)) => Ok(Spawned { child, pid, stdout, stderr }),
+        // All three were asked for above, so this is a child that cannot be supervised.
+        _ => {
+            child.start_kill()?;
+            Err(io::Error::other("the child came without pid or pipes"))
+        }
+    }
+}
+
+/// The child may run in another directory, so a relative path would mislead it.
+fn absolute(directory: &AttemptDirectory) -> OsString {
+    std::path::absolute(directory.path()).unwrap_or_else(|_| directory.path().to_owned()).into_os_string()
+}

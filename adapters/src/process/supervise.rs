@@ -1,0 +1,199 @@
+//! From the spawn to the recorded end: one task per attempt.
+
+use std::future::pending;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tachograph_engine::domain::ExitStatus;
+use tachograph_engine::ports::Clock;
+use tokio::process::Child;
+use tokio::sync::watch;
+
+use super::attempt::{HeldAttempt, blocking};
+use super::drain::{Drained, Pumps};
+use super::group::ProcessGroup;
+use super::handle::{Phase, Stop};
+use super::outcome::{Seen, exit_status};
+
+/// Output that is not at its end so long after the exit may keep the runner waiting: the exit is noted on disk.
+const NOTE_AFTER: Duration = Duration::from_millis(20);
+
+/// How often is looked whether a group that was asked to end is gone; nobody tells when a grandchild ends.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Follows one child to its recorded end.
+///
+/// The exit comes from the child's own handle and from nothing else. The pumps are tasks of their own: nothing that
+/// this task waits for, gives up or is asked meanwhile can lose a byte.
+pub(super) async fn supervise(held: HeldAttempt, mut child: Child, group: ProcessGroup, pumps: Pumps) {
+    let mut guard = Guard::new(&held, group);
+    let waited = guard.until_exit(&mut child).await;
+    guard.leader_was_reaped();
+    held.live().phase.send_replace(Phase::Exited);
+    let claim = held.set_claim_aside().await;
+    if held.options.kill_lingering {
+        guard.signal(Signal::KILL).await;
+    }
+    let (status, witness) = exit_status(&waited);
+    let drained = guard.until_drained(&held, &status, pumps).await;
+    let timed_out = !matches!(drained.receipt.drain, tachograph_engine::domain::Drain::Drained);
+    let lingering = if timed_out { guard.members().await } else { Vec::new() };
+    let contradiction = claim.filter(|claim| claim.status != status);
+    let limit_ms = guard.limit_reached.then_some(held.limits.wall_ms).flatten();
+    held.end(Seen { status, witness, drained, limit_ms, lingering }, contradiction).await;
+    guard.until_group_is_dealt_with().await;
+}
+
+/// Ends the attempt when it is asked to, or when its time is up.
+struct Guard {
+    clock: Arc<dyn Clock>,
+    group: ProcessGroup,
+    stop: watch::Receiver<Option<Stop>>,
+    grace: Duration,
+    drain_deadline: Duration,
+    /// When its wall-clock limit is reached, on the monotonic clock; absent if it has none or has exited.
+    limit_at: Option<Duration>,
+    limit_reached: bool,
+    /// When the group is killed; absent if nobody asked, or if it was.
+    kill_at: Option<Duration>,
+    terminated: bool,
+}
+
+impl Guard {
+    fn new(held: &HeldAttempt, group: ProcessGroup) -> Self {
+        let clock = held.engine.clock().clone();
+        let mut stop = held.live().stop.subscribe();
+        // A wish from before the spawn counts as well.
+        stop.mark_changed();
+        let limit_at = held.limits.wall_ms.map(|ms| clock.monotonic().saturating_add(Duration::from_millis(ms)));
+        Self {
+            group,
+            stop,
+            grace: Duration::from_millis(held.options.grace_ms),
+            drain_deadline: Duration::from_millis(held.options.drain_deadline_ms),
+            limit_at,
+            limit_reached: false,
+            kill_at: None,
+            terminated: false,
+            clock,
+        }
+    }
+
+    async fn until_exit(&mut self, child: &mut Child) -> io::Result<std::process::ExitStatus> {
+        loop {
+            tokio::select! {
+                biased;
+                waited = child.wait() => return waited,
+                () = self.step() => {}
+            }
+        }
+    }
+
+    /// A failed wait says nothing about whether the leader is still there, so the careful way is right for both.
+    fn leader_was_reaped(&mut self) {
+        self.group.leader_was_reaped();
+        self.limit_at = None;
+    }
+
+    /// Waits for both streams to end, or for the one absolute deadline.
+    async fn until_drained(&mut self, held: &HeldAttempt, status: &ExitStatus, mut pumps: Pumps) -> Drained {
+        let clock = self.clock.clone();
+        let exited_at = clock.monotonic();
+        let mut note_at = Some(exited_at.saturating_add(NOTE_AFTER));
+        loop {
+            let wished = self.stop.borrow().and_then(|stop| stop.drain_by);
+            let own = exited_at.saturating_add(self.drain_deadline);
+            let deadline = wished.map_or(own, |wished| wished.min(own));
+            tokio::select! {
+                biased;
+                () = pumps.finished() => break,
+                () = until(&*clock, Some(deadline)) => break,
+                () = until(&*clock, note_at) => {
+                    note_at = None;
+                    held.note_exit(status).await;
+                }
+                () = self.step() => {}
+            }
+        }
+        pumps.close(clock.monotonic().saturating_sub(exited_at)).await
+    }
+
+    /// Stays until a group that was asked to end has ended or was killed.
+    async fn until_group_is_dealt_with(&mut self) {
+        let clock = self.clock.clone();
+        while self.kill_at.is_some() && !self.members().await.is_empty() {
+            tokio::select! {
+                () = self.step() => {}
+                () = clock.sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// Waits for the next thing that this guard has to do, and does it.
+    async fn step(&mut self) {
+        let clock = self.clock.clone();
+        let signal = tokio::select! {
+            // The sender lives as long as the attempt's registration.
+            _ = self.stop.changed() => self.asked(),
+            () = until(&*clock, self.kill_at) => {
+                self.kill_at = None;
+                Some(Signal::KILL)
+            }
+            () = until(&*clock, self.limit_at) => {
+                self.limit_at = None;
+                self.limit_reached = true;
+                self.terminate(clock.monotonic().saturating_add(self.grace))
+            }
+        };
+        if let Some(signal) = signal {
+            self.signal(signal).await;
+        }
+    }
+
+    fn asked(&mut self) -> Option<Signal> {
+        let stop = *self.stop.borrow_and_update();
+        stop.and_then(|stop| self.terminate(stop.kill_at))
+    }
+
+    /// The polite signal goes out once; the time of the other one can only come nearer.
+    fn terminate(&mut self, kill_at: Duration) -> Option<Signal> {
+        if self.terminated {
+            self.kill_at = self.kill_at.map(|present| present.min(kill_at));
+            return None;
+        }
+        self.terminated = true;
+        self.kill_at = Some(kill_at);
+        Some(Signal::TERM)
+    }
+
+    /// Before the leader is reaped that is one call, and must not be put off to where the leader may be reaped;
+    /// afterwards it looks through `/proc`.
+    async fn signal(&self, signal: Signal) {
+        if self.group.is_led() {
+            self.group.signal(signal);
+        } else {
+            let group = self.group.clone();
+            blocking(move || group.signal(signal)).await;
+        }
+    }
+
+    async fn members(&self) -> Vec<u32> {
+        let group = self.group.clone();
+        blocking(move || group.members()).await.unwrap_or_default()
+    }
+}
+
+/// Returns at this time of the monotonic clock, or never.
+async fn until(clock: &dyn Clock, at: Option<Duration>) {
+    match at {
+        Some(at) => {
+            let left = at.saturating_sub(clock.monotonic());
+            if !left.is_zero() {
+                clock.sleep(left).await;
+            }
+        }
+        None => pending().await,
+    }
+}
