@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use serde_json::json;
-use tachograph_engine::domain::{Refusal, RunId};
+use tachograph_engine::domain::{Position, Refusal, RunId};
 use tachograph_engine::ports::JournalError;
 
 use crate::table::printable;
@@ -64,6 +64,16 @@ pub enum Error {
         data: PathBuf,
         /// A name that is nearly the same.
         similar: Option<String>,
+    },
+    /// The run was created later than what was asked for.
+    #[error("run {run} did not exist at position {at}; it was created at position {created}")]
+    NotYet {
+        /// Which run.
+        run: RunId,
+        /// The position that was asked for.
+        at: Position,
+        /// Where it was created.
+        created: Position,
     },
     /// Several runs begin with this prefix.
     #[error("{prefix:?} fits {count} runs: {}", listed(candidates, *count))]
@@ -128,7 +138,7 @@ impl Error {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Input { code, .. } => code,
-            Self::UnknownRun { .. } => "unknown_run",
+            Self::UnknownRun { .. } | Self::NotYet { .. } => "unknown_run",
             Self::AmbiguousRun { .. } => "ambiguous_run",
             Self::Refused(refusal) => refusal.code(),
             Self::Journal(error) => error.code(),
@@ -144,7 +154,7 @@ impl Error {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Input { .. } | Self::Refused(Refusal::InvalidInput { .. }) => exit::USAGE,
-            Self::UnknownRun { .. } | Self::Refused(Refusal::UnknownRun) => exit::UNKNOWN_RUN,
+            Self::UnknownRun { .. } | Self::NotYet { .. } | Self::Refused(Refusal::UnknownRun) => exit::UNKNOWN_RUN,
             Self::AmbiguousRun { .. } => exit::AMBIGUOUS_RUN,
             Self::Refused(_) => exit::REFUSED,
             Self::Journal(error) => match error {
@@ -176,6 +186,7 @@ impl Error {
             Self::Input { remedy, .. } => remedy.clone(),
             Self::UnknownRun { similar: Some(name), .. } => format!("did you mean {name:?}? `tacho runs` lists all"),
             Self::UnknownRun { similar: None, .. } => "`tacho runs` lists all; is --data right?".to_owned(),
+            Self::NotYet { .. } => "ask for a later position or time".to_owned(),
             Self::AmbiguousRun { .. } => "give more characters of the run id".to_owned(),
             Self::Refused(refusal) => refusal.remedy().to_owned(),
             Self::Journal(error) => journal_remedy(error).to_owned(),
@@ -226,6 +237,7 @@ mod tests {
             (Error::input("a", "b"), "invalid_input", 2, 125),
             (Error::UnknownRun { text: "a".into(), data: path(), similar: None }, "unknown_run", 3, 125),
             (Error::AmbiguousRun { prefix: "a".into(), count: 2, candidates: vec![] }, "ambiguous_run", 4, 125),
+            (Error::NotYet { run: RunId::from_u128(1), at: Position(1), created: Position(2) }, "unknown_run", 3, 125),
             (Error::Refused(Refusal::NothingPending), "nothing_pending", 5, 125),
             (Error::Refused(Refusal::UnknownRun), "unknown_run", 3, 125),
             (journal(JournalError::NoJournal { path: path(), why: "x".into() }), "no_journal", 6, 125),

@@ -12,19 +12,29 @@
 //! | [`table`] | aligned columns, and text that cannot play with the terminal |
 //! | [`replay`] | the state of all runs out of a journal, with checkpoints as shortcuts |
 //! | [`run`], [`supervise`] | the two commands that write |
+//! | [`runs`], [`show`], [`timeline`], [`tail`] | the commands that read |
+//! | [`dataset`] | a journal that is read: which runs there are, which one is meant, what happened |
+//! | [`view`], [`words`] | what happened, for programs and for people |
 //!
 //! Read commands change no byte: they open the journal's files for reading only, take no lock and create nothing, so
 //! that they work beside a live writer, on a copy and on a read-only medium.
 
 pub mod app;
 pub mod cli;
+pub mod dataset;
 pub mod duration;
 pub mod error;
 pub mod jobs;
 pub mod output;
 pub mod replay;
 pub mod run;
+pub mod runs;
+pub mod show;
 pub mod signal;
 pub mod supervise;
 pub mod table;
+pub mod tail;
+pub mod timeline;
+pub mod view;
 pub mod when;
+pub mod words;

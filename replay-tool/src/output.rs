@@ -8,6 +8,7 @@ use serde::Serialize;
 use tachograph_engine::domain::Timestamp;
 use time::OffsetDateTime;
 
+use crate::dataset::Dataset;
 use crate::error::Error;
 
 /// How results are printed.
@@ -70,6 +71,26 @@ impl Context {
     /// The wall clock.
     pub fn now(&self) -> Timestamp {
         OffsetDateTime::from(SystemTime::now()).into()
+    }
+}
+
+/// What a read command works with.
+#[derive(Debug)]
+pub struct Reading {
+    /// The journal.
+    pub dataset: Dataset,
+    /// How results are printed.
+    pub format: Format,
+    /// What 'now' is for relative times and for what is still open.
+    pub now: Timestamp,
+    /// Where results go.
+    pub output: Output,
+}
+
+impl Reading {
+    /// Whether results are JSON.
+    pub fn is_json(&self) -> bool {
+        self.format == Format::Json
     }
 }
 

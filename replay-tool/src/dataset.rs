@@ -1,0 +1,277 @@
+//! A journal that is read: which runs there are, which one is meant, and what happened to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tachograph_engine::domain::{Entry, Event, Position, RunId, RunRecord, Timestamp};
+use tachograph_engine::ports::{JournalError, JournalReader};
+use tachograph_projections::{CurrentState, Projection, Timeline, Until};
+
+use crate::error::Error;
+use crate::replay;
+use crate::when::AsOf;
+
+/// Entries that are held at a time while the journal is gone through.
+const CHUNK_ENTRIES: usize = 4_096;
+/// The shortest beginning of a run id that is looked for.
+const PREFIX_CHARS_MIN: usize = 4;
+/// Run ids that are listed when a prefix is ambiguous.
+const CANDIDATES_MAX: usize = 5;
+
+/// A journal that is read. Nothing in it changes a byte.
+#[derive(Clone)]
+pub struct Dataset {
+    reader: Arc<dyn JournalReader>,
+    data: PathBuf,
+}
+
+/// One run's history with the entries that it was made from.
+#[derive(Debug, Clone)]
+pub struct History {
+    /// What happened, in order.
+    pub timeline: Timeline,
+    entries: BTreeMap<Position, Entry>,
+}
+
+impl History {
+    /// The entry about the run at a position.
+    pub fn entry(&self, at: Position) -> Option<&Entry> {
+        self.entries.get(&at)
+    }
+
+    /// The last entry about the run.
+    pub fn last(&self) -> Option<&Entry> {
+        self.entries.values().next_back()
+    }
+}
+
+impl Dataset {
+    /// The journal behind a reader; `data` is where it is said to be in messages.
+    pub fn over(reader: Arc<dyn JournalReader>, data: &Path) -> Self {
+        Self { reader, data: data.to_owned() }
+    }
+
+    /// The reader underneath.
+    pub fn reader(&self) -> &Arc<dyn JournalReader> {
+        &self.reader
+    }
+
+    /// The position that is meant; positions beyond the end stand for the end.
+    ///
+    /// A time stands for the last entry that was recorded at or before it, so that a clock that stepped back leaves
+    /// nothing out that was recorded by then.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Journal`] if the journal cannot be read; so for all that follow.
+    pub async fn position(&self, as_of: Option<AsOf>, now: Timestamp) -> Result<Position, Error> {
+        let head = self.reader.head().position;
+        match as_of {
+            None => Ok(head),
+            Some(AsOf::Position(position)) => Ok(position.min(head)),
+            Some(AsOf::Time(when)) => Ok(self.position_at(when.resolve(now), head).await?),
+        }
+    }
+
+    /// Looks backwards from the end: a time that is asked for is more often recent than not.
+    async fn position_at(&self, time: Timestamp, head: Position) -> Result<Position, JournalError> {
+        let mut end = head.0;
+        while end > 0 {
+            let start = end.saturating_sub(CHUNK_ENTRIES as u64);
+            let mut found = None;
+            let visitor = |entry: Entry| {
+                found = if entry.recorded_at <= time { Some(entry.position) } else { found };
+                true
+            };
+            self.visit(Position(start), Position(end), visitor).await?;
+            if let Some(position) = found {
+                return Ok(position);
+            }
+            end = start;
+        }
+        Ok(Position::ZERO)
+    }
+
+    /// Passes every entry after one position and up to another, in order, until the visitor returns false.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] if the journal cannot be read that far.
+    pub async fn visit(
+        &self,
+        after: Position,
+        up_to: Position,
+        mut visitor: impl FnMut(Entry) -> bool,
+    ) -> Result<(), JournalError> {
+        let mut after = after;
+        while after < up_to {
+            let limit = usize::try_from(up_to.0 - after.0).unwrap_or(usize::MAX).min(CHUNK_ENTRIES);
+            let before = after;
+            for entry in self.reader.read(after, limit).await? {
+                after = entry.position;
+                if after > up_to || !visitor(entry) {
+                    return Ok(());
+                }
+            }
+            // A reader that stops short of its own end must not hang its caller.
+            if after <= before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// All runs as they were at a position.
+    ///
+    /// # Errors
+    ///
+    /// As [`position`](Self::position).
+    pub async fn current(&self, at: Position) -> Result<CurrentState, Error> {
+        Ok(replay::current_state(&*self.reader, None, Until::Position(at)).await?.state)
+    }
+
+    /// The run that is meant by a run id, the beginning of one, or a name. A name stands for the run that holds it at
+    /// that position, else the last one that did.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownRun`] or [`Error::AmbiguousRun`], or as [`position`](Self::position).
+    pub async fn resolve(&self, text: &str, as_of: Option<Position>) -> Result<RunId, Error> {
+        if let Ok(run) = text.parse::<RunId>() {
+            return match self.reader.run_head(run).await? {
+                Some(_) => Ok(run),
+                None => Err(self.unknown(text, None)),
+            };
+        }
+        let named = match as_of {
+            None => self.reader.named(text).await?,
+            Some(at) => self.current(at).await?.named(text).map(|record| record.run.id),
+        };
+        match named {
+            Some(run) => Ok(run),
+            None => self.resolve_prefix(text).await,
+        }
+    }
+
+    async fn resolve_prefix(&self, text: &str) -> Result<RunId, Error> {
+        let prefix = text.to_ascii_uppercase();
+        let mut fitting = BTreeSet::new();
+        let mut names = BTreeSet::new();
+        self.visit(Position::ZERO, self.reader.head().position, |entry| {
+            for event in entry.events() {
+                if let Event::Created { run, spec } = event {
+                    names.extend(spec.name.clone());
+                    if prefix.len() >= PREFIX_CHARS_MIN && run.to_string().starts_with(&prefix) {
+                        fitting.insert(*run);
+                    }
+                }
+            }
+            true
+        })
+        .await?;
+        match (fitting.first(), fitting.len()) {
+            (Some(run), 1) => Ok(*run),
+            (None, _) => Err(self.unknown(text, similar(text, &names))),
+            (Some(_), count) => Err(Error::AmbiguousRun {
+                prefix: text.to_owned(),
+                count,
+                candidates: fitting.into_iter().take(CANDIDATES_MAX).collect(),
+            }),
+        }
+    }
+
+    fn unknown(&self, text: &str, similar: Option<String>) -> Error {
+        Error::UnknownRun { text: text.chars().take(128).collect(), data: self.data.clone(), similar }
+    }
+
+    /// One run as it was at a position, found by way of its own entries alone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotYet`] if it was created later, [`Error::UnknownRun`] if never, or as [`position`](Self::position).
+    pub async fn record(&self, run: RunId, at: Position) -> Result<RunRecord, Error> {
+        let history = self.reader.history(run).await?;
+        let until_then = history.iter().take_while(|entry| entry.position <= at);
+        match until_then.fold(None, RunRecord::fold) {
+            Some(record) => Ok(record),
+            None => Err(match history.iter().fold(None, RunRecord::fold) {
+                Some(record) => Error::NotYet { run, at, created: record.created },
+                None => self.unknown(&run.to_string(), None),
+            }),
+        }
+    }
+
+    /// The history of the run that is meant, with the facts about the journal that fall within it. For the full id of
+    /// a run that was never created, what was refused about it.
+    ///
+    /// # Errors
+    ///
+    /// As [`resolve`](Self::resolve).
+    pub async fn history(&self, text: &str) -> Result<History, Error> {
+        let run = match (self.resolve(text, None).await, text.parse()) {
+            (Ok(run), _) | (Err(Error::UnknownRun { .. }), Ok(run)) => run,
+            (Err(error), _) => return Err(error),
+        };
+        let own = self.reader.history(run).await?;
+        let (after, up_to) = self.stretch_of(&own);
+        let history = match self.stretch(run, after, up_to).await {
+            Ok(history) => history,
+            // Damage elsewhere must not hide what the run's own entries say.
+            Err(JournalError::Damaged { .. }) if !own.is_empty() => History::of(run, own),
+            Err(error) => return Err(error.into()),
+        };
+        if history.timeline.items().is_empty() { Err(self.unknown(text, None)) } else { Ok(history) }
+    }
+
+    /// Between which positions facts about the journal matter to a run: from its creation to its last entry if it has
+    /// ended, else to the end. A run that was never created has no back pointers, so that all must be gone through.
+    fn stretch_of(&self, own: &[Entry]) -> (Position, Position) {
+        let end = self.reader.head().position;
+        match own.iter().fold(None, RunRecord::fold) {
+            Some(record) => {
+                let after = Position(record.created.0.saturating_sub(1));
+                (after, if record.run.is_ended() { record.last } else { end })
+            }
+            None => (Position::ZERO, end),
+        }
+    }
+
+    async fn stretch(&self, run: RunId, after: Position, up_to: Position) -> Result<History, JournalError> {
+        let mut history = History::of(run, Vec::new());
+        self.visit(after, up_to, |entry| {
+            history.apply(entry);
+            true
+        })
+        .await?;
+        Ok(history)
+    }
+}
+
+impl History {
+    fn of(run: RunId, entries: Vec<Entry>) -> Self {
+        let mut history = Self { timeline: Timeline::of(run), entries: BTreeMap::new() };
+        entries.into_iter().for_each(|entry| history.apply(entry));
+        history
+    }
+
+    fn apply(&mut self, entry: Entry) {
+        self.timeline.apply(&entry);
+        if entry.run() == Some(self.timeline.run()) {
+            self.entries.insert(entry.position, entry);
+        }
+    }
+}
+
+/// The most similar name, if it is similar enough to be a slip.
+fn similar(text: &str, names: &BTreeSet<String>) -> Option<String> {
+    let scored = names.iter().map(|name| (strsim::jaro_winkler(text, name), name));
+    let best = scored.filter(|(score, _)| *score > 0.8).max_by(|(a, _), (b, _)| a.total_cmp(b));
+    best.map(|(_, name)| name.clone())
+}
+
+impl std::fmt::Debug for Dataset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dataset").field("data", &self.data).finish_non_exhaustive()
+    }
+}

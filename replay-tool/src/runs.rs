@@ -1,0 +1,130 @@
+//! `tacho runs`: which runs there are.
+
+use tachograph_engine::domain::{Outcome, RunRecord, Timestamp};
+use tachograph_projections::{LabelFilter, RunFilter};
+
+use crate::cli::RunsArgs;
+use crate::duration;
+use crate::error::Error;
+use crate::output::Reading;
+use crate::table::{Align, Cell, DIM, Table, printable, status_style};
+use crate::view::RunView;
+use crate::words;
+
+const COLUMNS: [(&str, Align); 8] = [
+    ("RUN", Align::Left),
+    ("NAME", Align::Left),
+    ("STATUS", Align::Left),
+    ("ATTEMPT", Align::Right),
+    ("RESULT", Align::Left),
+    ("CREATED", Align::Left),
+    ("LASTED", Align::Right),
+    ("COMMAND", Align::Left),
+];
+/// Characters of a result or command that a row shows; `tacho show` shows all.
+const CELL_CHARS_MAX: usize = 60;
+
+/// Lists the runs that fit, newest first.
+///
+/// # Errors
+///
+/// [`Error`] if the journal cannot be read or the output not written.
+pub async fn list(reading: &mut Reading, args: &RunsArgs) -> Result<(), Error> {
+    let now = reading.now;
+    let at = reading.dataset.position(args.at, now).await?;
+    let state = reading.dataset.current(at).await?;
+    let selection = Selection::of(args, now);
+    let mut records: Vec<&RunRecord> = state.records().filter(|record| selection.fits(record)).collect();
+    records.sort_unstable_by_key(|record| std::cmp::Reverse(record.created));
+    records.truncate(args.limit.map_or(usize::MAX, std::num::NonZero::get));
+    if reading.is_json() {
+        return reading.output.json(&records.into_iter().map(RunView::from).collect::<Vec<_>>());
+    }
+    reading.output.text(&table(&records, now))
+}
+
+/// The filters of the command line.
+struct Selection {
+    filter: RunFilter,
+    since: Option<Timestamp>,
+}
+
+impl Selection {
+    fn of(args: &RunsArgs, now: Timestamp) -> Self {
+        let label = |label: &crate::cli::Label| LabelFilter::Is { key: label.key.clone(), value: label.value.clone() };
+        let filter = RunFilter {
+            statuses: args.status.iter().copied().collect(),
+            name: args.name.clone(),
+            labels: args.labels.iter().map(label).collect(),
+            created_at_max: args.until.map(|when| when.resolve(now)),
+            ..RunFilter::default()
+        };
+        Self { filter, since: args.since.map(|when| when.resolve(now)) }
+    }
+
+    /// A run that is open counts as going on now, however long ago its last entry was.
+    fn fits(&self, record: &RunRecord) -> bool {
+        let recent = self.since.is_none_or(|since| !record.run.is_ended() || record.updated_at >= since);
+        recent && self.filter.fits(record)
+    }
+}
+
+fn table(records: &[&RunRecord], now: Timestamp) -> String {
+    if records.is_empty() {
+        return "no runs\n".to_owned();
+    }
+    let mut table = Table::of(&COLUMNS);
+    for record in records {
+        let run = &record.run;
+        let attempt = run.attempt.as_ref().map(|attempt| attempt.ordinal.to_string()).unwrap_or_default();
+        let status = status_style(run.status.name(), exit_is_zero(record));
+        table.row([
+            Cell::from(run.id.to_string()),
+            Cell::from(run.spec.name.as_deref().unwrap_or_default()),
+            Cell::styled(run.status.name().name(), status),
+            Cell::from(attempt),
+            Cell::styled(cut(&result(record)), status),
+            Cell::from(to_the_second(record.created_at)),
+            Cell::from(lasted(record, now)),
+            Cell::styled(cut(&words::workload(&run.spec.workload)), DIM),
+        ]);
+    }
+    table.render()
+}
+
+/// How long the run has been going on, or did until its last event.
+pub fn lasted(record: &RunRecord, now: Timestamp) -> String {
+    let end = if record.run.is_ended() { record.updated_at } else { now };
+    let micros = end.as_micros().saturating_sub(record.created_at.as_micros());
+    duration::human(u64::try_from(micros).unwrap_or(0))
+}
+
+/// Whether the latest attempt exited with code 0.
+pub fn exit_is_zero(record: &RunRecord) -> bool {
+    use tachograph_engine::domain::ExitStatus::Code;
+    let outcome = record.run.attempt.as_ref().and_then(|attempt| attempt.outcome.as_ref());
+    outcome.and_then(Outcome::exit_status) == Some(&Code(0))
+}
+
+/// How the latest attempt ended.
+fn result(record: &RunRecord) -> String {
+    match record.run.attempt.as_ref().and_then(|attempt| attempt.outcome.as_ref()) {
+        None => String::new(),
+        Some(Outcome::Failed(failure)) => words::failed(failure),
+        Some(Outcome::Exited { exit, amended }) => words::exit_status(amended.as_ref().unwrap_or(&exit.status)),
+    }
+}
+
+fn to_the_second(time: Timestamp) -> String {
+    let text = time.to_string();
+    text.split_once('.').map_or_else(|| text.clone(), |(seconds, _)| format!("{seconds}Z"))
+}
+
+fn cut(text: &str) -> String {
+    // Made printable first: an escape takes more room than what it stands for.
+    let text = printable(text);
+    if text.chars().count() <= CELL_CHARS_MAX {
+        return text;
+    }
+    text.chars().take(CELL_CHARS_MAX - 1).chain(['…']).collect()
+}

@@ -1,0 +1,133 @@
+//! `tacho timeline`: what happened to one run.
+
+use tachograph_engine::domain::{Entry, EntryBody, Event, Refusal, Status, SystemFact, Timestamp};
+use tachograph_projections::{Item, ItemBody};
+
+use crate::cli::TimelineArgs;
+use crate::dataset::History;
+use crate::duration;
+use crate::error::Error;
+use crate::output::Reading;
+use crate::show::diagnostics;
+use crate::table::{Align, BAD, BOLD, Cell, DIM, Table, WARN, printable, status_style};
+use crate::view::TimelineView;
+use crate::words;
+
+const COLUMNS: [(&str, Align); 5] = [
+    ("POSITION", Align::Right),
+    ("TIME", Align::Left),
+    ("DELTA", Align::Right),
+    ("ACTOR", Align::Left),
+    ("WHAT", Align::Left),
+];
+
+/// Tells one run's history, refused reports beside it.
+///
+/// # Errors
+///
+/// [`Error`] if there is no such run, the journal cannot be read or the output not written.
+pub async fn tell(reading: &mut Reading, args: &TimelineArgs) -> Result<(), Error> {
+    let history = reading.dataset.history(&args.run).await?;
+    if reading.is_json() {
+        return reading.output.json(&TimelineView::from(&history));
+    }
+    let mut table = Table::of(&COLUMNS);
+    for item in history.timeline.items() {
+        rows(&mut table, item, history.entry(item.position));
+    }
+    let text = [heading(&history), table.render(), closing(&history, reading.now)];
+    text.iter().try_for_each(|part| reading.output.text(part))
+}
+
+fn heading(history: &History) -> String {
+    let run = history.timeline.run();
+    match history.timeline.state().run() {
+        None => format!("run {run} was never created here; these are the refused commands that named it\n\n"),
+        Some(known) => {
+            let name = known.spec.name.as_ref().map(|name| format!(" {:?}", printable(name))).unwrap_or_default();
+            format!("{}run {run}{name}{}\n\n", BOLD.render(), BOLD.render_reset())
+        }
+    }
+}
+
+/// How long an open run has been silent, and whether it waits for too long: whoever asks wants to know if it hangs.
+fn closing(history: &History, now: Timestamp) -> String {
+    let Some(run) = history.timeline.state().run().filter(|run| !run.is_ended()) else { return String::new() };
+    let Some(last) = history.last() else { return String::new() };
+    let since = |time: Timestamp| u64::try_from(now.as_micros().saturating_sub(time.as_micros())).unwrap_or(0);
+    let mut text =
+        format!("still {}; nothing recorded for {}", run.status.name(), duration::human(since(last.recorded_at)));
+    if let Status::Waiting { deadline: Some(deadline), .. } = run.status
+        && deadline < now
+    {
+        text.push_str(&format!("; ITS DEADLINE PASSED {} AGO", duration::human(since(deadline))));
+    }
+    format!("\n{}{text}{}\n", WARN.render(), WARN.render_reset())
+}
+
+fn rows(table: &mut Table, item: &Item, entry: Option<&Entry>) {
+    let (what, notes) = match &item.body {
+        ItemBody::Event { event, applied, .. } => event_cells(event, *applied),
+        ItemBody::Refused { refusal, count, .. } => refusal_cells(refusal, *count, entry),
+        ItemBody::System(fact) => (Cell::styled(words::system(fact), system_style(fact)), Vec::new()),
+        ItemBody::Missing { up_to } => {
+            (Cell::styled(format!("ENTRIES UP TO POSITION {up_to} COULD NOT BE READ"), BAD), Vec::new())
+        }
+    };
+    let actor = item.body.cause().map_or_else(|| "journal".to_owned(), |cause| cause.actor.to_string());
+    table.row([
+        Cell::from(item.position.to_string()),
+        Cell::from(item.recorded_at.to_string()),
+        delta(item.delta_us),
+        Cell::styled(actor, DIM),
+        what,
+    ]);
+    for note in notes {
+        table.row([Cell::from(""), Cell::from(""), Cell::from(""), Cell::from(""), Cell::styled(note, DIM)]);
+    }
+}
+
+fn delta(micros: Option<i64>) -> Cell {
+    match micros {
+        None => Cell::from(""),
+        Some(0) => Cell::from("+0"),
+        Some(micros) if micros < 0 => Cell::styled(format!("-{}", duration::human(micros.unsigned_abs())), WARN),
+        Some(micros) => Cell::from(format!("+{}", duration::human(micros.unsigned_abs()))),
+    }
+}
+
+fn event_cells(event: &Event, applied: bool) -> (Cell, Vec<String>) {
+    let zero = matches!(event, Event::Exited { exit, .. }
+        if exit.status == tachograph_engine::domain::ExitStatus::Code(0));
+    let style = event.leads_to().map_or(DIM, |status| status_style(status, zero));
+    let mut notes = match event {
+        Event::Failed { failure, .. } => {
+            diagnostics(&failure.diagnostics).into_iter().map(|(name, value)| format!("  {name}: {value}")).collect()
+        }
+        _ => Vec::new(),
+    };
+    if !applied {
+        notes.push("  CHANGED NOTHING: it cannot follow what was read before; the history is incomplete".to_owned());
+    }
+    (Cell::styled(words::event(event), style), notes)
+}
+
+fn refusal_cells(refusal: &Refusal, count: u64, entry: Option<&Entry>) -> (Cell, Vec<String>) {
+    let asked = match entry.map(|entry| &entry.body) {
+        Some(EntryBody::Refused(refused)) => words::refused_command(&refused.command),
+        _ => "a command".to_owned(),
+    };
+    let mut notes = vec![format!("  why [{}]: {refusal}", refusal.code()), format!("  remedy: {}", refusal.remedy())];
+    if count > 1 {
+        notes.push(format!("  this actor was refused like this {count} times by then"));
+    }
+    (Cell::styled(format!("REFUSED: {asked}"), WARN), notes)
+}
+
+fn system_style(fact: &SystemFact) -> anstyle::Style {
+    match fact {
+        SystemFact::Opened(_) | SystemFact::Closed(_) => DIM,
+        SystemFact::Recovered { torn: None, missing_up_to: None, .. } => WARN,
+        SystemFact::Recovered { .. } => BAD,
+    }
+}

@@ -1,0 +1,17 @@
+//! What `--format json` prints: snake_case objects of their own, so that renaming a domain type cannot change them.
+//!
+//! Documented field by field in docs/json.md. Within one major version fields are added, never renamed or removed.
+//! Times are RFC 3339 in UTC with microseconds, ids are ULIDs as text, absent values are `null`.
+
+mod entry;
+mod event;
+mod run;
+mod timeline;
+
+pub use entry::{ActorView, CommandView, EntryView, RefusalView, SessionView, SystemView, TornTailView};
+pub use event::{EventView, FailureView, GuardView};
+pub use run::{
+    DiagnosticsView, ExitView, FailureBrief, LimitsView, OutputView, PositionsView, RunView, SnapshotView, SpecView,
+    StreamView, WaitingView, WorkloadView,
+};
+pub use timeline::{ItemView, TimelineView};

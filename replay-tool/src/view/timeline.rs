@@ -1,0 +1,101 @@
+//! One run's history.
+
+use serde::Serialize;
+use tachograph_engine::domain::{Entry, EntryBody};
+use tachograph_projections::{Item, ItemBody};
+
+use super::entry::{CommandView, RefusalView, SystemView};
+use super::event::EventView;
+use crate::dataset::History;
+
+/// One run's history, refused commands and facts about the journal beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TimelineView {
+    /// The run's id.
+    pub run: String,
+    /// Its name; absent also if it was never created.
+    pub name: Option<String>,
+    /// Its status; absent if it was never created, so that there are refusals only.
+    pub status: Option<&'static str>,
+    /// What happened, in order.
+    pub items: Vec<ItemView>,
+}
+
+/// One thing that happened. Several events of one command are items of their own, at the same position.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ItemView {
+    /// Position of its entry.
+    pub position: u64,
+    /// When it was recorded, by the writer's clock.
+    pub recorded_at: String,
+    /// Microseconds since the item before; negative if the clock stepped back, absent for the first.
+    pub delta_us: Option<i64>,
+    /// `event`, `refused`, `system` or `missing`.
+    pub kind: &'static str,
+    /// The command behind it; absent for `system` and `missing`.
+    pub command: Option<CommandView>,
+    /// The run's version after it; only for `event`.
+    pub version: Option<u64>,
+    /// What happened; only for `event`.
+    pub event: Option<EventView>,
+    /// Why the command was refused; only for `refused`.
+    pub refusal: Option<RefusalView>,
+    /// The fact; only for `system`.
+    pub system: Option<SystemView>,
+    /// Entries about the run up to this position could not be read; only for `missing`.
+    pub missing_up_to: Option<u64>,
+}
+
+impl From<&History> for TimelineView {
+    fn from(history: &History) -> Self {
+        let run = history.timeline.state().run();
+        Self {
+            run: history.timeline.run().to_string(),
+            name: run.and_then(|run| run.spec.name.clone()),
+            status: run.map(|run| run.status.name().name()),
+            items: history.timeline.items().iter().map(|item| view(item, history.entry(item.position))).collect(),
+        }
+    }
+}
+
+fn view(item: &Item, entry: Option<&Entry>) -> ItemView {
+    let mut view = ItemView {
+        position: item.position.0,
+        recorded_at: item.recorded_at.to_string(),
+        delta_us: item.delta_us,
+        kind: "missing",
+        command: None,
+        version: None,
+        event: None,
+        refusal: None,
+        system: None,
+        missing_up_to: None,
+    };
+    match &item.body {
+        ItemBody::Event { event, version, applied: _, cause: _ } => {
+            view.kind = "event";
+            view.version = Some(version.0);
+            view.event = Some(event.into());
+            view.command = entry.and_then(command);
+        }
+        ItemBody::Refused { refusal, count, cause: _ } => {
+            view.kind = "refused";
+            view.refusal = Some(RefusalView::of(refusal, *count));
+            view.command = entry.and_then(command);
+        }
+        ItemBody::System(fact) => {
+            view.kind = "system";
+            view.system = Some(fact.into());
+        }
+        ItemBody::Missing { up_to } => view.missing_up_to = Some(up_to.0),
+    }
+    view
+}
+
+fn command(entry: &Entry) -> Option<CommandView> {
+    match &entry.body {
+        EntryBody::Committed(committed) => Some((&committed.command).into()),
+        EntryBody::Refused(refused) => Some((&refused.command).into()),
+        EntryBody::System(_) => None,
+    }
+}

@@ -1,0 +1,222 @@
+//! What happened, in words for people: one line each, without the time and the actor.
+
+use tachograph_engine::domain::{
+    Action, CancelCause, Drain, Event, Exit, ExitStatus, Failure, Guard, OutputReceipt, RefusedCommand, RunSpec,
+    Session, StartCause, StartMode, SystemFact, Timestamp, Workload,
+};
+
+use crate::signal;
+
+/// An event.
+pub fn event(event: &Event) -> String {
+    match event {
+        Event::Created { run: _, spec } => format!("created: {}", workload(&spec.workload)),
+        Event::Started { attempt: _, ordinal, runner, cause, previous: _ } => {
+            format!("attempt {ordinal} {} runner {runner}", start_words(*cause))
+        }
+        Event::Waiting { attempt: _, on, deadline } => format!("waits on {on}{}", until(*deadline)),
+        Event::Exited { attempt: _, exit } => exited(exit),
+        Event::Failed { attempt: _, ordinal, runner: _, failure } => {
+            format!("attempt {ordinal} failed: {}", failed(failure))
+        }
+        Event::Destroyed { why, forced } => format!("destroyed{}: {why}", if *forced { " by force" } else { "" }),
+        Event::SnapshotScheduled { snapshot, runner, due } => {
+            format!("snapshot {snapshot} armed by runner {runner}, due {due}")
+        }
+        Event::SnapshotCanceled { snapshot, cause } => format!("snapshot {snapshot} canceled: {}", canceled(cause)),
+        Event::SnapshotDispatched { snapshot } => format!("snapshot {snapshot} is being taken"),
+        Event::SnapshotTaken { snapshot, location, bytes, digest: _ } => {
+            format!("snapshot {snapshot} taken: {bytes} bytes in {location}")
+        }
+        Event::SnapshotFailed { snapshot, message } => format!("snapshot {snapshot} failed: {message}"),
+        Event::RunnerDisconnected { attempt: _, runner } => format!("connection to runner {runner} lost"),
+        Event::ExitAmended { attempt: _, status, source } => {
+            format!("unknown exit amended to {}, from {source}", exit_status(status))
+        }
+        Event::Reconciled { attempt: _, finding, detail } => format!("recovery found it {}: {detail}", finding.name()),
+    }
+}
+
+/// What a command asked or reported.
+pub fn action(action: &Action) -> String {
+    match action {
+        Action::Create { spec } => format!("create {}", created_as(spec)),
+        Action::Start { attempt, runner, mode } => {
+            let mode = match mode {
+                StartMode::Fresh => "start".to_owned(),
+                StartMode::Resume { previous } => format!("resume after attempt {previous}:"),
+                StartMode::Restart { previous } => format!("restart after attempt {previous}:"),
+                StartMode::Takeover { expected } => format!("take over attempt {expected}:"),
+            };
+            format!("{mode} attempt {attempt} on runner {runner}")
+        }
+        Action::Wait { claim, on, deadline } => {
+            format!("attempt {} waits on {on}{}", claim.attempt, until(*deadline))
+        }
+        Action::Exit { claim, exit } => format!("attempt {} {}", claim.attempt, exited(exit)),
+        Action::Fail { claim, failure } => format!("attempt {} failed: {}", claim.attempt, failed(failure)),
+        Action::Destroy { force, why } => format!("destroy{}: {why}", if *force { " by force" } else { "" }),
+        Action::ScheduleSnapshot { claim, snapshot, due } => {
+            format!("arm snapshot {snapshot} of attempt {}, due {due}", claim.attempt)
+        }
+        Action::CancelSnapshot { guard: Guard::Runner(runner) } => format!("cancel the snapshot of runner {runner}"),
+        Action::CancelSnapshot { guard: Guard::Unconditional } => "cancel the snapshot, whoever armed it".to_owned(),
+        Action::DispatchSnapshot { snapshot } => format!("take snapshot {snapshot}"),
+        Action::CompleteSnapshot { snapshot, location, bytes, digest: _ } => {
+            format!("snapshot {snapshot} taken: {bytes} bytes in {location}")
+        }
+        Action::FailSnapshot { snapshot, message } => format!("snapshot {snapshot} failed: {message}"),
+        Action::DisconnectRunner { claim } => {
+            format!("connection to runner {} of attempt {} lost", claim.runner, claim.attempt)
+        }
+        Action::AmendExit { attempt, status, source } => {
+            format!("amend the exit of attempt {attempt} to {}, from {source}", exit_status(status))
+        }
+        Action::Reconcile { attempt, finding, detail } => {
+            format!("recovery found attempt {attempt} {}: {detail}", finding.name())
+        }
+    }
+}
+
+/// What a refused command asked or reported, as far as it was kept.
+pub fn refused_command(command: &RefusedCommand) -> String {
+    match command {
+        RefusedCommand::Whole(command) => action(&command.action),
+        RefusedCommand::OutOfBounds { action, .. } => {
+            format!("{} (out of bounds, its content was not kept)", action.name())
+        }
+    }
+}
+
+/// A fact about the journal and its writer.
+pub fn system(fact: &SystemFact) -> String {
+    match fact {
+        SystemFact::Opened(session) => format!("journal opened by {}", writer(session)),
+        SystemFact::Recovered { torn, missing_up_to, open_runs } => {
+            let mut text = format!("the writer before did not close the journal; runs open then: {open_runs}");
+            if let Some(torn) = torn {
+                let (bytes, file, offset) = (torn.bytes, &torn.file, torn.offset);
+                text.push_str(&format!("; {bytes} bytes of an incomplete write were cut off {file} at {offset}"));
+            }
+            if let Some((position, _)) = missing_up_to {
+                text.push_str(&format!("; ACKNOWLEDGED ENTRIES UP TO POSITION {position} ARE MISSING"));
+            }
+            text
+        }
+        SystemFact::Closed(session) => format!("journal closed by {}", writer(session)),
+    }
+}
+
+/// A command line or an image, as a shell would show it.
+pub fn workload(workload: &Workload) -> String {
+    match workload {
+        Workload::Command { argv, cwd: None } => command_line(argv),
+        Workload::Command { argv, cwd: Some(cwd) } => format!("{} (in {cwd})", command_line(argv)),
+        Workload::Image { reference, argv } if argv.is_empty() => format!("image {reference}"),
+        Workload::Image { reference, argv } => format!("image {reference}: {}", command_line(argv)),
+    }
+}
+
+/// Arguments with single quotes where a shell would need them.
+pub fn command_line(argv: &[String]) -> String {
+    let plain = |char: char| char.is_alphanumeric() || "-_./:=,+@%".contains(char);
+    let quoted = argv.iter().map(|argument| {
+        if !argument.is_empty() && argument.chars().all(plain) {
+            argument.clone()
+        } else {
+            format!("'{}'", argument.replace('\'', r"'\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// An exit status: `code 7`, `signal 9 (KILL)`, `unknown (why)`.
+pub fn exit_status(status: &ExitStatus) -> String {
+    match status {
+        ExitStatus::Signal(number) => match signal::name(*number) {
+            Some(name) => format!("signal {number} ({name})"),
+            None => status.to_string(),
+        },
+        ExitStatus::Code(_) | ExitStatus::Unknown { .. } => status.to_string(),
+    }
+}
+
+/// What came on both streams, and whether that is all.
+pub fn output(receipt: &OutputReceipt) -> String {
+    let (stdout, stderr) = (receipt.stdout.bytes, receipt.stderr.bytes);
+    match &receipt.drain {
+        Drain::Drained => format!("{stdout} bytes stdout, {stderr} bytes stderr, complete"),
+        Drain::DrainTimedOut { waited_ms, open } => {
+            let open: Vec<&str> = open.iter().map(|stream| stream.name()).collect();
+            let open = open.join(" and ");
+            format!(
+                "{stdout} bytes stdout, {stderr} bytes stderr, NOT COMPLETE: {open} still open {waited_ms} ms after \
+                 the exit"
+            )
+        }
+    }
+}
+
+/// A failure's kind and message.
+pub fn failed(failure: &Failure) -> String {
+    format!("{}: {}", failure.kind.name(), failure.message)
+}
+
+fn exited(exit: &Exit) -> String {
+    let output = exit.output.as_ref().map(|receipt| format!("; {}", output(receipt))).unwrap_or_default();
+    format!("exited with {}, {}{output}", exit_status(&exit.status), exit.witness.name().replace('_', " "))
+}
+
+fn start_words(cause: StartCause) -> &'static str {
+    match cause {
+        StartCause::Fresh => "started on",
+        StartCause::Resume => "resumed on",
+        StartCause::Restart => "started once more on",
+        StartCause::Takeover => "started: run taken over by",
+    }
+}
+
+fn canceled(cause: &CancelCause) -> String {
+    match cause {
+        CancelCause::Asked(Guard::Runner(runner)) => format!("runner {runner} asked for it"),
+        CancelCause::Asked(Guard::Unconditional) => "asked for, unconditionally".to_owned(),
+        CancelCause::RunEnded => "the run ended".to_owned(),
+        CancelCause::RunnerDisconnected => "its runner was disconnected".to_owned(),
+        CancelCause::Superseded => "another was armed in its place".to_owned(),
+        CancelCause::Resumed => "the run went on".to_owned(),
+        CancelCause::TakenOver => "the run was taken over".to_owned(),
+        CancelCause::Destroyed => "the run was destroyed".to_owned(),
+    }
+}
+
+fn created_as(spec: &RunSpec) -> String {
+    let workload = workload(&spec.workload);
+    spec.name.as_ref().map_or_else(|| workload.clone(), |name| format!("{name:?}: {workload}"))
+}
+
+fn until(deadline: Option<Timestamp>) -> String {
+    deadline.map(|time| format!(", until {time} at most")).unwrap_or_default()
+}
+
+fn writer(session: &Session) -> String {
+    format!("pid {} on {}, version {}", session.pid, session.host, session.version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_lines_are_quoted_as_a_shell_needs_it() {
+        let argv = |words: &[&str]| command_line(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        assert_eq!(argv(&["make", "-j2", "CC=gcc"]), "make -j2 CC=gcc");
+        assert_eq!(argv(&["sh", "-c", "echo 'a' $HOME", ""]), r"sh -c 'echo '\''a'\'' $HOME' ''");
+    }
+
+    #[test]
+    fn signals_have_names() {
+        assert_eq!(exit_status(&ExitStatus::Signal(9)), "signal 9 (KILL)");
+        assert_eq!(exit_status(&ExitStatus::Signal(64)), "signal 64");
+        assert_eq!(exit_status(&ExitStatus::Unknown { cause: "why".into() }), "unknown (why)");
+    }
+}

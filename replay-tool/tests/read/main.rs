@@ -1,0 +1,12 @@
+//! The read commands: over a made journal, through the library and through the binary.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code outside of test functions")]
+
+/// What each command prints, byte by byte.
+mod golden;
+/// A reader over entries, and an output that is kept.
+mod kept;
+/// Which run is meant, and what it was at a position or time.
+mod lookup;
+/// A journal with everything in it.
+mod made;
