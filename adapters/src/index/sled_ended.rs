@@ -3,28 +3,23 @@
 //! sled is contained: whatever it does, wait, fail or panic, the journal goes on. Its writes happen in the thread
 //! `tacho-index`, many rows at a time; what is not written yet is answered from memory.
 
-use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 
 use tachograph_engine::domain::{Digest, Position};
 use tachograph_engine::ports::JournalError;
 
 use super::meta::{META_KEY, Meta, unsealed};
 use super::place::Place;
+use super::queue::{PATIENCE, Queue, Shared, Stop};
 use super::row::Bytes;
 use super::store::EndedStore;
 use super::writer;
 use crate::lock::lock;
 
-/// Beyond so many rows that are not written yet, whoever brings more waits.
-const ROWS_MAX: usize = 524_288;
-/// How long to wait for sled before going on without it.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// sled's own bound is a gigabyte.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 
@@ -32,41 +27,6 @@ const CACHE_BYTES: u64 = 32 * 1024 * 1024;
 pub(super) struct SledEnded {
     shared: Arc<Shared>,
     covered: Position,
-}
-
-/// What the thread and everybody else know of.
-pub(super) struct Shared {
-    pub(super) place: Place,
-    pub(super) queue: Mutex<Queue>,
-    pub(super) changed: Condvar,
-    /// Taken out when it is closed.
-    pub(super) db: RwLock<Option<sled::Db>>,
-    #[cfg(test)]
-    pub(super) fails_writes: std::sync::atomic::AtomicBool,
-}
-
-/// What is to be written.
-#[derive(Debug)]
-pub(super) struct Queue {
-    /// Rows of a batch that is not complete.
-    staged: HashMap<Bytes, Bytes>,
-    /// Rows up to `end`.
-    pub(super) pending: HashMap<Bytes, Bytes>,
-    /// Rows that are being written.
-    pub(super) writing: Arc<HashMap<Bytes, Bytes>>,
-    pub(super) end: (Position, Digest),
-    pub(super) written: Position,
-    /// Whether the thread waits for work.
-    pub(super) idle: bool,
-    /// Whether somebody waits for `written` to reach `end`.
-    pub(super) urgent: bool,
-    /// Writing failed: everything stays in memory from here on.
-    pub(super) stuck: bool,
-    /// Reading failed: nothing can be answered any more.
-    pub(super) lost: Option<String>,
-    pub(super) stop: Option<Stop>,
-    /// The thread has ended.
-    pub(super) stopped: bool,
 }
 
 /// Why an index was not opened.
@@ -96,15 +56,6 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         Self::Unusable(error.to_string())
     }
-}
-
-/// How to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
-    /// As a crash would.
-    Abandon,
-    /// With everything written and synced.
-    Close,
 }
 
 impl SledEnded {
@@ -168,6 +119,14 @@ impl SledEnded {
     pub(super) fn rows_in_memory(&self) -> usize {
         let queue = lock(&self.shared.queue);
         queue.staged.len() + queue.pending.len() + queue.writing.len()
+    }
+
+    /// Leaves a row where it is while it is written.
+    #[cfg(test)]
+    pub(super) fn be_writing(&self, key: &[u8]) {
+        let mut queue = lock(&self.shared.queue);
+        let row = queue.staged.remove_entry(key);
+        queue.writing = Arc::new(row.into_iter().collect());
     }
 
     #[cfg(test)]
@@ -275,54 +234,6 @@ impl EndedStore for SledEnded {
 impl Drop for SledEnded {
     fn drop(&mut self) {
         self.stop(Stop::Abandon);
-    }
-}
-
-impl Queue {
-    fn empty() -> Self {
-        Self {
-            staged: HashMap::new(),
-            pending: HashMap::new(),
-            writing: Arc::default(),
-            end: (Position::ZERO, Digest::ZERO),
-            written: Position::ZERO,
-            idle: false,
-            urgent: false,
-            stuck: false,
-            lost: None,
-            stop: None,
-            stopped: false,
-        }
-    }
-
-    /// A row that is not in sled yet.
-    fn waiting(&self, key: &[u8]) -> Option<&Bytes> {
-        self.staged.get(key).or_else(|| self.pending.get(key)).or_else(|| self.writing.get(key))
-    }
-
-    fn can_shrink(&self) -> bool {
-        !self.stuck && !self.stopped && self.lost.is_none()
-    }
-
-    fn is_full(&mut self) -> bool {
-        self.can_shrink() && self.pending.len() + self.writing.len() > ROWS_MAX
-    }
-}
-
-impl Shared {
-    fn lost_error(&self, why: &str) -> JournalError {
-        let why = format!("{why}; open the journal again, and the index is rebuilt");
-        JournalError::io("read the index in", self.place.path(), io::Error::other(why))
-    }
-
-    /// Waits until something is no longer so, or patience ends.
-    fn wait_while<'queue>(
-        &self,
-        queue: MutexGuard<'queue, Queue>,
-        so: impl FnMut(&mut Queue) -> bool,
-    ) -> MutexGuard<'queue, Queue> {
-        let waited = self.changed.wait_timeout_while(queue, PATIENCE, so);
-        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 

@@ -348,10 +348,11 @@ fn what_is_written_is_not_written_again() {
     first.flush();
     drop(first);
     for closes in [false, true, false] {
-        let store = sled_of(place.path(), &reference);
+        let store = Arc::new(sled_of(place.path(), &reference));
         assert_eq!(store.covered(), end);
-        let catalog = Catalog::over(Arc::new(store));
+        let catalog = Catalog::over(Arc::<SledEnded>::clone(&store));
         reference.feed(&catalog, Position::ZERO);
+        assert_eq!(store.rows_in_memory(), 0);
         reference.check(&catalog, 3);
         if closes {
             catalog.close();
@@ -368,6 +369,21 @@ fn rows_leave_memory_once_they_are_written() {
     catalog.flush();
     assert_eq!(store.rows_in_memory(), 0);
     reference.check(&catalog, 3);
+}
+
+#[test]
+fn rows_are_seen_while_they_wait_while_they_are_written_and_afterwards() {
+    let place = TempDir::new().unwrap();
+    let store = SledEnded::open(place.path(), |_| None).unwrap();
+    let [key, row] = [b"k".to_vec(), b"row".to_vec()];
+    store.put(key.clone(), row.clone());
+    assert_eq!(store.get(&key).unwrap(), Some(row.clone()));
+    store.be_writing(&key);
+    assert_eq!(store.get(&key).unwrap(), Some(row.clone()));
+    store.put(key.clone(), row.clone());
+    store.advance(Position(1), Digest::ZERO);
+    store.flush();
+    assert_eq!((store.get(&key).unwrap(), store.rows_in_memory()), (Some(row), 0));
 }
 
 #[test]

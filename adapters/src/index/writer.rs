@@ -7,8 +7,9 @@ use std::time::Duration;
 use tachograph_engine::domain::{Digest, Position};
 
 use super::meta::{META_KEY, Meta, sealed};
+use super::queue::{Queue, Shared, Stop};
 use super::row::Bytes;
-use super::sled_ended::{Queue, Shared, Stop, contained, open_sled};
+use super::sled_ended::{contained, open_sled};
 use crate::lock::lock;
 
 /// So many rows are worth writing at once.
