@@ -1,1 +1,86 @@
-//! The journal as plain append-only files.
+//! The journal on a local disk: append-only segment files, the only truth.
+//!
+//! `docs/format.md` describes every byte. [`FileJournal`] is the one writer of a data directory; [`FileReader`] reads
+//! it beside a live writer, on a copy or on a read-only medium, and changes no byte.
+//!
+//! What a crash leaves: every acknowledged entry, and perhaps an incomplete write behind them, which the next writer
+//! cuts off and reports. Anything else that is not as it was written is damage, and refused with file and offset.
+
+mod anchor;
+mod catalog;
+pub mod disk;
+mod fields;
+mod footer;
+mod frame;
+mod lock;
+mod reader;
+mod recover;
+mod scan;
+mod segment;
+mod tail;
+mod writer;
+
+use std::io;
+use std::time::Duration;
+
+pub use reader::FileReader;
+pub use writer::FileJournal;
+
+use disk::DiskFile;
+use ulid::Ulid;
+
+/// The version of the segment, frame, footer and anchor formats that this crate writes, and the greatest it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Name of the directory with the segments, within the data directory.
+pub const JOURNAL_DIR: &str = "journal";
+
+/// What an acknowledgement promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// Appended entries survive a power cut: fdatasync returned before the acknowledgement.
+    #[default]
+    Synced,
+    /// Appended entries survive the end of the process, not of the machine: they are handed to the operating system,
+    /// and synced when a segment is full and on close.
+    Buffered,
+}
+
+/// How a journal is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalOptions {
+    /// Bytes after which a segment is full. One batch is never split over two segments, so that a segment may be
+    /// greater by one batch.
+    pub segment_bytes: u64,
+    /// What an acknowledgement promises.
+    pub durability: Durability,
+    /// How often the anchor is replaced while entries are appended; `None`: on close alone.
+    pub anchor_interval: Option<Duration>,
+    /// The identity that a journal gets when it is created; a random one if absent.
+    pub journal: Option<Ulid>,
+}
+
+impl Default for JournalOptions {
+    fn default() -> Self {
+        Self {
+            segment_bytes: 64 << 20,
+            durability: Durability::default(),
+            anchor_interval: Some(Duration::from_secs(1)),
+            journal: None,
+        }
+    }
+}
+
+/// Fills a buffer from an offset, as far as the file goes, and returns how much was read.
+fn read_up_to(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while read < buffer.len() {
+        match file.read_at(&mut buffer[read..], offset + read as u64) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}

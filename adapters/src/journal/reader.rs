@@ -1,0 +1,432 @@
+//! Reading a journal without changing a byte of it.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tachograph_engine::domain::{CommandId, Digest, Entry, Event, Position, RunId, Timestamp};
+use tachograph_engine::ports::{Head, JournalError, JournalReader, RunHead};
+use ulid::Ulid;
+
+use super::JOURNAL_DIR;
+use super::disk::{Disk, DiskFile, Mode, RealDisk};
+use super::footer::{Footer, sparse_offset};
+use super::frame::Records;
+use super::scan::{FrameScan, RANDOM_BYTES, SEQUENTIAL_BYTES};
+use super::segment::{self, SegmentName};
+use super::tail::{Tail, next_commit, sealed_footer};
+use super::writer::Published;
+
+/// Entries fetched at once by what reads everything.
+const PAGE: usize = 4_096;
+
+/// Reads the journal of a data directory: beside a live writer, in a copy, or on a read-only medium.
+///
+/// It opens files for reading only, takes no lock and makes nothing. An incomplete write at the end is simply not there
+/// yet. Beside a writer of another process it sees complete frames, of which the last may not be acknowledged yet; the
+/// reader that [`FileJournal`](super::FileJournal) hands out sees exactly what is acknowledged.
+///
+/// Its calls block on the disk for as long as a read takes.
+#[derive(Debug)]
+pub struct FileReader {
+    disk: Arc<dyn Disk>,
+    journal_dir: PathBuf,
+    view: Mutex<View>,
+    /// The writer in this process that it belongs to.
+    live: Option<Arc<Published>>,
+}
+
+#[derive(Debug)]
+struct View {
+    /// Segments before the tail, oldest first.
+    sealed: Vec<Sealed>,
+    tail: Tail,
+}
+
+#[derive(Debug)]
+struct Sealed {
+    name: SegmentName,
+    /// Read when first needed; without its table of runs.
+    footer: Option<Arc<Footer>>,
+}
+
+/// Where a position is to be looked for: a part of a file that holds nothing but commits.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    file: Arc<dyn DiskFile>,
+    offset: u64,
+    end: u64,
+}
+
+impl FileReader {
+    /// Opens the journal of a data directory for reading.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::NoJournal`] if there is none; [`JournalError::Damaged`] if its last segment or the footer
+    /// before is; [`JournalError::NewerFormat`] or [`JournalError::Io`].
+    pub fn open(data_dir: &Path) -> Result<Self, JournalError> {
+        Self::open_on(Arc::new(RealDisk), data_dir)
+    }
+
+    /// The same on another disk, for tests.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_on(disk: Arc<dyn Disk>, data_dir: &Path) -> Result<Self, JournalError> {
+        let reader = Self::with(disk, data_dir, None)?;
+        drop(reader.refreshed()?);
+        Ok(reader)
+    }
+
+    /// The reader that belongs to a writer.
+    pub(super) fn live(disk: Arc<dyn Disk>, data_dir: &Path, published: Arc<Published>) -> Result<Self, JournalError> {
+        Self::with(disk, data_dir, Some(published))
+    }
+
+    fn with(disk: Arc<dyn Disk>, data_dir: &Path, live: Option<Arc<Published>>) -> Result<Self, JournalError> {
+        let journal_dir = data_dir.join(JOURNAL_DIR);
+        let view = Mutex::new(View::open(&*disk, data_dir, &journal_dir)?);
+        Ok(Self { disk, journal_dir, view, live })
+    }
+
+    /// The journal's identity, the same in all its segments.
+    pub fn id(&self) -> Ulid {
+        self.lock().tail.journal
+    }
+
+    /// Up to `limit` entries after a position that were recorded at or after `from` and before `to`, in order.
+    ///
+    /// Segments that hold none are skipped by their footers. Recording times need not ascend with positions.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalReader::read`].
+    pub fn read_between(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Entry>, JournalError> {
+        let within = |entry: &Entry| from <= entry.recorded_at && entry.recorded_at < to;
+        let mut found = Vec::new();
+        let mut position = after.next();
+        while found.len() < limit {
+            position = self.skip_segments(position, from, to)?;
+            let Some(page) = self.page(position, PAGE, SEQUENTIAL_BYTES)? else { break };
+            let Some(last) = page.last() else { break };
+            position = last.position.next();
+            found.extend(page.into_iter().filter(within));
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// The first position at or after this one whose segment may hold entries of a time range.
+    fn skip_segments(&self, position: Position, from: Timestamp, to: Timestamp) -> Result<Position, JournalError> {
+        let mut view = self.lock();
+        let mut position = position;
+        while let Some(index) = view.sealed_at(position) {
+            let footer = view.footer(&*self.disk, index)?;
+            let (min, max) = footer.times;
+            if max >= from && min < to {
+                break;
+            }
+            position = footer.last.next();
+        }
+        Ok(position)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, View> {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The view with all that can be seen by now.
+    fn refreshed(&self) -> Result<MutexGuard<'_, View>, JournalError> {
+        let bound = self.live.as_ref().map(|live| live.head().position);
+        let mut view = self.lock();
+        view.refresh(&*self.disk, &self.journal_dir, bound)?;
+        Ok(view)
+    }
+
+    /// The place of a position, if it can be seen by now.
+    fn place(&self, position: Position) -> Result<Option<Place>, JournalError> {
+        let mut view = self.lock();
+        if position >= view.tail.next {
+            drop(view);
+            view = self.refreshed()?;
+        }
+        view.place(&*self.disk, position)
+    }
+
+    /// Entries from a position on: as many as one place has, up to `limit`. Absent at the end.
+    fn page(&self, from: Position, limit: usize, fetch_bytes: usize) -> Result<Option<Vec<Entry>>, JournalError> {
+        let Some(place) = self.place(from)? else { return Ok(None) };
+        let mut entries = Vec::new();
+        let mut frames = FrameScan::new(&*place.file, place.offset, place.end, fetch_bytes);
+        while entries.len() < limit {
+            let Some(frame) = next_commit(&mut frames, &place.path)? else { break };
+            if frame.header.next() <= from {
+                continue;
+            }
+            let damaged = |why: String| JournalError::Damaged { file: place.path.clone(), offset: frame.offset, why };
+            let mut records = Records::new(&frame.header, frame.payload());
+            records.skip_to(from).map_err(|why| damaged(why.to_owned()))?;
+            while entries.len() < limit {
+                let Some(entry) = records.entry().map_err(damaged)? else { break };
+                entries.push(entry);
+            }
+        }
+        if entries.first().is_none_or(|first| first.position != from) {
+            let why = format!("entry {from} is not where the segment's own table says");
+            return Err(JournalError::Damaged { file: place.path, offset: place.offset, why });
+        }
+        Ok(Some(entries))
+    }
+
+    fn read_now(&self, after: Position, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        let fetch_bytes = if limit < 16 { RANDOM_BYTES } else { SEQUENTIAL_BYTES };
+        let mut entries: Vec<Entry> = Vec::new();
+        while entries.len() < limit {
+            let from = entries.last().map_or(after, |last| last.position).next();
+            match self.page(from, limit - entries.len(), fetch_bytes)? {
+                None => break,
+                Some(page) if entries.is_empty() => entries = page,
+                Some(page) => entries.extend(page),
+            }
+        }
+        Ok(entries)
+    }
+
+    fn digest_now(&self, position: Position) -> Result<Option<Digest>, JournalError> {
+        if position == Position::ZERO {
+            return Ok(Some(Digest::ZERO));
+        }
+        let Some(place) = self.place(position)? else { return Ok(None) };
+        let mut frames = FrameScan::new(&*place.file, place.offset, place.end, RANDOM_BYTES);
+        while let Some(frame) = next_commit(&mut frames, &place.path)? {
+            if frame.header.next() > position {
+                return Ok((frame.header.next() == position.next()).then(|| frame.hash()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Calls `see` with every entry, oldest first.
+    fn for_each(&self, mut see: impl FnMut(&Entry)) -> Result<(), JournalError> {
+        let mut from = Position::ZERO.next();
+        while let Some(page) = self.page(from, PAGE, SEQUENTIAL_BYTES)? {
+            page.iter().for_each(&mut see);
+            from = page.last().map_or(from, |last| last.position).next();
+        }
+        Ok(())
+    }
+
+    fn scan_for_name(&self, name: &str) -> Result<Option<RunId>, JournalError> {
+        let mut named = HashSet::new();
+        let mut last = None;
+        self.for_each(|entry| {
+            let Some(run) = entry.run() else { return };
+            for event in entry.events() {
+                let takes = match event {
+                    Event::Created { spec, .. } => spec.name.as_deref() == Some(name) && named.insert(run),
+                    Event::Started { .. } => named.contains(&run),
+                    _ => false,
+                };
+                if takes {
+                    last = Some(run);
+                }
+            }
+        })?;
+        Ok(last)
+    }
+}
+
+impl View {
+    fn open(disk: &dyn Disk, data_dir: &Path, journal_dir: &Path) -> Result<Self, JournalError> {
+        let none = |why: &str| JournalError::NoJournal { path: data_dir.to_owned(), why: why.to_owned() };
+        let mut names = match segment::list(disk, journal_dir) {
+            Ok(names) => names,
+            Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Err(none("it does not exist, or has no directory `journal`"));
+            }
+            Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotADirectory => {
+                return Err(none("it is a file, not a directory"));
+            }
+            Err(error) => return Err(error),
+        };
+        // The last segment may still be in creation; then the one before it is the last.
+        for _ in 0..2 {
+            let Some(name) = names.pop() else { return Err(none("its directory `journal` has no segments")) };
+            let mut sealed: Vec<Sealed> = Vec::new();
+            sealed.extend(names.iter().map(|name| Sealed { name: name.clone(), footer: None }));
+            let digest = match names.last() {
+                None => Digest::ZERO,
+                Some(before) => sealed_footer(disk, before)?.previous,
+            };
+            if let Some(tail) = Tail::open(disk, &name, digest)? {
+                return Ok(Self { sealed, tail });
+            }
+        }
+        Err(none("its creation did not complete"))
+    }
+
+    /// Reads on in the tail, and over to later segments, up to a writer's head or as far as there are complete frames.
+    fn refresh(&mut self, disk: &dyn Disk, journal_dir: &Path, bound: Option<Position>) -> Result<(), JournalError> {
+        let last = bound.unwrap_or(Position(u64::MAX));
+        loop {
+            self.tail.advance(disk, journal_dir, last, false)?;
+            if self.tail.next > last {
+                return Ok(());
+            }
+            if !self.tail.sealed && !self.seal_reached(disk, journal_dir, last)? {
+                return Ok(());
+            }
+            let Some(successor) = self.tail.successor(disk, journal_dir)? else { return Ok(()) };
+            let name = self.tail.name.clone();
+            self.tail = successor;
+            self.sealed.push(Sealed { name, footer: None });
+        }
+    }
+
+    /// Where a later segment exists, the tail must by then have its footer.
+    fn seal_reached(&mut self, disk: &dyn Disk, journal_dir: &Path, last: Position) -> Result<bool, JournalError> {
+        let names = segment::list(disk, journal_dir)?;
+        if names.last().is_none_or(|name| name.first <= self.tail.name.first) {
+            return Ok(false);
+        }
+        self.tail.advance(disk, journal_dir, last, true)?;
+        if self.tail.sealed {
+            return Ok(true);
+        }
+        let why = "it ends without a footer, and a later segment exists".to_owned();
+        Err(JournalError::Damaged { file: self.tail.name.path.clone(), offset: self.tail.offset, why })
+    }
+
+    /// Which sealed segment holds a position; none if the tail does.
+    fn sealed_at(&self, position: Position) -> Option<usize> {
+        if position >= self.tail.name.first {
+            return None;
+        }
+        self.sealed.partition_point(|segment| segment.name.first <= position).checked_sub(1)
+    }
+
+    fn footer(&mut self, disk: &dyn Disk, index: usize) -> Result<Arc<Footer>, JournalError> {
+        let next = self.sealed.get(index + 1).map_or(self.tail.name.first, |later| later.name.first);
+        let segment = &mut self.sealed[index];
+        if let Some(footer) = &segment.footer {
+            return Ok(footer.clone());
+        }
+        let footer = sealed_footer(disk, &segment.name)?;
+        check_next(&segment.name, &footer, next)?;
+        let footer = Arc::new(footer.without_runs());
+        segment.footer = Some(footer.clone());
+        Ok(footer)
+    }
+
+    fn place(&mut self, disk: &dyn Disk, position: Position) -> Result<Option<Place>, JournalError> {
+        if position >= self.tail.next {
+            return Ok(None);
+        }
+        let Some(index) = self.sealed_at(position) else { return Ok(self.place_in_tail(position)) };
+        let footer = self.footer(disk, index)?;
+        let path = self.sealed[index].name.path.clone();
+        let file = disk.open(&path, Mode::Read).map_err(|error| JournalError::io("open", &path, error))?;
+        let offset = sparse_offset(&footer.sparse, position).unwrap_or(segment::HEADER_BYTES as u64);
+        Ok(Some(Place { path, file, offset, end: footer.offset }))
+    }
+
+    fn place_in_tail(&self, position: Position) -> Option<Place> {
+        // Without a segment from the journal's beginning there is no place for what was before.
+        if position < self.tail.name.first {
+            return None;
+        }
+        let Tail { name, file, offset: end, sparse, .. } = &self.tail;
+        let offset = sparse_offset(sparse, position).unwrap_or(segment::HEADER_BYTES as u64);
+        Some(Place { path: name.path.clone(), file: file.clone(), offset, end: *end })
+    }
+
+    fn run_head(&mut self, disk: &dyn Disk, run: RunId) -> Result<Option<RunHead>, JournalError> {
+        let Self { sealed, tail } = self;
+        if let Some(head) = tail.run(run, |run| run_in_sealed(disk, sealed, run))? {
+            return Ok(Some(head));
+        }
+        run_in_sealed(disk, sealed, run)
+    }
+}
+
+/// A sealed segment ends where the next one begins.
+fn check_next(name: &SegmentName, footer: &Footer, next: Position) -> Result<(), JournalError> {
+    if footer.last.next() == next {
+        return Ok(());
+    }
+    let why = format!("it ends at entry {}, and the next segment begins at {next}", footer.last);
+    Err(JournalError::Damaged { file: name.path.clone(), offset: footer.offset, why })
+}
+
+/// The end of a run in the newest segment that knows it.
+fn run_in_sealed(disk: &dyn Disk, sealed: &[Sealed], run: RunId) -> Result<Option<RunHead>, JournalError> {
+    for segment in sealed.iter().rev() {
+        if let Some(head) = sealed_footer(disk, &segment.name)?.run(run) {
+            return Ok(Some(head));
+        }
+    }
+    Ok(None)
+}
+
+#[async_trait]
+impl JournalReader for FileReader {
+    fn head(&self) -> Head {
+        if let Some(live) = &self.live {
+            return live.head();
+        }
+        match self.refreshed() {
+            Ok(view) => view.tail.head(),
+            Err(error) => {
+                // The end as far as it is known; whoever reads on meets the error itself.
+                tracing::warn!(%error, "the end of the journal cannot be read");
+                self.lock().tail.head()
+            }
+        }
+    }
+
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        self.read_now(after, limit)
+    }
+
+    async fn entry(&self, at: Position) -> Result<Option<Entry>, JournalError> {
+        let Some(before) = at.0.checked_sub(1) else { return Ok(None) };
+        Ok(self.read_now(Position(before), 1)?.pop())
+    }
+
+    async fn digest_at(&self, position: Position) -> Result<Option<Digest>, JournalError> {
+        self.digest_now(position)
+    }
+
+    async fn run_head(&self, run: RunId) -> Result<Option<RunHead>, JournalError> {
+        if let Some(live) = &self.live {
+            return live.catalog.run_head(run);
+        }
+        self.refreshed()?.run_head(&*self.disk, run)
+    }
+
+    async fn answered(&self, run: RunId, command: CommandId) -> Result<Option<Position>, JournalError> {
+        if let Some(live) = &self.live {
+            return live.catalog.answered(run, command);
+        }
+        let history = self.history(run).await?;
+        Ok(history.iter().find(|entry| entry.command_id() == Some(command)).map(|entry| entry.position))
+    }
+
+    async fn named(&self, name: &str) -> Result<Option<RunId>, JournalError> {
+        match &self.live {
+            Some(live) => live.catalog.named(name),
+            None => self.scan_for_name(name),
+        }
+    }
+}

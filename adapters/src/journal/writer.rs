@@ -1,0 +1,351 @@
+//! The one writer of a data directory.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use tachograph_engine::domain::{Digest, Entry, EntryBody, RunId, Version};
+use tachograph_engine::ports::{AppendError, Draft, Head, Journal, JournalError, JournalReader, Opening, RunHead};
+use ulid::Ulid;
+
+use super::anchor::{Anchor, AnchorKeeper};
+use super::catalog::Catalog;
+use super::disk::{Disk, Mode, RealDisk};
+use super::footer::{self, Contents};
+use super::frame::{ENTRY_BYTES_MAX, FrameBatch};
+use super::lock::{WriterLock, is_read_only};
+use super::recover::{Active, Recovered};
+use super::segment::{self, SegmentHeader, SegmentName};
+use super::{Durability, FileReader, JOURNAL_DIR, JournalOptions};
+
+/// What the writer shares with the readers of its own process.
+#[derive(Debug)]
+pub(super) struct Published {
+    head: Mutex<Head>,
+    /// What is known about the runs up to there.
+    pub(super) catalog: Catalog,
+}
+
+impl Published {
+    /// The end of what is acknowledged.
+    pub(super) fn head(&self) -> Head {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Head> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The journal in a data directory, opened for writing.
+///
+/// Its calls block on the disk: they belong on a thread of their own. Dropping it without
+/// [`close`](Journal::close) leaves what a crash would leave, and loses nothing acknowledged.
+#[derive(Debug)]
+pub struct FileJournal {
+    disk: Arc<dyn Disk>,
+    data_dir: PathBuf,
+    journal_dir: PathBuf,
+    options: JournalOptions,
+    journal: Ulid,
+    opening: Opening,
+    ordinal: u64,
+    link: Digest,
+    head: Head,
+    /// The end of what is synced; behind `head` with [`Durability::Buffered`] alone.
+    durable: Head,
+    active: Active,
+    batch: FrameBatch,
+    published: Arc<Published>,
+    reader: Arc<FileReader>,
+    anchors: AnchorKeeper,
+    /// Whether something was appended since it was opened.
+    appended: bool,
+    poison: Option<JournalError>,
+    /// Given back last.
+    _lock: WriterLock,
+}
+
+impl FileJournal {
+    /// Opens the journal of a data directory for writing, and makes both if there is nothing.
+    ///
+    /// Everything in it is checked first. A torn tail is cut off; damage is refused, and then nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Locked`] if another writer has it; [`JournalError::ReadOnly`], [`JournalError::NoJournal`] if
+    /// the place cannot hold one; [`JournalError::Damaged`] with file and offset; [`JournalError::NewerFormat`];
+    /// [`JournalError::Full`] or [`JournalError::Io`].
+    pub fn open(data_dir: &Path, options: JournalOptions) -> Result<Self, JournalError> {
+        Self::open_on(Arc::new(RealDisk), data_dir, options)
+    }
+
+    /// The same on another disk, for tests of faults and power cuts.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_on(disk: Arc<dyn Disk>, data_dir: &Path, options: JournalOptions) -> Result<Self, JournalError> {
+        make_dir(&*disk, data_dir)?;
+        let lock = WriterLock::take(&*disk, data_dir)?;
+        let journal_dir = data_dir.join(JOURNAL_DIR);
+        make_dir(&*disk, &journal_dir)?;
+        let catalog = Catalog::in_memory();
+        let found = Recovered::scan(&*disk, &journal_dir, &catalog)?;
+        found.settle(&*disk, &journal_dir)?;
+        let journal = found.journal.or(options.journal).unwrap_or_else(Ulid::new);
+        let (mut ordinal, mut link) = (found.ordinal, found.link);
+        let active = match found.active {
+            Some(active) => active,
+            None => {
+                ordinal += 1;
+                let first = found.head.position.next();
+                let header = SegmentHeader { journal, ordinal, first, previous: link };
+                link = header.hash();
+                create_segment(&*disk, &journal_dir, &header)?
+            }
+        };
+        let head = found.head;
+        let published = Arc::new(Published { head: Mutex::new(head), catalog });
+        let reader = Arc::new(FileReader::live(disk.clone(), data_dir, published.clone())?);
+        let anchors = AnchorKeeper::start(disk.clone(), journal_dir.clone(), journal, options.anchor_interval)?;
+        Ok(Self {
+            disk,
+            data_dir: data_dir.to_owned(),
+            journal_dir,
+            options,
+            journal,
+            opening: found.opening,
+            ordinal,
+            link,
+            head,
+            durable: head,
+            active,
+            batch: FrameBatch::default(),
+            published,
+            reader,
+            anchors,
+            appended: false,
+            poison: None,
+            _lock: lock,
+        })
+    }
+
+    /// The journal's identity, the same in all its segments.
+    pub fn id(&self) -> Ulid {
+        self.journal
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    fn append_now(&mut self, drafts: Vec<Draft>) -> Result<Vec<Entry>, AppendError> {
+        if let Some(poison) = &self.poison {
+            return Err(poison.clone().into());
+        }
+        if drafts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let entries = self.place(drafts)?;
+        match self.write(&entries).and_then(|()| self.publish(&entries)) {
+            Ok(()) => Ok(entries),
+            Err(error) => {
+                self.poison = Some(match &error {
+                    JournalError::Full { path } => JournalError::Full { path: path.clone() },
+                    other => JournalError::Poisoned { why: other.to_string() },
+                });
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Gives each draft its position and back pointer, and checks versions, before anything is written.
+    fn place(&self, drafts: Vec<Draft>) -> Result<Vec<Entry>, AppendError> {
+        // Ends of the runs that this batch has moved already.
+        let mut moved: HashMap<RunId, RunHead> = HashMap::new();
+        let mut position = self.head.position;
+        let mut entries = Vec::with_capacity(drafts.len());
+        for Draft { id, recorded_at, body } in drafts {
+            position = position.next();
+            let run = match &body {
+                EntryBody::Committed(committed) => Some(committed.command.run),
+                EntryBody::Refused(refused) => Some(refused.command.run()),
+                EntryBody::System(_) => None,
+            };
+            let before = match run {
+                Some(run) => match moved.get(&run) {
+                    Some(head) => Some(*head),
+                    None => self.published.catalog.run_head(run)?,
+                },
+                None => None,
+            };
+            let version = check_version(&body, before)?;
+            if let (Some(run), Some(version)) = (run, version) {
+                moved.insert(run, RunHead { version, last: position });
+            }
+            let previous = before.map(|head| head.last);
+            entries.push(Entry { id, position, recorded_at, previous, body });
+        }
+        Ok(entries)
+    }
+
+    fn write(&mut self, entries: &[Entry]) -> Result<(), JournalError> {
+        self.batch.clear();
+        for entry in entries {
+            self.batch.push(entry).map_err(|large| self.too_large(entry, large.bytes))?;
+        }
+        self.keep_missing()?;
+        let full = self.active.bytes + self.batch.len() as u64 > self.options.segment_bytes;
+        if full && self.active.first <= self.head.position {
+            self.roll()?;
+        }
+        let link = self.batch.finish(self.durable.position, self.link);
+        let path = &self.active.path;
+        self.active.file.append(self.batch.bytes()).map_err(|error| JournalError::io("write", path, error))?;
+        if self.options.durability == Durability::Synced {
+            self.active.file.sync().map_err(|error| JournalError::io("sync", path, error))?;
+        }
+        self.link = link;
+        self.appended = true;
+        Ok(())
+    }
+
+    /// Before the first append over a gap that the anchor alone knows of, the anchor is replaced by one that keeps that
+    /// knowledge: the old one would contradict what is appended now.
+    fn keep_missing(&mut self) -> Result<(), JournalError> {
+        if self.appended || self.opening.missing_up_to.is_none() {
+            return Ok(());
+        }
+        let missing_up_to = self.opening.missing_up_to;
+        Anchor { journal: self.journal, head: self.durable, missing_up_to }.write(&*self.disk, &self.journal_dir)
+    }
+
+    /// Makes what was written visible. Reached only when it is as durable as was promised.
+    fn publish(&mut self, entries: &[Entry]) -> Result<(), JournalError> {
+        for placed in self.batch.placed() {
+            self.active.contents.frame(placed.first, self.active.bytes + placed.start as u64);
+        }
+        let catalog = &self.published.catalog;
+        for entry in entries {
+            self.active.contents.entry(entry, |run| catalog.run_head(run))?;
+            self.head.position = entry.position;
+        }
+        self.active.bytes += self.batch.len() as u64;
+        self.head.digest = self.link;
+        // The head first: what the catalog points to can always be read.
+        *self.published.lock() = self.head;
+        catalog.observe(entries, self.head.digest);
+        if self.options.durability == Durability::Synced {
+            self.durable = self.head;
+            self.anchors.note(self.durable);
+        }
+        Ok(())
+    }
+
+    /// Seals the full segment and begins the next.
+    fn roll(&mut self) -> Result<(), JournalError> {
+        let next = self.head.position.next();
+        let path = &self.active.path;
+        let Active { first, bytes, contents, .. } = &self.active;
+        let seal = footer::seal(contents, *first, next, self.durable.position, self.link, *bytes);
+        let (seal, link) = seal.ok_or_else(|| {
+            let error = io::Error::new(io::ErrorKind::FileTooLarge, "its footer would be greater than 4 GiB");
+            JournalError::io("seal", path, error)
+        })?;
+        self.active.file.append(&seal).map_err(|error| JournalError::io("write", path, error))?;
+        self.active.file.sync().map_err(|error| JournalError::io("sync", path, error))?;
+        self.durable = self.head;
+        let header = SegmentHeader { journal: self.journal, ordinal: self.ordinal + 1, first: next, previous: link };
+        self.active = create_segment(&*self.disk, &self.journal_dir, &header)?;
+        self.ordinal = header.ordinal;
+        self.link = header.hash();
+        Ok(())
+    }
+
+    fn too_large(&self, entry: &Entry, bytes: usize) -> JournalError {
+        let why = format!("entry {} has {bytes} bytes; at most {ENTRY_BYTES_MAX}", entry.position);
+        JournalError::io("append to", &self.active.path, io::Error::new(io::ErrorKind::InvalidInput, why))
+    }
+
+    fn close_now(mut self) -> Result<(), JournalError> {
+        self.anchors.stop();
+        self.published.catalog.close();
+        if let Some(poison) = &self.poison {
+            return Err(poison.clone());
+        }
+        if self.durable != self.head {
+            let path = &self.active.path;
+            self.active.file.sync().map_err(|error| JournalError::io("sync", path, error))?;
+            self.durable = self.head;
+        }
+        if self.opening.missing_up_to.is_some() && !self.appended {
+            // The old anchor is the only witness of what is missing.
+            return Ok(());
+        }
+        Anchor { journal: self.journal, head: self.durable, missing_up_to: None }.write(&*self.disk, &self.journal_dir)
+    }
+}
+
+#[async_trait]
+impl Journal for FileJournal {
+    fn opening(&self) -> Opening {
+        self.opening.clone()
+    }
+
+    async fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Entry>, AppendError> {
+        self.append_now(drafts)
+    }
+
+    fn reader(&self) -> Arc<dyn JournalReader> {
+        self.reader.clone()
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), JournalError> {
+        self.close_now()
+    }
+}
+
+/// The version after the draft, if it has a run with a history.
+fn check_version(body: &EntryBody, before: Option<RunHead>) -> Result<Option<Version>, AppendError> {
+    let actual = before.map_or(Version::ZERO, |head| head.version);
+    match body {
+        EntryBody::Committed(committed) => {
+            let expected = committed.version.0.checked_sub(committed.events.len() as u64);
+            if expected != Some(actual.0) {
+                return Err(AppendError::Conflict { run: committed.command.run, actual });
+            }
+            Ok(Some(committed.version))
+        }
+        EntryBody::Refused(_) => Ok(before.map(|head| head.version)),
+        EntryBody::System(_) => Ok(None),
+    }
+}
+
+/// Makes a segment of which a crash leaves nothing, a part of its header, or all of it.
+fn create_segment(disk: &dyn Disk, journal_dir: &Path, header: &SegmentHeader) -> Result<Active, JournalError> {
+    let SegmentName { path, first } = SegmentName::of(journal_dir, header.first);
+    let create = || {
+        let file = disk.open(&path, Mode::Create)?;
+        file.append(&header.encode())?;
+        file.sync()?;
+        disk.sync_dir(journal_dir)?;
+        Ok(file)
+    };
+    let file = create().map_err(|error| JournalError::io("create", &path, error))?;
+    Ok(Active { path, file, first, bytes: segment::HEADER_BYTES as u64, contents: Contents::default() })
+}
+
+/// Makes a directory durably, unless it exists.
+fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<(), JournalError> {
+    disk.create_dir(dir).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+            JournalError::NoJournal { path: dir.to_owned(), why: "it is a file, not a directory".to_owned() }
+        }
+        _ if is_read_only(&error) => JournalError::ReadOnly { path: dir.to_owned() },
+        _ => JournalError::io("create", dir, error),
+    })
+}

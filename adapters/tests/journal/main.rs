@@ -1,0 +1,7 @@
+//! The journal files: one module per promise.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod append;
+mod reading;
+mod recovery;
+mod support;

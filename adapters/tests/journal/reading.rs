@@ -1,0 +1,106 @@
+//! Readers see what is complete, as soon as it is, and change nothing.
+
+use std::fs;
+
+use tachograph_adapters::journal::FileReader;
+use tachograph_engine::domain::Position;
+use tachograph_engine::ports::{Journal, JournalError, JournalReader};
+
+use crate::support::{Script, append_all, at, copy, options, segments, wait, written};
+
+#[test]
+fn a_reader_follows_a_live_writer_across_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut script = Script::default();
+    let mut journal = tachograph_adapters::journal::FileJournal::open(dir.path(), options()).unwrap();
+    let outside = FileReader::open(dir.path()).unwrap();
+    let inside = journal.reader();
+    assert_eq!(outside.head(), inside.head());
+    for batch in script.batches(40) {
+        let recorded = append_all(&mut journal, vec![batch]);
+        let before = Position(recorded[0].position.0 - 1);
+        assert_eq!(wait(outside.read(before, 100)).unwrap(), recorded);
+        assert_eq!(wait(inside.read(before, 100)).unwrap(), recorded);
+        assert_eq!(outside.head(), inside.head());
+        let run = recorded[0].run().unwrap();
+        assert_eq!(wait(outside.run_head(run)).unwrap(), wait(inside.run_head(run)).unwrap());
+    }
+}
+
+#[test]
+fn an_incomplete_write_is_not_there_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, entries) = written(dir.path(), Script::default().batches(2));
+    let live = segments(dir.path()).pop().unwrap();
+    let whole = fs::read(&live).unwrap();
+    let reader = FileReader::open(dir.path()).unwrap();
+    assert_eq!(wait(reader.read(Position::ZERO, 100)).unwrap(), entries);
+    drop(journal);
+    // The last batch has two entries.
+    for cut in 1..200 {
+        fs::write(&live, &whole[..whole.len() - cut]).unwrap();
+        let seen = wait(FileReader::open(dir.path()).unwrap().read(Position::ZERO, 100)).unwrap();
+        assert_eq!(seen, entries[..6], "{cut} bytes cut");
+    }
+}
+
+#[test]
+fn a_copy_reads_the_same_and_reading_changes_no_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, entries) = written(dir.path(), Script::default().batches(20));
+    let other = tempfile::tempdir().unwrap();
+    copy(dir.path(), other.path());
+    let listing = || {
+        let mut files: Vec<_> = fs::read_dir(other.path().join("journal"))
+            .unwrap()
+            .map(|item| item.unwrap().path())
+            .map(|path| (path.clone(), fs::read(path).unwrap()))
+            .collect();
+        files.sort();
+        files
+    };
+    let before = listing();
+    let reader = FileReader::open(other.path()).unwrap();
+    assert_eq!(wait(reader.read(Position::ZERO, usize::MAX)).unwrap(), entries);
+    assert_eq!(listing(), before);
+    drop(journal);
+}
+
+#[test]
+fn a_time_range_is_read_without_the_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_journal, entries) = written(dir.path(), Script::default().batches(40));
+    let reader = FileReader::open(dir.path()).unwrap();
+    for (from, to) in [(0, 200), (1, 2), (30, 95), (100, 100), (150, 161), (161, 200)] {
+        let expected: Vec<_> = entries
+            .iter()
+            .filter(|entry| at(from) <= entry.recorded_at && entry.recorded_at < at(to))
+            .cloned()
+            .collect();
+        assert_eq!(reader.read_between(at(from), at(to), Position::ZERO, 1_000).unwrap(), expected, "{from}..{to}");
+    }
+    // Damage in a segment that is not needed is not met.
+    let first = segments(dir.path())[0].clone();
+    let mut bytes = fs::read(&first).unwrap();
+    bytes[200] ^= 1;
+    fs::write(&first, bytes).unwrap();
+    let reader = FileReader::open(dir.path()).unwrap();
+    assert_eq!(reader.read_between(at(150), at(161), Position::ZERO, 1_000).unwrap(), entries[149..]);
+    match reader.read_between(at(1), at(2), Position::ZERO, 1) {
+        Err(JournalError::Damaged { file, offset, .. }) => assert_eq!((file, offset), (first, 88)),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_is_no_journal_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "x").unwrap();
+    for path in [dir.path().to_owned(), dir.path().join("missing"), file] {
+        match FileReader::open(&path) {
+            Err(JournalError::NoJournal { path: named, .. }) => assert_eq!(named, path),
+            other => panic!("{other:?}"),
+        }
+    }
+}

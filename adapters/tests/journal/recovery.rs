@@ -1,0 +1,218 @@
+//! Opening after a crash: torn tails are cut and reported, damage is refused with its place.
+
+use std::fs;
+use std::path::Path;
+
+use tachograph_adapters::journal::{FileJournal, FileReader};
+use tachograph_engine::domain::{Position, TornTail};
+use tachograph_engine::ports::{Journal, JournalError, Opening};
+
+use crate::support::{Script, append_all, close, copy, options, read_all, segments, wait, written};
+
+#[test]
+fn a_tail_cut_at_any_byte_of_the_last_three_frames_is_reported_and_nothing_before_it_is_lost() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut script = Script::default();
+    // Frames of 1, 2, 3 and 2 entries.
+    let (journal, entries) = written(dir.path(), script.batches(2));
+    let further = script.life(3);
+    drop(journal);
+    let live = segments(dir.path()).pop().unwrap();
+    let whole = fs::read(&live).unwrap();
+    let ends = frame_ends(&whole);
+    assert_eq!(ends.len(), 5);
+    for length in ends[1]..whole.len() {
+        fs::write(&live, &whole[..length]).unwrap();
+        let kept = ends.iter().rposition(|end| *end <= length).unwrap();
+        let count = [0, 1, 3, 6, 8][kept];
+        let mut journal = FileJournal::open(dir.path(), options()).unwrap();
+        let bytes = (length - ends[kept]) as u64;
+        let torn = (bytes > 0).then(|| TornTail {
+            file: "00000000000000000001.seg".to_owned(),
+            offset: ends[kept] as u64,
+            bytes,
+            position: Position(count as u64 + 1),
+        });
+        assert_eq!(journal.opening(), Opening { clean: false, torn, missing_up_to: None }, "length {length}");
+        assert_eq!(wait(journal.append(further[..1].to_vec())).unwrap()[0].position, Position(count as u64 + 1));
+        let seen = read_all(dir.path()).unwrap();
+        assert_eq!(seen[..count], entries[..count], "length {length}");
+        assert_eq!(seen.len(), count + 1);
+    }
+}
+
+/// Ends of the header and of each frame, read as docs/format.md describes them.
+fn frame_ends(segment: &[u8]) -> Vec<usize> {
+    let mut ends = vec![88];
+    while let Some(frame) = segment.get(*ends.last().unwrap()..).filter(|rest| !rest.is_empty()) {
+        assert_eq!(&frame[..4], b"TFRM");
+        let payload = u32::from_le_bytes(frame[8..12].try_into().unwrap()) as usize;
+        ends.push(ends.last().unwrap() + 72 + payload);
+    }
+    ends
+}
+
+#[test]
+fn a_tail_that_the_anchor_knows_and_that_is_gone_is_reported_until_it_is_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut script = Script::default();
+    let (journal, _) = written(dir.path(), script.batches(2));
+    let head = journal.reader().head();
+    close(journal);
+    let live = segments(dir.path()).pop().unwrap();
+    let whole = fs::read(&live).unwrap();
+    let ends = frame_ends(&whole);
+    for length in [ends[2], ends[2] + 1, ends[3] - 1] {
+        fs::write(&live, &whole[..length]).unwrap();
+        let missing = Some((head.position, head.digest));
+        let journal = FileJournal::open(dir.path(), options()).unwrap();
+        assert_eq!(journal.opening().missing_up_to, missing);
+        assert_eq!(journal.opening().torn.is_some(), length != ends[2]);
+        assert!(!journal.opening().clean);
+        // Closing without an append forgets nothing.
+        close(journal);
+        let journal = FileJournal::open(dir.path(), options()).unwrap();
+        assert_eq!(journal.opening(), Opening { clean: false, torn: None, missing_up_to: missing });
+    }
+    let mut journal = FileJournal::open(dir.path(), options()).unwrap();
+    append_all(&mut journal, vec![script.life(3), script.life(4)]);
+    drop(journal);
+    let journal = FileJournal::open(dir.path(), options()).unwrap();
+    assert_eq!(journal.opening().missing_up_to, None);
+}
+
+#[test]
+fn any_flipped_byte_of_a_closed_journal_is_refused_with_its_file_and_nothing_is_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, entries) = written(dir.path(), Script::default().batches(20));
+    close(journal);
+    let files = segments(dir.path());
+    assert!(files.len() >= 2);
+    let mut flips = 0;
+    for file in files.into_iter().chain([dir.path().join("journal/anchor")]) {
+        let whole = fs::read(&file).unwrap();
+        for at in 0..whole.len() {
+            let mut altered = whole.clone();
+            altered[at] ^= 1 << (at % 8);
+            fs::write(&file, &altered).unwrap();
+            let (named, offset) = refused(dir.path(), at);
+            assert_eq!(named, file, "byte {at}");
+            assert!(offset <= at as u64, "byte {at} of {}: offset {offset}", file.display());
+            assert_eq!(fs::read(&file).unwrap(), altered, "byte {at}");
+            flips += 1;
+        }
+        fs::write(&file, &whole).unwrap();
+    }
+    assert!(flips > 8_000, "{flips}");
+    assert_eq!(read_all(dir.path()).unwrap(), entries);
+}
+
+fn refused(data: &Path, at: usize) -> (std::path::PathBuf, u64) {
+    match FileJournal::open(data, options()) {
+        Err(JournalError::Damaged { file, offset, .. }) => (file, offset),
+        other => panic!("byte {at}: {other:?}"),
+    }
+}
+
+#[test]
+fn a_flipped_byte_before_the_last_frame_is_damage_even_without_an_anchor() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = written(dir.path(), Script::default().batches(2));
+    drop(journal);
+    assert!(!dir.path().join("journal/anchor").exists());
+    let live = segments(dir.path()).pop().unwrap();
+    let whole = fs::read(&live).unwrap();
+    let ends = frame_ends(&whole);
+    let last = ends[ends.len() - 2];
+    for at in 0..last {
+        let mut altered = whole.clone();
+        altered[at] ^= 0x80;
+        fs::write(&live, &altered).unwrap();
+        refused(dir.path(), at);
+        assert!(matches!(FileReader::open(dir.path()), Err(JournalError::Damaged { .. })), "byte {at}");
+    }
+    // In the last frame it cannot be told from a write that did not complete.
+    for at in last..whole.len() {
+        let mut altered = whole.clone();
+        altered[at] ^= 0x80;
+        fs::write(&live, &altered).unwrap();
+        let journal = FileJournal::open(dir.path(), options()).unwrap();
+        assert_eq!(journal.opening().torn.unwrap().offset, last as u64, "byte {at}");
+    }
+}
+
+#[test]
+fn a_segment_whose_creation_did_not_complete_is_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut script = Script::default();
+    let (mut journal, mut entries) = written(dir.path(), script.batches(2));
+    let mut number = 3;
+    while segments(dir.path()).len() < 2 {
+        entries.extend(append_all(&mut journal, vec![script.life(number)]));
+        number += 1;
+    }
+    drop(journal);
+    let last = segments(dir.path()).pop().unwrap();
+    let whole = fs::read(&last).unwrap();
+    entries.truncate(entries.len() - 4);
+    for length in 0..=88 {
+        fs::write(&last, &whole[..length]).unwrap();
+        let other = tempfile::tempdir().unwrap();
+        copy(dir.path(), other.path());
+        assert_eq!(read_all(other.path()).unwrap(), entries, "length {length}");
+        let mut journal = FileJournal::open(other.path(), options()).unwrap();
+        assert_eq!(journal.opening().torn.is_some(), length < 88, "length {length}");
+        assert_eq!(journal.opening().missing_up_to, None);
+        let mut expected = entries.clone();
+        expected.extend(append_all(&mut journal, vec![Script::default().life(90)]));
+        assert_eq!(read_all(other.path()).unwrap(), expected, "length {length}");
+    }
+}
+
+#[test]
+fn a_segment_that_is_missing_is_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = written(dir.path(), Script::default().batches(40));
+    close(journal);
+    let files = segments(dir.path());
+    for gone in &files[..files.len() - 1] {
+        let other = tempfile::tempdir().unwrap();
+        copy(dir.path(), other.path());
+        fs::remove_file(other.path().join("journal").join(gone.file_name().unwrap())).unwrap();
+        refused(other.path(), 0);
+    }
+}
+
+#[test]
+fn places_that_cannot_hold_a_journal_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    fs::write(&file, "x").unwrap();
+    for path in [file.clone(), file.join("below")] {
+        match FileJournal::open(&path, options()) {
+            Err(JournalError::NoJournal { path: named, .. }) => assert_eq!(named, path),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_newer_format_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = written(dir.path(), Script::default().batches(2));
+    drop(journal);
+    let file = segments(dir.path()).pop().unwrap();
+    let mut bytes = fs::read(&file).unwrap();
+    bytes[8] = 7;
+    let crc = crc32c::crc32c(&bytes[..84]);
+    bytes[84..88].copy_from_slice(&crc.to_le_bytes());
+    fs::write(&file, bytes).unwrap();
+    let newer = |error| match error {
+        JournalError::NewerFormat { path, found, supported } => {
+            assert_eq!((path, found, supported), (file.clone(), 7, 1));
+        }
+        other => panic!("{other:?}"),
+    };
+    newer(FileJournal::open(dir.path(), options()).unwrap_err());
+    newer(FileReader::open(dir.path()).unwrap_err());
+}
