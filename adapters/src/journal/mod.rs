@@ -7,7 +7,6 @@
 //! cuts off and reports. Anything else that is not as it was written is damage, and refused with file and offset.
 
 mod anchor;
-mod catalog;
 pub mod disk;
 mod fields;
 mod footer;

@@ -88,6 +88,11 @@ impl FileReader {
         Self::with(disk, data_dir, Some(published))
     }
 
+    /// The hash over the history up to a position of a journal that is not opened yet.
+    pub(super) fn digest_in(disk: Arc<dyn Disk>, data_dir: &Path, position: Position) -> Option<Digest> {
+        Self::with(disk, data_dir, None).ok()?.digest_now(position).ok()?
+    }
+
     fn with(disk: Arc<dyn Disk>, data_dir: &Path, live: Option<Arc<Published>>) -> Result<Self, JournalError> {
         let journal_dir = data_dir.join(JOURNAL_DIR);
         let view = Mutex::new(View::open(&*disk, data_dir, &journal_dir)?);
@@ -215,6 +220,14 @@ impl FileReader {
             }
         }
         Ok(None)
+    }
+
+    /// The end of a run's history: out of the writer's catalog if that can answer, else out of the files.
+    pub(super) fn run_head_now(&self, run: RunId) -> Result<Option<RunHead>, JournalError> {
+        if let Some(Ok(head)) = self.live.as_ref().map(|live| live.catalog.run_head(run)) {
+            return Ok(head);
+        }
+        self.refreshed()?.run_head(&*self.disk, run)
     }
 
     /// Calls `see` with every entry, oldest first.
@@ -409,24 +422,21 @@ impl JournalReader for FileReader {
     }
 
     async fn run_head(&self, run: RunId) -> Result<Option<RunHead>, JournalError> {
-        if let Some(live) = &self.live {
-            return live.catalog.run_head(run);
-        }
-        self.refreshed()?.run_head(&*self.disk, run)
+        self.run_head_now(run)
     }
 
     async fn answered(&self, run: RunId, command: CommandId) -> Result<Option<Position>, JournalError> {
-        if let Some(live) = &self.live {
-            return live.catalog.answered(run, command);
+        if let Some(Ok(answered)) = self.live.as_ref().map(|live| live.catalog.answered(run, command)) {
+            return Ok(answered);
         }
         let history = self.history(run).await?;
         Ok(history.iter().find(|entry| entry.command_id() == Some(command)).map(|entry| entry.position))
     }
 
     async fn named(&self, name: &str) -> Result<Option<RunId>, JournalError> {
-        match &self.live {
-            Some(live) => live.catalog.named(name),
-            None => self.scan_for_name(name),
+        if let Some(Ok(named)) = self.live.as_ref().map(|live| live.catalog.named(name)) {
+            return Ok(named);
         }
+        self.scan_for_name(name)
     }
 }

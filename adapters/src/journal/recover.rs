@@ -9,12 +9,12 @@ use tachograph_engine::ports::{Head, JournalError, Opening};
 use ulid::Ulid;
 
 use super::anchor::Anchor;
-use super::catalog::Catalog;
 use super::disk::{Disk, DiskFile, Mode};
 use super::footer::{self, Contents};
 use super::frame::{FrameKind, Records};
 use super::scan::{Bad, BadKind, Found, Frame, FrameScan, SEQUENTIAL_BYTES, Trailer, find_frame};
 use super::segment::{self, BadHeader, SegmentHeader, SegmentName};
+use crate::index::Catalog;
 
 /// What the files say, all of it checked.
 #[derive(Debug)]

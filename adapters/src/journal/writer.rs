@@ -11,7 +11,6 @@ use tachograph_engine::ports::{AppendError, Draft, Head, Journal, JournalError, 
 use ulid::Ulid;
 
 use super::anchor::{Anchor, AnchorKeeper};
-use super::catalog::Catalog;
 use super::disk::{Disk, Mode, RealDisk};
 use super::footer::{self, Contents};
 use super::frame::{ENTRY_BYTES_MAX, FrameBatch};
@@ -19,6 +18,7 @@ use super::lock::{WriterLock, is_read_only};
 use super::recover::{Active, Recovered};
 use super::segment::{self, SegmentHeader, SegmentName};
 use super::{Durability, FileReader, JOURNAL_DIR, JournalOptions};
+use crate::index::Catalog;
 
 /// What the writer shares with the readers of its own process.
 #[derive(Debug)]
@@ -79,20 +79,34 @@ impl FileJournal {
     /// the place cannot hold one; [`JournalError::Damaged`] with file and offset; [`JournalError::NewerFormat`];
     /// [`JournalError::Full`] or [`JournalError::Io`].
     pub fn open(data_dir: &Path, options: JournalOptions) -> Result<Self, JournalError> {
-        Self::open_on(Arc::new(RealDisk), data_dir, options)
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let files = disk.clone();
+        Self::open_with(disk, data_dir, options, || {
+            Catalog::open(data_dir, |position| FileReader::digest_in(files, data_dir, position))
+        })
     }
 
-    /// The same on another disk, for tests of faults and power cuts.
+    /// The same on another disk, for tests of faults and power cuts. What is known about ended runs is kept in memory,
+    /// not in the index.
     ///
     /// # Errors
     ///
     /// As [`open`](Self::open).
     pub fn open_on(disk: Arc<dyn Disk>, data_dir: &Path, options: JournalOptions) -> Result<Self, JournalError> {
+        Self::open_with(disk, data_dir, options, Catalog::in_memory)
+    }
+
+    fn open_with(
+        disk: Arc<dyn Disk>,
+        data_dir: &Path,
+        options: JournalOptions,
+        catalog: impl FnOnce() -> Catalog,
+    ) -> Result<Self, JournalError> {
         make_dir(&*disk, data_dir)?;
         let lock = WriterLock::take(&*disk, data_dir)?;
         let journal_dir = data_dir.join(JOURNAL_DIR);
         make_dir(&*disk, &journal_dir)?;
-        let catalog = Catalog::in_memory();
+        let catalog = catalog();
         let found = Recovered::scan(&*disk, &journal_dir, &catalog)?;
         found.settle(&*disk, &journal_dir)?;
         let journal = found.journal.or(options.journal).unwrap_or_else(Ulid::new);
@@ -179,7 +193,7 @@ impl FileJournal {
             let before = match run {
                 Some(run) => match moved.get(&run) {
                     Some(head) => Some(*head),
-                    None => self.published.catalog.run_head(run)?,
+                    None => self.reader.run_head_now(run)?,
                 },
                 None => None,
             };
@@ -229,9 +243,9 @@ impl FileJournal {
         for placed in self.batch.placed() {
             self.active.contents.frame(placed.first, self.active.bytes + placed.start as u64);
         }
-        let catalog = &self.published.catalog;
+        let (catalog, reader) = (&self.published.catalog, &self.reader);
         for entry in entries {
-            self.active.contents.entry(entry, |run| catalog.run_head(run))?;
+            self.active.contents.entry(entry, |run| reader.run_head_now(run))?;
             self.head.position = entry.position;
         }
         self.active.bytes += self.batch.len() as u64;
@@ -273,7 +287,6 @@ impl FileJournal {
 
     fn close_now(mut self) -> Result<(), JournalError> {
         self.anchors.stop();
-        self.published.catalog.close();
         if let Some(poison) = &self.poison {
             return Err(poison.clone());
         }
@@ -287,6 +300,13 @@ impl FileJournal {
             return Ok(());
         }
         Anchor { journal: self.journal, head: self.durable, missing_up_to: None }.write(&*self.disk, &self.journal_dir)
+    }
+}
+
+impl Drop for FileJournal {
+    fn drop(&mut self) {
+        // Readers may live on; the index must not stay open with them.
+        self.published.catalog.close();
     }
 }
 

@@ -115,3 +115,24 @@ fn digests_are_known_at_the_end_of_batches_only() {
     }
     assert_eq!(wait(outside.digest_at(Position(81))).unwrap(), None);
 }
+
+#[test]
+fn a_reader_outlives_its_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = FileJournal::open(dir.path(), options()).unwrap();
+    let entries = append_all(&mut journal, Script::default().batches(20));
+    let reader = journal.reader();
+    close(journal);
+    assert_eq!(wait(reader.read(Position::ZERO, 1_000)).unwrap(), entries);
+    for number in 1..=20 {
+        let run = ids::run(number);
+        let last = entries.iter().rfind(|entry| entry.run() == Some(run)).unwrap();
+        assert_eq!(wait(reader.run_head(run)).unwrap(), Some(RunHead { version: Version(3), last: last.position }));
+        assert_eq!(wait(reader.named(&format!("job-{number}"))).unwrap(), Some(run));
+        assert_eq!(wait(reader.answered(run, last.command_id().unwrap())).unwrap(), Some(last.position));
+    }
+    // The next writer has its index at once.
+    let mut journal = FileJournal::open(dir.path(), options()).unwrap();
+    let late = Script::default().life(1);
+    assert!(matches!(wait(journal.append(late)), Err(AppendError::Conflict { actual: Version(3), .. })));
+}

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use tachograph_adapters::journal::{FileJournal, FileReader};
+use tachograph_adapters::journal::FileReader;
 use tachograph_engine::domain::{Position, TornTail};
 use tachograph_engine::ports::{Journal, JournalError, Opening};
 
-use crate::support::{Script, append_all, close, copy, options, read_all, segments, wait, written};
+use crate::support::{Script, append_all, close, copy, open, read_all, segments, wait, written};
 
 #[test]
 fn a_tail_cut_at_any_byte_of_the_last_three_frames_is_reported_and_nothing_before_it_is_lost() {
@@ -25,7 +25,7 @@ fn a_tail_cut_at_any_byte_of_the_last_three_frames_is_reported_and_nothing_befor
         fs::write(&live, &whole[..length]).unwrap();
         let kept = ends.iter().rposition(|end| *end <= length).unwrap();
         let count = [0, 1, 3, 6, 8][kept];
-        let mut journal = FileJournal::open(dir.path(), options()).unwrap();
+        let mut journal = open(dir.path()).unwrap();
         let bytes = (length - ends[kept]) as u64;
         let torn = (bytes > 0).then(|| TornTail {
             file: "00000000000000000001.seg".to_owned(),
@@ -65,19 +65,19 @@ fn a_tail_that_the_anchor_knows_and_that_is_gone_is_reported_until_it_is_recorde
     for length in [ends[2], ends[2] + 1, ends[3] - 1] {
         fs::write(&live, &whole[..length]).unwrap();
         let missing = Some((head.position, head.digest));
-        let journal = FileJournal::open(dir.path(), options()).unwrap();
+        let journal = open(dir.path()).unwrap();
         assert_eq!(journal.opening().missing_up_to, missing);
         assert_eq!(journal.opening().torn.is_some(), length != ends[2]);
         assert!(!journal.opening().clean);
         // Closing without an append forgets nothing.
         close(journal);
-        let journal = FileJournal::open(dir.path(), options()).unwrap();
+        let journal = open(dir.path()).unwrap();
         assert_eq!(journal.opening(), Opening { clean: false, torn: None, missing_up_to: missing });
     }
-    let mut journal = FileJournal::open(dir.path(), options()).unwrap();
+    let mut journal = open(dir.path()).unwrap();
     append_all(&mut journal, vec![script.life(3), script.life(4)]);
     drop(journal);
-    let journal = FileJournal::open(dir.path(), options()).unwrap();
+    let journal = open(dir.path()).unwrap();
     assert_eq!(journal.opening().missing_up_to, None);
 }
 
@@ -108,7 +108,7 @@ fn any_flipped_byte_of_a_closed_journal_is_refused_with_its_file_and_nothing_is_
 }
 
 fn refused(data: &Path, at: usize) -> (std::path::PathBuf, u64) {
-    match FileJournal::open(data, options()) {
+    match open(data) {
         Err(JournalError::Damaged { file, offset, .. }) => (file, offset),
         other => panic!("byte {at}: {other:?}"),
     }
@@ -136,7 +136,7 @@ fn a_flipped_byte_before_the_last_frame_is_damage_even_without_an_anchor() {
         let mut altered = whole.clone();
         altered[at] ^= 0x80;
         fs::write(&live, &altered).unwrap();
-        let journal = FileJournal::open(dir.path(), options()).unwrap();
+        let journal = open(dir.path()).unwrap();
         assert_eq!(journal.opening().torn.unwrap().offset, last as u64, "byte {at}");
     }
 }
@@ -160,7 +160,7 @@ fn a_segment_whose_creation_did_not_complete_is_replaced() {
         let other = tempfile::tempdir().unwrap();
         copy(dir.path(), other.path());
         assert_eq!(read_all(other.path()).unwrap(), entries, "length {length}");
-        let mut journal = FileJournal::open(other.path(), options()).unwrap();
+        let mut journal = open(other.path()).unwrap();
         assert_eq!(journal.opening().torn.is_some(), length < 88, "length {length}");
         assert_eq!(journal.opening().missing_up_to, None);
         let mut expected = entries.clone();
@@ -189,7 +189,7 @@ fn places_that_cannot_hold_a_journal_are_named() {
     let file = dir.path().join("file");
     fs::write(&file, "x").unwrap();
     for path in [file.clone(), file.join("below")] {
-        match FileJournal::open(&path, options()) {
+        match open(&path) {
             Err(JournalError::NoJournal { path: named, .. }) => assert_eq!(named, path),
             other => panic!("{other:?}"),
         }
@@ -213,6 +213,6 @@ fn a_newer_format_is_named() {
         }
         other => panic!("{other:?}"),
     };
-    newer(FileJournal::open(dir.path(), options()).unwrap_err());
+    newer(open(dir.path()).unwrap_err());
     newer(FileReader::open(dir.path()).unwrap_err());
 }

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tachograph_adapters::journal::disk::RealDisk;
 use tachograph_adapters::journal::{FileJournal, FileReader, JournalOptions};
 use tachograph_engine::domain::testing::{claim, ids, spec};
 use tachograph_engine::domain::{
@@ -119,9 +120,14 @@ pub(crate) fn session() -> Session {
     }
 }
 
+/// Opens for writing, with what is known about ended runs in memory.
+pub(crate) fn open(data: &Path) -> Result<FileJournal, JournalError> {
+    FileJournal::open_on(Arc::new(RealDisk), data, options())
+}
+
 /// Opens, appends all batches, and returns the journal with what it recorded.
 pub(crate) fn written(data: &Path, batches: Vec<Vec<Draft>>) -> (FileJournal, Vec<Entry>) {
-    let mut journal = FileJournal::open(data, options()).unwrap();
+    let mut journal = open(data).unwrap();
     let entries = append_all(&mut journal, batches);
     (journal, entries)
 }
