@@ -7,6 +7,7 @@
 mod meta;
 mod open_runs;
 mod place;
+mod placing;
 mod queue;
 mod row;
 mod sled_ended;
