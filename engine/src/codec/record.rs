@@ -61,13 +61,14 @@ struct Run<'a> {
     status: Status<'a>,
     attempt: Option<Attempt<'a>>,
     spent: Vec<Id>,
+    spent_snapshots: Vec<Id>,
     armed: Option<ArmedSnapshot<'a>>,
     in_flight: Option<DispatchedSnapshot>,
 }
 
 impl<'a> From<&'a domain::Run> for Run<'a> {
     fn from(run: &'a domain::Run) -> Self {
-        let domain::Run { id, version, spec, status, attempt, spent, armed, in_flight } = run;
+        let domain::Run { id, version, spec, status, attempt, spent, spent_snapshots, armed, in_flight } = run;
         Self {
             id: (*id).into(),
             version: version.0,
@@ -75,6 +76,7 @@ impl<'a> From<&'a domain::Run> for Run<'a> {
             status: status.into(),
             attempt: attempt.as_ref().map(Into::into),
             spent: spent.iter().map(|attempt| (*attempt).into()).collect(),
+            spent_snapshots: spent_snapshots.iter().map(|snapshot| (*snapshot).into()).collect(),
             armed: armed.as_ref().map(Into::into),
             in_flight: in_flight.as_ref().map(Into::into),
         }
@@ -83,7 +85,7 @@ impl<'a> From<&'a domain::Run> for Run<'a> {
 
 impl From<Run<'_>> for domain::Run {
     fn from(run: Run<'_>) -> Self {
-        let Run { id, version, spec, status, attempt, spent, armed, in_flight } = run;
+        let Run { id, version, spec, status, attempt, spent, spent_snapshots, armed, in_flight } = run;
         Self {
             id: id.into(),
             version: domain::Version(version),
@@ -91,6 +93,7 @@ impl From<Run<'_>> for domain::Run {
             status: status.into(),
             attempt: attempt.map(Into::into),
             spent: spent.into_iter().map(Into::into).collect(),
+            spent_snapshots: spent_snapshots.into_iter().map(Into::into).collect(),
             armed: armed.map(Into::into),
             in_flight: in_flight.map(Into::into),
         }

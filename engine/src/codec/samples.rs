@@ -66,6 +66,7 @@ fn record(status: Status, attempt: Option<Attempt>) -> RunRecord {
         status,
         attempt,
         spent: vec![ids::attempt(7), ids::attempt(8)],
+        spent_snapshots: vec![ids::snapshot(3)],
         armed,
         in_flight,
     };

@@ -426,15 +426,16 @@ fn run() -> BoxedStrategy<Run> {
     ];
     let armed = (snapshot_id(), runner(), time()).prop_map(|(id, runner, due)| ArmedSnapshot { id, runner, due });
     let in_flight = (snapshot_id(), attempt_id()).prop_map(|(id, attempt)| DispatchedSnapshot { id, attempt });
-    let snapshots = (option::of(armed), option::of(in_flight));
+    let snapshots = (option::of(armed), option::of(in_flight), vec(snapshot_id(), 0..3));
     (run_id(), version(), spec(), status, option::of(attempt()), vec(attempt_id(), 0..3), snapshots)
-        .prop_map(|(id, version, spec, status, attempt, spent, (armed, in_flight))| Run {
+        .prop_map(|(id, version, spec, status, attempt, spent, (armed, in_flight, spent_snapshots))| Run {
             id,
             version,
             spec,
             status,
             attempt,
             spent,
+            spent_snapshots,
             armed,
             in_flight,
         })

@@ -1,6 +1,6 @@
 //! Which command leads to which events, and which is refused.
 
-use super::event::{CancelCause, Event, Events};
+use super::event::{CancelCause, Event, Events, Finding};
 use super::limits::{self, ATTEMPTS_MAX};
 use super::state::{Attempt, Outcome, Run, RunState, StartCause, Status};
 use super::{
@@ -66,6 +66,10 @@ pub fn decide(state: &RunState, command: &Command) -> Result<Decision, Refusal> 
         Action::AmendExit { attempt, status, source } => amend(run, *attempt, status, source, command),
         Action::Reconcile { attempt, finding, detail } => {
             current(run, *attempt)?;
+            if *finding == Finding::Adopted {
+                // Nothing is followed that is recorded as over; whatever is still there is an orphan.
+                require(run, command, |status| !status.is_ended())?;
+            }
             append(vec![Event::Reconciled { attempt: *attempt, finding: *finding, detail: detail.clone() }])
         }
     }
@@ -159,10 +163,8 @@ fn exited(run: &Run, claim: &Claim, exit: &Exit, command: &Command) -> Result<De
 }
 
 fn failed(run: &Run, claim: &Claim, failure: &Failure, command: &Command) -> Result<Decision, Refusal> {
-    let ordinal = match (&run.attempt, &run.status) {
-        (None, Status::Created) => Ordinal::ZERO.next(),
-        _ => held(run, claim)?.ordinal,
-    };
+    // Before the first attempt, the claim names the one that never started.
+    let ordinal = if run.attempt.is_none() { Ordinal::ZERO.next() } else { held(run, claim)?.ordinal };
     if let Some(recorded) = run.attempt.as_ref().and_then(|attempt| attempt.outcome.as_ref()) {
         let same =
             recorded.failure().is_some_and(|first| first.kind == failure.kind && first.message == failure.message);
@@ -201,9 +203,9 @@ fn schedule(
 ) -> Result<Decision, Refusal> {
     held(run, claim)?;
     require(run, command, |status| status == StatusName::Waiting)?;
-    let known = run.armed.as_ref().map(|armed| armed.id).into_iter();
-    if known.chain(run.in_flight.as_ref().map(|in_flight| in_flight.id)).any(|id| id == snapshot) {
-        return Err(Refusal::InvalidInput { field: "snapshot".to_owned(), why: "the id is already in use".to_owned() });
+    let is_armed = run.armed.as_ref().is_some_and(|armed| armed.id == snapshot);
+    if is_armed || run.spent_snapshots.contains(&snapshot) {
+        return Err(Refusal::InvalidInput { field: "snapshot".to_owned(), why: "the id was used before".to_owned() });
     }
     let scheduled = Event::SnapshotScheduled { snapshot, runner: claim.runner.clone(), due };
     append(with_cancel(run, scheduled, CancelCause::Superseded))

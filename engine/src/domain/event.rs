@@ -249,7 +249,8 @@ impl EventName {
             Self::SnapshotTaken | Self::SnapshotFailed => &[Started, Waiting, Exited, Failed],
             Self::RunnerDisconnected => &[Started, Waiting],
             Self::ExitAmended => &[Exited],
-            Self::Reconciled => &[Created, Started, Waiting, Exited, Failed],
+            // Recovery looks for an attempt, and a created run has none.
+            Self::Reconciled => &[Started, Waiting, Exited, Failed],
         }
     }
 }

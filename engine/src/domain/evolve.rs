@@ -1,8 +1,9 @@
 //! The one transition function: used for live recording, recovery and replay alike.
 
 use super::event::{Event, Finding};
+use super::limits::SNAPSHOTS_REMEMBERED;
 use super::state::{ArmedSnapshot, Attempt, DispatchedSnapshot, Outcome, Run, RunState, StartCause, Status};
-use super::{AttemptId, Ordinal, RunnerId};
+use super::{AttemptId, Ordinal, RunnerId, SnapshotId};
 
 /// The state after an event.
 ///
@@ -21,6 +22,7 @@ pub fn evolve(state: RunState, event: &Event) -> RunState {
             status: Status::Created,
             attempt: None,
             spent: Vec::new(),
+            spent_snapshots: Vec::new(),
             armed: None,
             in_flight: None,
         })),
@@ -63,12 +65,14 @@ fn apply(run: &mut Run, event: &Event) {
         Event::Destroyed { why, forced: _ } => run.status = Status::Destroyed { why: why.clone() },
         Event::SnapshotScheduled { snapshot, runner, due } => {
             run.armed = Some(ArmedSnapshot { id: *snapshot, runner: runner.clone(), due: *due });
+            // Who arms is there: a later loss of the connection must find something to report, and cancel this.
+            connect(run, true);
         }
         Event::SnapshotCanceled { snapshot, cause: _ } => {
-            run.armed.take_if(|armed| armed.id == *snapshot);
+            disarm(run, *snapshot);
         }
         Event::SnapshotDispatched { snapshot } => {
-            run.armed.take_if(|armed| armed.id == *snapshot);
+            disarm(run, *snapshot);
             run.in_flight =
                 run.attempt.as_ref().map(|attempt| DispatchedSnapshot { id: *snapshot, attempt: attempt.id });
         }
@@ -111,6 +115,16 @@ fn open(run: &mut Run, attempt: AttemptId, ordinal: Ordinal, runner: &RunnerId, 
                 run.spent.push(previous.id);
             }
         }
+    }
+}
+
+/// Ends the time in which the snapshot can be canceled, for good.
+fn disarm(run: &mut Run, snapshot: SnapshotId) {
+    if run.armed.take_if(|armed| armed.id == snapshot).is_some() {
+        if run.spent_snapshots.len() >= SNAPSHOTS_REMEMBERED {
+            run.spent_snapshots.remove(0);
+        }
+        run.spent_snapshots.push(snapshot);
     }
 }
 

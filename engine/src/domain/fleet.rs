@@ -10,10 +10,23 @@ use super::{Action, Command, Event, Refusal, RunId, StartMode, evolve};
 ///
 /// Whoever decides looks up which run that has not ended holds it, and asks [`check_name_free`].
 pub fn name_wanted<'a>(state: &'a RunState, command: &'a Command) -> Option<&'a str> {
-    match (&command.action, state) {
-        (Action::Create { spec }, RunState::Unknown) => spec.name.as_deref(),
-        (Action::Start { mode: StartMode::Restart { .. }, .. }, RunState::Known(run)) => run.spec.name.as_deref(),
-        _ => None,
+    match &command.action {
+        Action::Create { spec } if *state == RunState::Unknown => spec.name.as_deref(),
+        Action::Start { mode: StartMode::Restart { .. }, .. } => state.run().and_then(|run| run.spec.name.as_deref()),
+        Action::Create { .. }
+        | Action::Start { .. }
+        | Action::Wait { .. }
+        | Action::Exit { .. }
+        | Action::Fail { .. }
+        | Action::Destroy { .. }
+        | Action::ScheduleSnapshot { .. }
+        | Action::CancelSnapshot { .. }
+        | Action::DispatchSnapshot { .. }
+        | Action::CompleteSnapshot { .. }
+        | Action::FailSnapshot { .. }
+        | Action::DisconnectRunner { .. }
+        | Action::AmendExit { .. }
+        | Action::Reconcile { .. } => None,
     }
 }
 

@@ -28,6 +28,8 @@ pub const MESSAGE_BYTES_MAX: usize = 4_096;
 pub const DIAGNOSTICS_MAX: usize = 64;
 /// Attempts of one run.
 pub const ATTEMPTS_MAX: u32 = 10_000;
+/// Ids of past snapshots that a run remembers, so that none of them is armed a second time.
+pub const SNAPSHOTS_REMEMBERED: usize = 256;
 /// The longest delay of a snapshot: 30 days.
 pub const SNAPSHOT_DELAY_MS_MAX: i64 = 30 * 24 * 60 * 60 * 1_000;
 

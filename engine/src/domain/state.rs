@@ -45,6 +45,10 @@ pub struct Run {
     /// Earlier attempts, oldest first: their ids can never be opened again. At most
     /// [`ATTEMPTS_MAX`](super::limits::ATTEMPTS_MAX).
     pub spent: Vec<AttemptId>,
+    /// Snapshots that were canceled or dispatched, oldest first: their ids cannot be armed again, or one history would
+    /// say of one snapshot that it was canceled and that it was taken. The last
+    /// [`SNAPSHOTS_REMEMBERED`](super::limits::SNAPSHOTS_REMEMBERED).
+    pub spent_snapshots: Vec<SnapshotId>,
     /// The snapshot that is armed and can be canceled.
     pub armed: Option<ArmedSnapshot>,
     /// The snapshot that was dispatched and has no result yet.
