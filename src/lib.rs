@@ -1,4 +1,4 @@
-//! An embeddable, event-sourced recorder of run state for supervisors of processes, containers, VMs and jobs.
+#![doc = include_str!("../README.md")]
 
 pub use tachograph_adapters as adapters;
 pub use tachograph_engine as engine;
@@ -8,6 +8,8 @@ pub use tachograph_projections as projections;
 pub mod prelude {
     pub use tachograph_adapters::clock::{ManualClock, SeededIds, SystemClock, UlidSource};
     pub use tachograph_adapters::host::LocalHost;
+    pub use tachograph_adapters::journal::{Durability, FileJournal, FileReader, JournalOptions};
+    pub use tachograph_adapters::memory::MemoryJournal;
     pub use tachograph_adapters::process::{Launch, ProcessRunner, RunHandle, RunnerError, RunnerOptions};
     // By name, so that the domain's modules do not come along.
     pub use tachograph_engine::domain::{
