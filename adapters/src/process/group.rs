@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::time::Duration;
 
+use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 use tachograph_engine::domain::AttemptId;
 
@@ -11,6 +13,9 @@ use super::spawn::ATTEMPT_VARIABLE;
 
 /// How often the group is looked through for members that were forked while it was being killed.
 const KILL_ROUNDS_MAX: u32 = 16;
+/// How often members that do not name the attempt are looked at again before they are taken for somebody else's.
+const VERIFY_ROUNDS_MAX: u32 = 20;
+const VERIFY_PAUSE: Duration = Duration::from_millis(1);
 
 /// The process group of an attempt.
 ///
@@ -19,7 +24,7 @@ const KILL_ROUNDS_MAX: u32 = 16;
 /// number is taken and the kernel signals the whole group at once. Afterwards every member is looked up in `/proc`,
 /// pinned by a pidfd, and only then verified and signalled one by one: a process counts as a member if it is in the
 /// group and some process of the group has this attempt's id in its environment, since as long as any member is left
-/// the number is not given away.
+/// the number is not given away. What is left of a group whose members all wiped their environment is left alone.
 #[derive(Debug, Clone)]
 pub(super) struct ProcessGroup {
     leader: Pid,
@@ -76,19 +81,29 @@ impl ProcessGroup {
     }
 
     /// The members, pinned so that their pids stay theirs; none unless the group is this attempt's.
-    fn pinned(&self) -> Vec<(u32, rustix::fd::OwnedFd)> {
+    fn pinned(&self) -> Vec<(u32, OwnedFd)> {
+        for _ in 0..VERIFY_ROUNDS_MAX {
+            let members = self.unverified();
+            if members.is_empty() || members.iter().any(|(pid, _)| names_attempt(*pid, self.attempt)) {
+                return members;
+            }
+            // For an instant of every exec a process has no environment at all.
+            std::thread::sleep(VERIFY_PAUSE);
+        }
+        Vec::new()
+    }
+
+    fn unverified(&self) -> Vec<(u32, OwnedFd)> {
         let Ok(pids) = all_pids() else { return Vec::new() };
         let group = self.leader.as_raw_nonzero().get();
-        let members: Vec<_> = pids
-            .into_iter()
+        pids.into_iter()
             .filter(|pid| in_group(*pid, group))
             .filter_map(|pid| {
                 let pidfd = pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)?, PidfdFlags::empty()).ok()?;
                 // Once more, now that the pid cannot change hands unnoticed.
                 in_group(pid, group).then_some((pid, pidfd))
             })
-            .collect();
-        if members.iter().any(|(pid, _)| names_attempt(*pid, self.attempt)) { members } else { Vec::new() }
+            .collect()
     }
 }
 

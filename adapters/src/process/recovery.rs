@@ -140,8 +140,14 @@ impl Findings {
             Err(error) => (None, error.to_string()),
         };
         let bytes = |stream| directory.output(stream).metadata().ok().map(|metadata| metadata.len());
+        let mut alive = processes_of(claim.attempt);
+        let process = identity.as_ref().and_then(|identity| identity.process.as_ref());
+        // A process may have wiped its environment and is still the one that was spawned.
+        alive.extend(process.filter(|process| process.is_alive()).map(|process| process.pid));
+        alive.sort_unstable();
+        alive.dedup();
         Self {
-            alive: processes_of(claim.attempt),
+            alive,
             last_output: last_output(directory),
             output_bytes: [bytes(Stream::Stdout), bytes(Stream::Stderr)],
             identity,

@@ -11,7 +11,7 @@ use tachograph_engine::domain::{
 use tachograph_engine::shell::{Answer, Engine};
 
 use super::error::RunnerError;
-use super::handle::{ClockRef, Live, RunHandle, Stop};
+use super::handle::{ClockRef, Live, Phase, RunHandle, Stop};
 use super::identity::ProcessIdentity;
 use super::launch::Launch;
 use super::options::RunnerOptions;
@@ -131,10 +131,11 @@ impl ProcessRunner {
         self.registry().get(run, attempt).map(|live| RunHandle { live, clock: self.clock() })
     }
 
-    /// All attempts that this runner has under way.
+    /// All attempts that this runner has under way and whose end is not recorded yet.
     pub fn handles(&self) -> Vec<RunHandle> {
         let all = self.registry().all().into_iter();
-        all.map(|live| RunHandle { live, clock: self.clock() }).collect()
+        let open = all.filter(|live| !matches!(*live.phase.borrow(), Phase::Ended(_)));
+        open.map(|live| RunHandle { live, clock: self.clock() }).collect()
     }
 
     /// Destroys a run, and ends what it still has running if that is forced.

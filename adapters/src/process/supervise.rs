@@ -30,6 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub(super) async fn supervise(held: HeldAttempt, mut child: Child, group: ProcessGroup, pumps: Pumps) {
     let mut guard = Guard::new(&held, group);
     let waited = guard.until_exit(&mut child).await;
+    let exited_at = guard.clock.monotonic();
     guard.leader_was_reaped();
     held.live().phase.send_replace(Phase::Exited);
     let claim = held.set_claim_aside().await;
@@ -37,7 +38,7 @@ pub(super) async fn supervise(held: HeldAttempt, mut child: Child, group: Proces
         guard.signal(Signal::KILL).await;
     }
     let (status, witness) = exit_status(&waited);
-    let drained = guard.until_drained(&held, &status, pumps).await;
+    let drained = guard.until_drained(&held, &status, exited_at, pumps).await;
     let timed_out = !matches!(drained.receipt.drain, tachograph_engine::domain::Drain::Drained);
     let lingering = if timed_out { guard.members().await } else { Vec::new() };
     let contradiction = claim.filter(|claim| claim.status != status);
@@ -98,9 +99,14 @@ impl Guard {
     }
 
     /// Waits for both streams to end, or for the one absolute deadline.
-    async fn until_drained(&mut self, held: &HeldAttempt, status: &ExitStatus, mut pumps: Pumps) -> Drained {
+    async fn until_drained(
+        &mut self,
+        held: &HeldAttempt,
+        status: &ExitStatus,
+        exited_at: Duration,
+        mut pumps: Pumps,
+    ) -> Drained {
         let clock = self.clock.clone();
-        let exited_at = clock.monotonic();
         let mut note_at = Some(exited_at.saturating_add(NOTE_AFTER));
         loop {
             let wished = self.stop.borrow().and_then(|stop| stop.drain_by);

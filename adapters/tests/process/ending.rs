@@ -1,0 +1,196 @@
+use std::time::Duration;
+
+use tachograph_adapters::clock::SystemClock;
+use tachograph_adapters::process::{EndRecord, Launch, RunnerError, RunnerOptions};
+use tachograph_engine::domain::{
+    Claim, Drain, Effect, ExitStatus, FailureKind, Refusal, ResourceLimits, RunSpec, RunnerId, Status,
+};
+
+use crate::support::{Bench, Pipe, exit, failure, file, sh, status};
+
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A grandchild in the group that ignores the polite signal, holds no output, and can be watched through `alive`.
+fn stubborn(ready: &Pipe, alive: &Pipe, never: &Pipe) -> String {
+    format!(
+        "( trap '' TERM; exec 3> {alive} >&- 2>&-; echo > {ready}; read line < {never} ) &",
+        alive = alive.path(),
+        ready = ready.path(),
+        never = never.path()
+    )
+}
+
+#[tokio::test]
+async fn the_whole_group_is_killed_once_the_grace_is_over() {
+    let (bench, clock) = Bench::manual().await;
+    let (ready, alive, never) = (bench.pipe("ready"), bench.pipe("alive"), bench.pipe("never"));
+    let script = format!("trap '' TERM; {} read line < {}", stubborn(&ready, &alive, &never), never.path());
+    let handle = bench.sh(&script).await;
+    let all_gone = alive.until_all_writers_are_gone();
+    ready.read_to_end().await;
+    handle.terminate(GRACE);
+    // The drain never begins before the kill: two sleeps are the kill's and, at times, nobody's else.
+    clock.until_asleep(1).await;
+    clock.advance(GRACE - Duration::from_millis(1));
+    assert!(handle.ended().is_none() && !all_gone.is_finished());
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(status(&handle).await, ExitStatus::Signal(9));
+    all_gone.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_polite_child_ends_by_itself_and_its_last_words_are_kept() {
+    let (bench, _clock) = Bench::manual().await;
+    let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
+    let script = format!("trap 'echo last words; exit 9' TERM; echo > {}; read line < {}", ready.path(), never.path());
+    let handle = bench.sh(&script).await;
+    ready.read_to_end().await;
+    handle.terminate(GRACE);
+    let end = handle.wait().await.unwrap();
+    assert_eq!(exit(&end).status, ExitStatus::Code(9));
+    assert_eq!(exit(&end).output.as_ref().unwrap().drain, Drain::Drained);
+    assert_eq!(file(&handle, "stdout"), b"last words\n");
+}
+
+#[tokio::test]
+async fn what_outlives_its_leader_is_killed_as_well_if_the_end_was_asked_for() {
+    let (bench, clock) = Bench::manual().await;
+    let (ready, alive, never) = (bench.pipe("ready"), bench.pipe("alive"), bench.pipe("never"));
+    let handle = bench.sh(&format!("{} read line < {}", stubborn(&ready, &alive, &never), never.path())).await;
+    let all_gone = alive.until_all_writers_are_gone();
+    ready.read_to_end().await;
+    handle.terminate(GRACE);
+    // The leader goes at once and is reaped: from here on its number proves nothing any more.
+    assert_eq!(status(&handle).await, ExitStatus::Signal(15));
+    assert!(!all_gone.is_finished());
+    clock.advance(GRACE);
+    all_gone.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_command_leaves_behind_by_itself_is_left_alone() {
+    let (bench, clock) = Bench::manual().await;
+    let (ready, alive, never) = (bench.pipe("ready"), bench.pipe("alive"), bench.pipe("never"));
+    let handle = bench.sh(&format!("{} read line < {}; exit 0", stubborn(&ready, &alive, &never), ready.path())).await;
+    let all_gone = alive.until_all_writers_are_gone();
+    assert_eq!(status(&handle).await, ExitStatus::Code(0));
+    clock.advance(GRACE * 10);
+    handle.terminate(Duration::ZERO);
+    // It still waits: only now is it let go.
+    never.release().await;
+    all_gone.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_command_leaves_behind_is_killed_if_the_option_says_so() {
+    let options = RunnerOptions { kill_lingering: true, ..RunnerOptions::default() };
+    let bench = Bench::with(std::sync::Arc::new(SystemClock), options).await;
+    let (ready, alive, never) = (bench.pipe("ready"), bench.pipe("alive"), bench.pipe("never"));
+    let handle = bench.sh(&format!("{} read line < {}; exit 0", stubborn(&ready, &alive, &never), ready.path())).await;
+    let all_gone = alive.until_all_writers_are_gone();
+    assert_eq!(status(&handle).await, ExitStatus::Code(0));
+    all_gone.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_run_over_its_wall_clock_limit_failed_and_says_how_it_ended() {
+    let (bench, clock) = Bench::manual().await;
+    let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
+    let limits = ResourceLimits { wall_ms: Some(60_000), ..ResourceLimits::default() };
+    let script = format!("echo working; echo > {}; read line < {}", ready.path(), never.path());
+    let handle = bench.launch(RunSpec { limits, ..sh(&script) }, Launch::default()).await;
+    ready.read_to_end().await;
+    clock.advance(Duration::from_millis(59_999));
+    assert!(handle.ended().is_none());
+    clock.advance(Duration::from_millis(1));
+    let end = handle.wait().await.unwrap();
+    let failure = failure(&end);
+    assert_eq!(failure.kind, FailureKind::TimedOut);
+    assert_eq!(failure.diagnostics.facts["exit_status"], "signal 15");
+    assert_eq!(failure.diagnostics.facts["stdout_bytes"], "8");
+    assert_eq!(failure.diagnostics.last_output, ["stdout: working"]);
+    assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Failed"]);
+}
+
+#[tokio::test]
+async fn an_effect_ends_exactly_the_attempt_that_it_names() {
+    let bench = Bench::open().await;
+    let never = bench.pipe("never");
+    let run = bench.runner.create(sh(&format!("read line < {}", never.path()))).await.unwrap();
+    let first = bench.runner.start(run, Launch::default()).await.unwrap();
+    first.terminate(Duration::ZERO);
+    first.wait().await.unwrap();
+    let second = bench.runner.restart(run, Launch::default()).await.unwrap();
+    let other = bench.sh(&format!("read line < {}", never.path())).await;
+    let foreign = Claim { run, attempt: second.attempt(), runner: RunnerId::from("process/another") };
+    for late in [
+        Effect::EndAttempt { run, attempt: first.attempt() },
+        Effect::EndAttempt { run: other.run(), attempt: second.attempt() },
+        Effect::DestroyOrphan { claim: foreign },
+    ] {
+        bench.runner.perform(&[late.clone(), late]);
+    }
+    let exact = Effect::EndAttempt { run: other.run(), attempt: other.attempt() };
+    bench.runner.perform(&[exact.clone(), exact]);
+    assert!(matches!(status(&other).await, ExitStatus::Signal(15)));
+    assert!(second.ended().is_none());
+    // It was not signalled either: it still ends by itself, and with the code of one that read its line.
+    never.release().await;
+    assert_eq!(status(&second).await, ExitStatus::Code(0));
+}
+
+#[tokio::test]
+async fn a_run_destroyed_by_force_is_ended_and_its_late_report_refused() {
+    let bench = Bench::open().await;
+    let never = bench.pipe("never");
+    let handle = bench.sh(&format!("read line < {}", never.path())).await;
+    bench.runner.destroy(handle.run(), true, "no longer wanted").await.unwrap();
+    let end = handle.wait().await.unwrap();
+    assert!(matches!(end.record, EndRecord::Refused(Refusal::RunDestroyed)), "{:?}", end.record);
+    assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Destroyed"]);
+    assert_eq!(bench.refusals(handle.run()).await.len(), 1);
+    assert!(matches!(bench.record(handle.run()).await.run.status, Status::Destroyed { .. }));
+}
+
+#[tokio::test]
+async fn a_shutdown_has_one_budget_and_leaves_every_end_recorded() {
+    let (bench, clock) = Bench::manual().await;
+    let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
+    let polite = bench.sh(&format!("trap 'exit 7' TERM; echo > {}; read line < {}", ready.path(), never.path())).await;
+    ready.read_to_end().await;
+    let deaf = bench.sh(&format!("trap '' TERM; echo > {}; read line < {}", ready.path(), never.path())).await;
+    ready.read_to_end().await;
+    let shutdown = tokio::spawn({
+        let runner = bench.runner.clone();
+        async move { runner.shutdown(Duration::from_secs(5)).await }
+    });
+    assert_eq!(status(&polite).await, ExitStatus::Code(7));
+    assert!(deaf.ended().is_none());
+    clock.advance(Duration::from_secs(3));
+    assert_eq!(status(&deaf).await, ExitStatus::Signal(9));
+    let report = shutdown.await.unwrap();
+    assert_eq!((report.ended, report.unfinished.len()), (2, 0));
+    let error = bench.runner.start(polite.run(), Launch::default()).await.unwrap_err();
+    assert!(matches!(error, RunnerError::ShuttingDown), "{error}");
+    assert!(bench.engine.live().is_empty());
+}
+
+#[tokio::test]
+async fn a_shutdown_gives_up_a_held_pipe_within_its_budget() {
+    let (bench, clock) = Bench::manual().await;
+    let never = bench.pipe("never");
+    // Out of the group, so no signal reaches it; and it keeps the pipe.
+    let handle = bench.sh(&format!("setsid sh -c 'read line < {}' & exit 0", never.path())).await;
+    handle.exited().await;
+    let shutdown = tokio::spawn({
+        let runner = bench.runner.clone();
+        async move { runner.shutdown(Duration::from_secs(1)).await }
+    });
+    // Long before the drain's own deadline of 5 s.
+    clock.until_asleep(3).await;
+    clock.advance(Duration::from_millis(900));
+    let end = handle.wait().await.unwrap();
+    assert!(matches!(exit(&end).output.as_ref().unwrap().drain, Drain::DrainTimedOut { waited_ms: 900, .. }));
+    assert!(shutdown.await.unwrap().unfinished.is_empty());
+    never.release().await;
+}

@@ -1,0 +1,17 @@
+//! The process runner with real processes: every module says what belongs there.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+/// Ends that somebody asked for.
+mod ending;
+/// Files in the place of exit records.
+mod evidence;
+/// A child's own status, told to whoever waits, however often.
+mod exits;
+/// What arrives, what is kept, what is shown, and when the end may be told.
+mod output;
+/// What a crashed supervisor left open.
+mod recovery;
+/// Starts that succeed, fail and are refused, and what they leave behind.
+mod starts;

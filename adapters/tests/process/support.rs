@@ -1,0 +1,253 @@
+//! An engine over a journal in memory, a runner, and pipes as signals between a test and its processes.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use tachograph_adapters::clock::{ManualClock, SystemClock, UlidSource};
+use tachograph_adapters::host::LocalHost;
+use tachograph_adapters::index::Catalog;
+use tachograph_adapters::process::{AttemptEnd, Launch, ProcessRunner, RunHandle, RunnerOptions};
+use tachograph_engine::domain::{
+    CommandId, Digest, Entry, EntryBody, Event, Exit, ExitStatus, Failure, Outcome, Position, Refused, RunId,
+    RunRecord, RunSpec, Timestamp, Workload,
+};
+use tachograph_engine::ports::{
+    AppendError, Clock, Draft, Head, Journal, JournalError, JournalReader, Opening, RunHead,
+};
+use tachograph_engine::shell::{Engine, Options, Parts};
+
+/// A runner over an engine of its own, in a directory of its own.
+pub(crate) struct Bench {
+    pub(crate) data: tempfile::TempDir,
+    pub(crate) engine: Engine,
+    pub(crate) runner: ProcessRunner,
+}
+
+impl Bench {
+    pub(crate) async fn open() -> Self {
+        Self::with(Arc::new(SystemClock), RunnerOptions::default()).await
+    }
+
+    /// With a clock in the test's hand: nothing times out unless the test says so.
+    pub(crate) async fn manual() -> (Self, ManualClock) {
+        let clock = ManualClock::new(Timestamp::from_micros(0));
+        (Self::with(Arc::new(clock.clone()), RunnerOptions::default()).await, clock)
+    }
+
+    pub(crate) async fn with(clock: Arc<dyn Clock>, options: RunnerOptions) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let host = Arc::new(LocalHost::new(clock.clone()));
+        let journal = Box::new(ListJournal::default());
+        let parts = Parts { journal, clock, ids: Arc::new(UlidSource::new()), host, checkpoints: None };
+        let (engine, _) = Engine::open(parts, Options::default()).await.unwrap();
+        let runner = ProcessRunner::new(engine.clone(), data.path().join("runs"), options);
+        Self { data, engine, runner }
+    }
+
+    /// Creates and starts a shell script.
+    pub(crate) async fn sh(&self, script: &str) -> RunHandle {
+        self.launch(sh(script), Launch::default()).await
+    }
+
+    pub(crate) async fn launch(&self, spec: RunSpec, launch: Launch) -> RunHandle {
+        let run = self.runner.create(spec).await.unwrap();
+        self.runner.start(run, launch).await.unwrap()
+    }
+
+    pub(crate) async fn record(&self, run: RunId) -> Arc<RunRecord> {
+        self.engine.run(run).await.unwrap().unwrap()
+    }
+
+    /// All events of a run, in order.
+    pub(crate) async fn events(&self, run: RunId) -> Vec<Event> {
+        let history = self.engine.reader().history(run).await.unwrap();
+        history.iter().flat_map(|entry| entry.events().to_vec()).collect()
+    }
+
+    /// The names of all events of a run, in order.
+    pub(crate) async fn story(&self, run: RunId) -> Vec<&'static str> {
+        self.events(run).await.iter().map(|event| event.name().name()).collect()
+    }
+
+    /// All refusals about a run, in order.
+    pub(crate) async fn refusals(&self, run: RunId) -> Vec<Refused> {
+        let history = self.engine.reader().history(run).await.unwrap();
+        let refused = |entry: Entry| match entry.body {
+            EntryBody::Refused(refused) => Some(refused),
+            EntryBody::Committed(_) | EntryBody::System(_) => None,
+        };
+        history.into_iter().filter_map(refused).collect()
+    }
+
+    /// A named pipe in the test's own directory.
+    pub(crate) fn pipe(&self, name: &str) -> Pipe {
+        let path = self.data.path().join(name);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        Pipe(path)
+    }
+}
+
+/// A named pipe: opening either end waits for the other, which makes it a signal without a clock.
+pub(crate) struct Pipe(PathBuf);
+
+impl Pipe {
+    pub(crate) fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    /// Lets a process go on that reads a line from the pipe.
+    pub(crate) async fn release(&self) {
+        let path = self.0.clone();
+        blocking(move || File::options().write(true).open(path).unwrap().write_all(b"go\n").unwrap()).await;
+    }
+
+    /// What is written until the last writer is gone.
+    pub(crate) async fn read_to_end(&self) -> String {
+        let path = self.0.clone();
+        blocking(move || {
+            let mut text = String::new();
+            File::open(path).unwrap().read_to_string(&mut text).unwrap();
+            text
+        })
+        .await
+    }
+
+    /// A reader that waits for the first writer, and then for the last one to be gone.
+    pub(crate) fn until_all_writers_are_gone(&self) -> tokio::task::JoinHandle<String> {
+        let pipe = Self(self.0.clone());
+        tokio::spawn(async move { pipe.read_to_end().await })
+    }
+}
+
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.unwrap()
+}
+
+pub(crate) fn command(argv: &[&str]) -> RunSpec {
+    let argv = argv.iter().map(ToString::to_string).collect();
+    RunSpec { workload: Workload::Command { argv, cwd: None }, ..RunSpec::default() }
+}
+
+pub(crate) fn sh(script: &str) -> RunSpec {
+    command(&["sh", "-c", script])
+}
+
+#[track_caller]
+pub(crate) fn exit(end: &AttemptEnd) -> &Exit {
+    match &end.outcome {
+        Outcome::Exited { exit, .. } => exit,
+        Outcome::Failed(failure) => panic!("failed: {failure:?}"),
+    }
+}
+
+#[track_caller]
+pub(crate) fn failure(end: &AttemptEnd) -> &Failure {
+    match &end.outcome {
+        Outcome::Failed(failure) => failure,
+        Outcome::Exited { exit, .. } => panic!("exited: {exit:?}"),
+    }
+}
+
+pub(crate) async fn status(handle: &RunHandle) -> ExitStatus {
+    exit(&handle.wait().await.unwrap()).status.clone()
+}
+
+pub(crate) fn digest(content: &[u8]) -> Digest {
+    Digest(*blake3::hash(content).as_bytes())
+}
+
+pub(crate) fn file(handle: &RunHandle, name: &str) -> Vec<u8> {
+    std::fs::read(handle.directory().unwrap().join(name)).unwrap()
+}
+
+pub(crate) fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// Repetitions of a test that hunts for a race, to be turned up by hand.
+pub(crate) fn rounds(default: usize) -> usize {
+    std::env::var("TACHO_TEST_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// A journal that is a list.
+#[derive(Clone, Default)]
+struct ListJournal(Arc<ListShared>);
+
+#[derive(Default)]
+struct ListShared {
+    entries: Mutex<Vec<Entry>>,
+    catalog: CatalogOf,
+}
+
+struct CatalogOf(Catalog);
+
+impl Default for CatalogOf {
+    fn default() -> Self {
+        Self(Catalog::in_memory())
+    }
+}
+
+#[async_trait]
+impl Journal for ListJournal {
+    fn opening(&self) -> Opening {
+        Opening { clean: true, ..Opening::default() }
+    }
+
+    async fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Entry>, AppendError> {
+        let mut appended = Vec::new();
+        for draft in drafts {
+            let position = self.head().position.next();
+            let mut entry =
+                Entry { id: draft.id, position, recorded_at: draft.recorded_at, previous: None, body: draft.body };
+            if let Some(run) = entry.run() {
+                entry.previous = self.0.catalog.0.run_head(run)?.map(|head| head.last);
+            }
+            self.0.entries.lock().unwrap().push(entry.clone());
+            self.0.catalog.0.observe(std::slice::from_ref(&entry), Digest::ZERO);
+            appended.push(entry);
+        }
+        Ok(appended)
+    }
+
+    fn reader(&self) -> Arc<dyn JournalReader> {
+        Arc::new(self.clone())
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), JournalError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl JournalReader for ListJournal {
+    fn head(&self) -> Head {
+        Head { position: Position(self.0.entries.lock().unwrap().len() as u64), digest: Digest::ZERO }
+    }
+
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        Ok(self.0.entries.lock().unwrap().iter().skip(after.0 as usize).take(limit).cloned().collect())
+    }
+
+    async fn entry(&self, at: Position) -> Result<Option<Entry>, JournalError> {
+        Ok(self.0.entries.lock().unwrap().get((at.0 as usize).wrapping_sub(1)).cloned())
+    }
+
+    async fn digest_at(&self, _position: Position) -> Result<Option<Digest>, JournalError> {
+        Ok(Some(Digest::ZERO))
+    }
+
+    async fn run_head(&self, run: RunId) -> Result<Option<RunHead>, JournalError> {
+        self.0.catalog.0.run_head(run)
+    }
+
+    async fn answered(&self, run: RunId, command: CommandId) -> Result<Option<Position>, JournalError> {
+        self.0.catalog.0.answered(run, command)
+    }
+
+    async fn named(&self, name: &str) -> Result<Option<RunId>, JournalError> {
+        self.0.catalog.0.named(name)
+    }
+}
