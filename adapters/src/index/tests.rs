@@ -5,14 +5,14 @@ use std::fs;
 use std::path::Path;
 
 use proptest::prelude::*;
+use tachograph_engine::domain::Event;
 use tachograph_engine::domain::testing::ids;
-use tachograph_engine::domain::{Event, Version};
 use tachograph_engine::ports::Draft;
 use tempfile::TempDir;
 
 use super::row::COMMANDS_MAX;
 use super::*;
-use crate::contract::Scribe;
+use crate::contract::{Model, Scribe};
 
 const NAMES: [&str; 3] = ["build", "test", "deploy"];
 
@@ -22,7 +22,7 @@ struct Reference {
     entries: Vec<Entry>,
     /// Ends of batches, with their hashes.
     ends: Vec<(Position, Digest)>,
-    known: HashMap<RunId, Position>,
+    model: Model,
 }
 
 impl Reference {
@@ -31,16 +31,18 @@ impl Reference {
             let position = Position(self.entries.len() as u64 + 1);
             let Draft { id, recorded_at, body } = draft;
             let mut entry = Entry { id, position, recorded_at, previous: None, body };
-            if let Some(run) = entry.run() {
-                entry.previous = self.known.get(&run).copied();
-                if entry.previous.is_some() || !entry.events().is_empty() {
-                    self.known.insert(run, position);
-                }
-            }
+            self.model.add(&entry);
+            entry.previous = self.model.previous.last().copied().flatten();
             self.entries.push(entry);
         }
         let digest = blake3::hash(format!("{:?} {:?}", self.ends.last(), self.entries).as_bytes());
         self.ends.push((Position(self.entries.len() as u64), Digest(*digest.as_bytes())));
+    }
+
+    /// The journal as it was after so many batches.
+    fn cut(&self, batches: usize) -> Self {
+        let entries = self.entries[..self.ends[batches - 1].0.0 as usize].to_vec();
+        Self { model: Model::of(&entries), entries, ends: self.ends[..batches].to_vec() }
     }
 
     fn digest_at(&self, position: Position) -> Option<Digest> {
@@ -59,53 +61,29 @@ impl Reference {
         }
     }
 
-    fn run_head(&self, run: RunId) -> Option<RunHead> {
-        let version = Version(self.of(run).map(|entry| entry.events().len() as u64).sum());
-        let last = self.of(run).last()?.position;
-        (version > Version::ZERO).then_some(RunHead { version, last })
-    }
-
-    fn named(&self, name: &str) -> Option<RunId> {
-        let mut names = HashMap::new();
-        for entry in &self.entries {
-            for event in entry.events() {
-                if let Event::Created { run, spec } = event {
-                    names.insert(*run, spec.name.clone());
-                }
-            }
-        }
-        let takes = self.entries.iter().rev().find(|entry| {
-            let takes =
-                entry.events().iter().any(|event| matches!(event, Event::Created { .. } | Event::Started { .. }));
-            takes && entry.run().is_some_and(|run| names.get(&run) == Some(&Some(name.to_owned())))
-        });
-        takes.and_then(Entry::run)
-    }
-
-    fn of(&self, run: RunId) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(move |entry| entry.run() == Some(run))
-    }
-
     #[track_caller]
     fn check(&self, catalog: &Catalog, runs: u64) {
         for run in (0..=runs).map(ids::run) {
-            assert_eq!(catalog.run_head(run).unwrap(), self.run_head(run), "head of {run}");
+            assert_eq!(catalog.run_head(run).unwrap(), self.model.heads.get(&run).copied(), "head of {run}");
             assert_eq!(catalog.answered(run, ids::command(u64::MAX)).unwrap(), None);
         }
-        for entry in &self.entries {
-            if let (Some(run), Some(command)) = (entry.run(), entry.command_id()) {
-                assert_eq!(catalog.answered(run, command).unwrap(), Some(entry.position), "{run} {command}");
-            }
+        for ((run, command), position) in &self.model.answers {
+            assert_eq!(catalog.answered(*run, *command).unwrap(), Some(*position), "{run} {command}");
         }
         for name in NAMES {
-            assert_eq!(catalog.named(name).unwrap(), self.named(name), "{name}");
+            assert_eq!(catalog.named(name).unwrap(), self.model.names.get(name).copied(), "{name}");
         }
-        let open = self.entries.iter().filter_map(Entry::run).collect::<std::collections::BTreeSet<_>>();
-        let open = open.into_iter().filter(|run| {
-            let last = self.of(*run).flat_map(|entry| entry.events()).filter_map(Event::leads_to).last();
-            last.is_some_and(|status| !status.is_ended())
-        });
-        assert_eq!(catalog.open_runs(), open.count());
+        assert_eq!(catalog.open_runs(), self.open_runs());
+    }
+
+    fn open_runs(&self) -> usize {
+        let mut statuses = HashMap::new();
+        for entry in &self.entries {
+            for status in entry.events().iter().filter_map(Event::leads_to) {
+                statuses.insert(entry.run(), status);
+            }
+        }
+        statuses.values().filter(|status| !status.is_ended()).count()
     }
 }
 
@@ -292,9 +270,7 @@ fn commands_beyond_those_kept_with_a_run_are_answered_in_every_phase_of_its_life
     let whole = long_history();
     let steps: Vec<usize> = (0..whole.ends.len()).step_by(97).chain(whole.ends.len() - 7..whole.ends.len()).collect();
     for step in steps {
-        let end = whole.ends[step].0;
-        let entries = whole.entries[..end.0 as usize].to_vec();
-        let reference = Reference { entries, ends: whole.ends[..=step].to_vec(), known: HashMap::new() };
+        let reference = whole.cut(step + 1);
         let catalog = Catalog::open(place.path(), |position| reference.digest_at(position));
         reference.feed(&catalog, Position::ZERO);
         reference.check(&catalog, 1);
@@ -473,7 +449,7 @@ fn a_closed_catalog_says_so_and_still_knows_open_runs() {
     reference.feed(&catalog, Position::ZERO);
     catalog.close();
     assert!(matches!(catalog.run_head(ids::run(2)), Err(JournalError::Closed)));
-    assert_eq!(catalog.run_head(ids::run(1)).unwrap(), reference.run_head(ids::run(1)));
+    assert_eq!(catalog.run_head(ids::run(1)).unwrap(), reference.model.heads.get(&ids::run(1)).copied());
 }
 
 #[test]
