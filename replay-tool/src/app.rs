@@ -7,10 +7,11 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, VerifyArgs};
+use crate::dataset::Dataset;
 use crate::error::{Error, exit};
-use crate::output::{Context, Format};
-use crate::{run, supervise};
+use crate::output::{Context, Format, Reading};
+use crate::{run, runs, show, supervise, tail, timeline, verify};
 
 /// Threads with this name read an index that may be damaged; the panics of its store are caught and lead to a rebuild.
 const INDEX_THREAD: &str = "tacho-index";
@@ -49,11 +50,22 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
         match command {
             Command::Run(args) => run::execute(context, args).await,
             Command::Supervise(args) => supervise::execute(context, args).await,
-            Command::Runs(_) | Command::Show(_) | Command::Timeline(_) | Command::Tail(_) | Command::Verify(_) => {
-                Err(Error::internal("this command is not available in this build"))
-            }
+            Command::Runs(args) => read(context, async |reading| runs::list(reading, &args).await).await,
+            Command::Show(args) => read(context, async |reading| show::show(reading, &args).await).await,
+            Command::Timeline(args) => read(context, async |reading| timeline::tell(reading, &args).await).await,
+            Command::Tail(args) => read(context, async |reading| tail::follow(reading, &args).await).await,
+            Command::Verify(VerifyArgs {}) => verify::verify(context),
         }
     })
+}
+
+/// Runs a command over the journal of the data directory.
+async fn read(context: &Context, command: impl AsyncFnOnce(&mut Reading) -> Result<(), Error>) -> Result<u8, Error> {
+    let dataset = Dataset::open(&context.data)?;
+    let mut reading = Reading { dataset, format: context.format, now: context.now(), output: context.stdout() };
+    command(&mut reading).await?;
+    reading.output.flush()?;
+    Ok(exit::OK)
 }
 
 /// Prints an error to standard error. If that fails too, the exit code is all that is left.

@@ -1,23 +1,21 @@
 //! A journal that is read: which runs there are, which one is meant, and what happened to it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tachograph_engine::domain::{Entry, Event, Position, RunId, RunRecord, Timestamp};
+use tachograph_adapters::journal::FileReader;
+use tachograph_engine::domain::{Entry, Position, RunId, RunRecord, Timestamp};
 use tachograph_engine::ports::{JournalError, JournalReader};
 use tachograph_projections::{CurrentState, Projection, Timeline, Until};
 
 use crate::error::Error;
 use crate::replay;
+use crate::search::Search;
 use crate::when::AsOf;
 
 /// Entries that are held at a time while the journal is gone through.
 const CHUNK_ENTRIES: usize = 4_096;
-/// The shortest beginning of a run id that is looked for.
-const PREFIX_CHARS_MIN: usize = 4;
-/// Run ids that are listed when a prefix is ambiguous.
-const CANDIDATES_MAX: usize = 5;
 
 /// A journal that is read. Nothing in it changes a byte.
 #[derive(Clone)]
@@ -47,6 +45,15 @@ impl History {
 }
 
 impl Dataset {
+    /// Opens the journal of a data directory for reading: takes no lock, makes nothing, changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`], as of [`FileReader::open`].
+    pub fn open(data: &Path) -> Result<Self, JournalError> {
+        Ok(Self::over(Arc::new(FileReader::open(data)?), data))
+    }
+
     /// The journal behind a reader; `data` is where it is said to be in messages.
     pub fn over(reader: Arc<dyn JournalReader>, data: &Path) -> Self {
         Self { reader, data: data.to_owned() }
@@ -144,41 +151,14 @@ impl Dataset {
                 None => Err(self.unknown(text, None)),
             };
         }
-        let named = match as_of {
-            None => self.reader.named(text).await?,
-            Some(at) => self.current(at).await?.named(text).map(|record| record.run.id),
-        };
-        match named {
-            Some(run) => Ok(run),
-            None => self.resolve_prefix(text).await,
-        }
-    }
-
-    async fn resolve_prefix(&self, text: &str) -> Result<RunId, Error> {
-        let prefix = text.to_ascii_uppercase();
-        let mut fitting = BTreeSet::new();
-        let mut names = BTreeSet::new();
-        self.visit(Position::ZERO, self.reader.head().position, |entry| {
-            for event in entry.events() {
-                if let Event::Created { run, spec } = event {
-                    names.extend(spec.name.clone());
-                    if prefix.len() >= PREFIX_CHARS_MIN && run.to_string().starts_with(&prefix) {
-                        fitting.insert(*run);
-                    }
-                }
-            }
+        let head = self.reader.head().position;
+        let mut search = Search::of(text, as_of.unwrap_or(head));
+        self.visit(Position::ZERO, head, |entry| {
+            search.see(&entry);
             true
         })
         .await?;
-        match (fitting.first(), fitting.len()) {
-            (Some(run), 1) => Ok(*run),
-            (None, _) => Err(self.unknown(text, similar(text, &names))),
-            (Some(_), count) => Err(Error::AmbiguousRun {
-                prefix: text.to_owned(),
-                count,
-                candidates: fitting.into_iter().take(CANDIDATES_MAX).collect(),
-            }),
-        }
+        search.answer(|similar| self.unknown(text, similar))
     }
 
     fn unknown(&self, text: &str, similar: Option<String>) -> Error {
@@ -261,13 +241,6 @@ impl History {
             self.entries.insert(entry.position, entry);
         }
     }
-}
-
-/// The most similar name, if it is similar enough to be a slip.
-fn similar(text: &str, names: &BTreeSet<String>) -> Option<String> {
-    let scored = names.iter().map(|name| (strsim::jaro_winkler(text, name), name));
-    let best = scored.filter(|(score, _)| *score > 0.8).max_by(|(a, _), (b, _)| a.total_cmp(b));
-    best.map(|(_, name)| name.clone())
 }
 
 impl std::fmt::Debug for Dataset {

@@ -12,7 +12,7 @@
 //! | [`table`] | aligned columns, and text that cannot play with the terminal |
 //! | [`replay`] | the state of all runs out of a journal, with checkpoints as shortcuts |
 //! | [`run`], [`supervise`] | the two commands that write |
-//! | [`runs`], [`show`], [`timeline`], [`tail`] | the commands that read |
+//! | [`runs`], [`show`], [`timeline`], [`tail`], [`verify`] | the commands that read |
 //! | [`dataset`] | a journal that is read: which runs there are, which one is meant, what happened |
 //! | [`view`], [`words`] | what happened, for programs and for people |
 //!
@@ -29,12 +29,14 @@ pub mod output;
 pub mod replay;
 pub mod run;
 pub mod runs;
+mod search;
 pub mod show;
 pub mod signal;
 pub mod supervise;
 pub mod table;
 pub mod tail;
 pub mod timeline;
+pub mod verify;
 pub mod view;
 pub mod when;
 pub mod words;

@@ -1,5 +1,8 @@
 //! `tacho tail`: the end of the journal.
 
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tachograph_engine::domain::{Entry, EntryBody, Position};
 
 use crate::cli::TailArgs;
@@ -9,6 +12,43 @@ use crate::table::{BAD, DIM, WARN, printable};
 use crate::view::EntryView;
 use crate::words;
 
+/// How often a follower looks for more.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Entries that a follower reads at once.
+const ENTRIES_AT_ONCE: usize = 1_024;
+
+/// Prints as [`print`] does and, if asked to, goes on with what is appended until the reader of the output goes away.
+///
+/// # Errors
+///
+/// [`Error`] if the journal cannot be read or the output not written.
+pub async fn follow(reading: &mut Reading, args: &TailArgs) -> Result<(), Error> {
+    let mut after = print(reading, args).await?;
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
+        let entries = reading.dataset.reader().read(after, ENTRIES_AT_ONCE).await?;
+        match entries.last() {
+            Some(last) => after = last.position,
+            None if is_reader_gone() => return Err(Error::BrokenPipe),
+            None => tokio::time::sleep(LOOK_EVERY).await,
+        }
+        entries.iter().try_for_each(|entry| print_entry(entry, reading.format, &mut reading.output))?;
+        reading.output.flush()?;
+    }
+}
+
+/// Whether standard output is a pipe that nobody reads any more. Without asking, a follower of a silent journal would
+/// notice only when it next has something to say.
+fn is_reader_gone() -> bool {
+    let stdout = rustix::stdio::stdout();
+    let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
+    matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1))
+        && polled[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+}
+
 /// Prints the last entries, or those after a position.
 ///
 /// Returns the position of the last one, from which to go on.
@@ -17,18 +57,27 @@ use crate::words;
 ///
 /// [`Error`] if the journal cannot be read or the output not written.
 pub async fn print(reading: &mut Reading, args: &TailArgs) -> Result<Position, Error> {
-    let Reading { dataset, format, output, .. } = reading;
-    let head = dataset.reader().head().position;
+    let head = reading.dataset.reader().head().position;
     let after = args.after.unwrap_or(Position(head.0.saturating_sub(args.lines)));
+    print_between(reading, after, head).await
+}
+
+/// Prints the entries after one position up to another, and returns the position that was reached.
+async fn print_between(reading: &mut Reading, after: Position, up_to: Position) -> Result<Position, Error> {
+    let Reading { dataset, format, output, .. } = reading;
+    let mut reached = after;
     let mut written = Ok(());
     let visitor = |entry: Entry| {
+        reached = entry.position;
         written = print_entry(&entry, *format, output);
         written.is_ok()
     };
-    dataset.visit(after, head, visitor).await?;
+    let visited = dataset.visit(after, up_to, visitor).await;
+    // What could be read is shown, also if what follows cannot.
     written?;
     output.flush()?;
-    Ok(after.max(head))
+    visited?;
+    Ok(reached)
 }
 
 /// Prints one entry on a line of its own.

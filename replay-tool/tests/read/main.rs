@@ -1,7 +1,7 @@
-//! The read commands: over a made journal, through the library and through the binary.
-
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code outside of test functions")]
 
+/// Help and documents.
+mod documented;
 /// What each command prints, byte by byte.
 mod golden;
 /// A reader over entries, and an output that is kept.
