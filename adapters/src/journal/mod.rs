@@ -9,20 +9,29 @@
 mod anchor;
 pub mod disk;
 mod fields;
+mod follow;
 mod footer;
 mod frame;
 mod lock;
 mod reader;
 mod recover;
+mod runs;
+mod salvage;
 mod scan;
 mod segment;
+pub mod simulated;
 mod tail;
+mod verify;
+mod walk;
 mod writer;
 
 use std::io;
 use std::time::Duration;
 
+pub use follow::Follow;
 pub use reader::FileReader;
+pub use salvage::{Gap, Salvage, Salvaged};
+pub use verify::{Progress, Severity, VerifyFinding, VerifyReport, verify, verify_on};
 pub use writer::FileJournal;
 
 use disk::DiskFile;

@@ -173,7 +173,7 @@ impl FileReader {
     fn page(&self, from: Position, limit: usize, fetch_bytes: usize) -> Result<Option<Vec<Entry>>, JournalError> {
         let Some(place) = self.place(from)? else { return Ok(None) };
         let mut entries = Vec::new();
-        let mut frames = FrameScan::new(&*place.file, place.offset, place.end, fetch_bytes);
+        let mut frames = FrameScan::new(place.file.clone(), place.offset, place.end, fetch_bytes);
         while entries.len() < limit {
             let Some(frame) = next_commit(&mut frames, &place.path)? else { break };
             if frame.header.next() <= from {
@@ -213,7 +213,7 @@ impl FileReader {
             return Ok(Some(Digest::ZERO));
         }
         let Some(place) = self.place(position)? else { return Ok(None) };
-        let mut frames = FrameScan::new(&*place.file, place.offset, place.end, RANDOM_BYTES);
+        let mut frames = FrameScan::new(place.file.clone(), place.offset, place.end, RANDOM_BYTES);
         while let Some(frame) = next_commit(&mut frames, &place.path)? {
             if frame.header.next() > position {
                 return Ok((frame.header.next() == position.next()).then(|| frame.hash()));

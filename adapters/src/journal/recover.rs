@@ -149,7 +149,7 @@ impl<'a> Scan<'a> {
         let here = Here::open(disk, name, mode, later.is_some())?;
         self.header(&here)?;
         let mut contents = Contents::default();
-        let mut frames = FrameScan::new(&*here.file, segment::HEADER_BYTES as u64, here.end, SEQUENTIAL_BYTES);
+        let mut frames = FrameScan::new(here.file.clone(), segment::HEADER_BYTES as u64, here.end, SEQUENTIAL_BYTES);
         let bytes = loop {
             match frames.next().map_err(|error| here.io(error))? {
                 Found::End => break here.end,
@@ -257,7 +257,7 @@ impl<'a> Scan<'a> {
     fn bad(&mut self, here: &Here<'_>, bad: Bad) -> Result<(), JournalError> {
         let anchor = self.anchor.as_ref().map(|anchor| anchor.head.position);
         let evidence = Evidence { next: self.next, anchor, has_later: here.has_later };
-        if let Some(proof) = evidence.of_damage(&*here.file, bad, here.end).map_err(|error| here.io(error))? {
+        if let Some(proof) = evidence.of_damage(&here.file, bad, here.end).map_err(|error| here.io(error))? {
             return Err(here.damaged(bad.offset, &format!("{}, and {proof}", bad.kind.why())));
         }
         self.torn = Some(TornTail {
@@ -309,7 +309,12 @@ pub(super) struct Evidence {
 
 impl Evidence {
     /// Why a bad unit must once have been whole, if that is certain.
-    pub(super) fn of_damage(&self, file: &dyn DiskFile, bad: Bad, end: u64) -> std::io::Result<Option<&'static str>> {
+    pub(super) fn of_damage(
+        &self,
+        file: &Arc<dyn DiskFile>,
+        bad: Bad,
+        end: u64,
+    ) -> std::io::Result<Option<&'static str>> {
         if self.has_later {
             return Ok(Some("a later segment exists"));
         }

@@ -1,6 +1,7 @@
 //! Reading a segment frame by frame, and finding the next frame behind one that is bad.
 
 use std::io;
+use std::sync::Arc;
 
 use tachograph_engine::domain::Digest;
 
@@ -16,8 +17,8 @@ pub(super) const RANDOM_BYTES: usize = 16 << 10;
 
 /// Walks over the frames of one segment, from an offset to an end.
 #[derive(Debug)]
-pub(super) struct FrameScan<'a> {
-    file: &'a dyn DiskFile,
+pub(super) struct FrameScan {
+    file: Arc<dyn DiskFile>,
     end: u64,
     offset: u64,
     fetch_bytes: usize,
@@ -106,8 +107,8 @@ impl BadKind {
     }
 }
 
-impl<'a> FrameScan<'a> {
-    pub(super) fn new(file: &'a dyn DiskFile, offset: u64, end: u64, fetch_bytes: usize) -> Self {
+impl FrameScan {
+    pub(super) fn new(file: Arc<dyn DiskFile>, offset: u64, end: u64, fetch_bytes: usize) -> Self {
         Self { file, end, offset, fetch_bytes, buffer: Vec::new(), buffer_at: 0 }
     }
 
@@ -119,18 +120,30 @@ impl<'a> FrameScan<'a> {
     /// The next frame, or what is there instead.
     pub(super) fn next(&mut self) -> io::Result<Found<'_>> {
         let offset = self.offset;
-        let (header, trailer) = match self.look()? {
-            Look::End => return Ok(Found::End),
-            Look::Bad(kind) => return Ok(Found::Bad(Bad { offset, kind })),
-            Look::Frame(header, trailer) => (header, trailer),
-        };
-        let frame_end = offset + header.frame_bytes();
-        self.offset = if trailer == Trailer::Sound { frame_end + TRAILER_BYTES as u64 } else { frame_end };
-        let bytes = self.buffered(offset, header.frame_bytes() as usize);
-        Ok(Found::Frame(Frame { offset, header, bytes, trailer }))
+        match self.look()? {
+            Look::End => Ok(Found::End),
+            Look::Bad(kind) => Ok(Found::Bad(Bad { offset, kind })),
+            Look::Frame(header, trailer) => Ok(Found::Frame(self.take(header, trailer, None))),
+        }
     }
 
-    fn look(&mut self) -> io::Result<Look> {
+    /// Hands out the frame that was just looked at, and goes on behind it, or at another offset.
+    pub(super) fn take(&mut self, header: FrameHeader, trailer: Trailer, next: Option<u64>) -> Frame<'_> {
+        let offset = self.offset;
+        let frame_end = offset + header.frame_bytes();
+        let behind = if trailer == Trailer::Sound { frame_end + TRAILER_BYTES as u64 } else { frame_end };
+        self.offset = next.unwrap_or(behind);
+        let bytes = self.buffered(offset, header.frame_bytes() as usize);
+        Frame { offset, header, bytes, trailer }
+    }
+
+    /// Goes on at another offset.
+    pub(super) fn seek(&mut self, offset: u64) {
+        self.offset = offset;
+    }
+
+    /// What is at the offset, without going on.
+    pub(super) fn look(&mut self) -> io::Result<Look> {
         let offset = self.offset;
         if offset >= self.end {
             return Ok(Look::End);
@@ -167,7 +180,7 @@ impl<'a> FrameScan<'a> {
             return Ok(Trailer::Short);
         }
         let mut bytes = [0; TRAILER_BYTES];
-        read_up_to(self.file, &mut bytes, frame_end)?;
+        read_up_to(&*self.file, &mut bytes, frame_end)?;
         let sound = footer::decode_trailer(&bytes) == Some(self.offset);
         Ok(if sound { Trailer::Sound } else { Trailer::Invalid })
     }
@@ -189,7 +202,7 @@ impl<'a> FrameScan<'a> {
         let wanted = bytes.max(self.fetch_bytes).min(left);
         // A buffer that already has the size is not zeroed again.
         self.buffer.resize(wanted.max(kept), 0);
-        let read = read_up_to(self.file, &mut self.buffer[kept..], offset + kept as u64)?;
+        let read = read_up_to(&*self.file, &mut self.buffer[kept..], offset + kept as u64)?;
         self.buffer.truncate(kept + read);
         self.buffer_at = offset;
         Ok(())
@@ -202,7 +215,9 @@ impl<'a> FrameScan<'a> {
     }
 }
 
-enum Look {
+/// What is at a scan's offset, without its bytes.
+#[derive(Debug)]
+pub(super) enum Look {
     End,
     Bad(BadKind),
     Frame(FrameHeader, Trailer),
@@ -211,12 +226,12 @@ enum Look {
 /// The first frame with right checksums at or after an offset: how reading goes on behind damage.
 ///
 /// Bytes within a damaged frame may imitate one; whoever trusts what is found checks its place in the chain.
-pub(super) fn find_frame(file: &dyn DiskFile, from: u64, end: u64) -> io::Result<Option<(u64, FrameHeader)>> {
+pub(super) fn find_frame(file: &Arc<dyn DiskFile>, from: u64, end: u64) -> io::Result<Option<(u64, FrameHeader)>> {
     let mut chunk = vec![0; SEQUENTIAL_BYTES];
     let mut at = from;
     while at < end {
         let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(chunk.len());
-        let read = read_up_to(file, &mut chunk[..wanted], at)?;
+        let read = read_up_to(&**file, &mut chunk[..wanted], at)?;
         let held = &chunk[..read];
         for index in magic_places(held) {
             if let Some(header) = sound_frame(file, at + index as u64, end)? {
@@ -236,8 +251,8 @@ fn magic_places(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
     bytes.windows(frame::MAGIC.len()).enumerate().filter(|(_, window)| window == frame::MAGIC).map(|(index, _)| index)
 }
 
-fn sound_frame(file: &dyn DiskFile, offset: u64, end: u64) -> io::Result<Option<FrameHeader>> {
-    let mut scan = FrameScan::new(file, offset, end, HEADER_BYTES);
+fn sound_frame(file: &Arc<dyn DiskFile>, offset: u64, end: u64) -> io::Result<Option<FrameHeader>> {
+    let mut scan = FrameScan::new(file.clone(), offset, end, HEADER_BYTES);
     match scan.next()? {
         Found::Frame(frame) => Ok(Some(frame.header)),
         Found::End | Found::Bad(_) => Ok(None),

@@ -114,7 +114,7 @@ impl Tail {
                 FoundAnchor::Absent | FoundAnchor::Bad | FoundAnchor::Newer(_) => None,
             };
             let evidence = Evidence { next: self.next, anchor, has_later };
-            let proof = evidence.of_damage(&*self.file, bad, end).map_err(|error| self.io(error))?;
+            let proof = evidence.of_damage(&self.file, bad, end).map_err(|error| self.io(error))?;
             match proof {
                 None => return Ok(()),
                 Some(proof) if look == LOOKS => {
@@ -128,12 +128,11 @@ impl Tail {
 
     /// Takes in complete frames; what is there instead of the next, if that is not simply the end.
     fn walk(&mut self, bound: Position) -> Result<Option<Bad>, JournalError> {
-        let file = self.file.clone();
         let end = self.length()?;
         if end < self.offset {
             return Err(self.damaged(end, "it became shorter while it was read"));
         }
-        let mut frames = FrameScan::new(&*file, self.offset, end, SEQUENTIAL_BYTES);
+        let mut frames = FrameScan::new(self.file.clone(), self.offset, end, SEQUENTIAL_BYTES);
         while !self.sealed && self.next <= bound {
             match frames.next().map_err(|error| self.io(error))? {
                 Found::End => return Ok(None),
@@ -180,8 +179,7 @@ impl Tail {
         run: RunId,
         mut before: impl FnMut(RunId) -> Result<Option<RunHead>, JournalError>,
     ) -> Result<Option<RunHead>, JournalError> {
-        let file = self.file.clone();
-        let mut frames = FrameScan::new(&*file, self.runs_offset, self.offset, SEQUENTIAL_BYTES);
+        let mut frames = FrameScan::new(self.file.clone(), self.runs_offset, self.offset, SEQUENTIAL_BYTES);
         while let Some(frame) = next_commit(&mut frames, &self.name.path)? {
             let mut records = Records::new(&frame.header, frame.payload());
             while let Some(entry) = records.entry().map_err(|why| self.damaged(frame.offset, &why))? {
@@ -206,7 +204,7 @@ impl Tail {
 }
 
 /// The next commit in a part of a segment that holds nothing else; absent at its end.
-pub(super) fn next_commit<'s>(frames: &'s mut FrameScan<'_>, path: &Path) -> Result<Option<Frame<'s>>, JournalError> {
+pub(super) fn next_commit<'s>(frames: &'s mut FrameScan, path: &Path) -> Result<Option<Frame<'s>>, JournalError> {
     let offset = frames.offset();
     let damaged = |why: &str| JournalError::Damaged { file: path.to_owned(), offset, why: why.to_owned() };
     match frames.next().map_err(|error| JournalError::io("read", path, error))? {

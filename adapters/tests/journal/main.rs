@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod append;
+mod following;
+mod power;
 mod reading;
 mod recovery;
 mod support;
+mod verifying;

@@ -10,7 +10,7 @@ use tachograph_adapters::journal::{FileJournal, FileReader, JournalOptions};
 use tachograph_engine::domain::testing::{claim, ids, spec};
 use tachograph_engine::domain::{
     Action, Actor, ActorKind, Command, Committed, Decision, Entry, EntryBody, Exit, ExitStatus, Fleet, Guard, Refused,
-    RefusedCommand, RunId, RunnerId, Session, StartMode, SystemFact, Timestamp, Witness,
+    RefusedCommand, RunId, RunSpec, RunnerId, Session, StartMode, SystemFact, Timestamp, Witness, Workload,
 };
 use tachograph_engine::ports::{Draft, Journal, JournalError, JournalReader};
 use ulid::Ulid;
@@ -89,6 +89,14 @@ impl Script {
         ]
     }
 
+    /// A run with a command line of more than 100,000 bytes.
+    pub(crate) fn large(&mut self, number: u64) -> Draft {
+        let argv = vec!["x".repeat(1_000); 110];
+        let workload = Workload::Command { argv, cwd: None };
+        let spec = RunSpec { workload, ..spec(&format!("large-{number}")) };
+        self.draft(ids::run(number), Action::Create { spec: Arc::new(spec) })
+    }
+
     /// Batches of one to three drafts: the lives of so many runs, interleaved in pairs.
     pub(crate) fn batches(&mut self, runs: u64) -> Vec<Vec<Draft>> {
         let mut batches = Vec::new();
@@ -123,6 +131,16 @@ pub(crate) fn session() -> Session {
 /// Opens for writing, with what is known about ended runs in memory.
 pub(crate) fn open(data: &Path) -> Result<FileJournal, JournalError> {
     FileJournal::open_on(Arc::new(RealDisk), data, options())
+}
+
+/// Four segments of a few frames each, closed: small enough to try something at every byte.
+pub(crate) fn written_small(data: &Path) -> Vec<Entry> {
+    let small = JournalOptions { segment_bytes: 1 << 10, ..options() };
+    let mut journal = FileJournal::open_on(Arc::new(RealDisk), data, small).unwrap();
+    let entries = append_all(&mut journal, Script::default().batches(4));
+    close(journal);
+    assert_eq!(segments(data).len(), 4);
+    entries
 }
 
 /// Opens, appends all batches, and returns the journal with what it recorded.

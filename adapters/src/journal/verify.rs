@@ -1,0 +1,456 @@
+//! Checking a whole journal: every byte, every link, every statement about another part of it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tachograph_engine::domain::{Digest, EntryBody, Position, SystemFact};
+use tachograph_engine::ports::{Head, JournalError};
+use ulid::Ulid;
+
+use super::JOURNAL_DIR;
+use super::anchor::{self, Anchor, Found as FoundAnchor};
+use super::disk::{Disk, DiskFile, Mode, RealDisk};
+use super::footer::Contents;
+use super::frame::{FrameKind, Records};
+use super::recover::Evidence;
+use super::runs::Runs;
+use super::scan::{Bad, Frame, Trailer};
+use super::segment::{self, BadHeader, SegmentHeader, SegmentName};
+use super::walk::{Unit, Walk};
+
+/// Findings that are kept; more are counted.
+const FINDINGS_MAX: usize = 1_000;
+/// Bytes between two calls of the progress callback, about.
+const PROGRESS_BYTES: u64 = 4 << 20;
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VerifyReport {
+    /// The journal's identity; absent if no segment header is sound.
+    pub journal: Option<Ulid>,
+    /// Segment files.
+    pub segments: u64,
+    /// Frames with entries whose checksums are right.
+    pub frames: u64,
+    /// Entries that could be read.
+    pub entries: u64,
+    /// Bytes in segment files.
+    pub bytes: u64,
+    /// The last entry that could be read, and the hash over the history up to there.
+    pub head: Option<Head>,
+    /// Whether the last entry says that the journal was closed.
+    pub closed: bool,
+    /// What is not as it should be, in the order of the files; at most 1,000.
+    pub findings: Vec<VerifyFinding>,
+    /// Findings beyond those.
+    pub more: u64,
+}
+
+impl VerifyReport {
+    /// Whether nothing is damaged and nothing is missing. A torn tail was never acknowledged, and is sound.
+    pub fn is_sound(&self) -> bool {
+        self.more == 0 && self.findings.iter().all(|finding| finding.severity >= Severity::Torn)
+    }
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyFinding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// Which file.
+    pub file: PathBuf,
+    /// Where in it.
+    pub offset: u64,
+    /// Which entry it is about or begins with, as far as that is known.
+    pub position: Option<Position>,
+    /// What is wrong, in words.
+    pub what: String,
+}
+
+/// How bad a finding is, worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Severity {
+    /// Bytes are not as they were written, or contradict each other.
+    Damage,
+    /// Entries were there and are gone.
+    Missing,
+    /// A write that did not complete: of a crash, or of a live writer at this moment.
+    Torn,
+    /// Worth knowing.
+    Note,
+}
+
+impl Severity {
+    /// Stable lower-case name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Damage => "damage",
+            Self::Missing => "missing",
+            Self::Torn => "torn",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// How far a verification is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes checked.
+    pub bytes: u64,
+    /// Bytes in all.
+    pub bytes_total: u64,
+    /// Entries checked.
+    pub entries: u64,
+}
+
+/// Checks the journal of a data directory and changes nothing. `progress` is called every few megabytes.
+///
+/// Checked are every segment header, frame, checksum, link of the chain and position; that every entry can be decoded,
+/// points back to the entry before it about its run, has the version that follows, and holds events that may follow;
+/// every footer and trailer against its segment; and the anchor against the history.
+///
+/// # Errors
+///
+/// [`JournalError::NoJournal`] if there is nothing to check, [`JournalError::NewerFormat`], or [`JournalError::Io`] if
+/// a file cannot be read. Damage is no error here but a finding.
+pub fn verify(data_dir: &Path, progress: impl FnMut(Progress)) -> Result<VerifyReport, JournalError> {
+    verify_on(Arc::new(RealDisk), data_dir, progress)
+}
+
+/// The same on another disk, for tests.
+///
+/// # Errors
+///
+/// As [`verify()`].
+pub fn verify_on(
+    disk: Arc<dyn Disk>,
+    data_dir: &Path,
+    mut progress: impl FnMut(Progress),
+) -> Result<VerifyReport, JournalError> {
+    let journal_dir = data_dir.join(JOURNAL_DIR);
+    let segments = match segment::list(&*disk, &journal_dir) {
+        Ok(segments) => segments,
+        Err(JournalError::Io { source, .. }) if is_nothing(&source) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let found = match Anchor::find(&*disk, &journal_dir) {
+        Err(JournalError::Io { source, .. }) if is_nothing(&source) => FoundAnchor::Absent,
+        found => found?,
+    };
+    if segments.is_empty() && found == FoundAnchor::Absent {
+        let why = "there are no segments in its directory `journal`".to_owned();
+        return Err(JournalError::NoJournal { path: data_dir.to_owned(), why });
+    }
+    let mut verifier = Verifier::new(journal_dir, &mut progress);
+    verifier.anchor(found)?;
+    let opened = segments.iter().map(|name| Opened::open(&*disk, name)).collect::<Result<Vec<_>, _>>()?;
+    verifier.bytes_total = opened.iter().map(|segment| segment.end).sum();
+    for (index, segment) in opened.iter().enumerate() {
+        verifier.segment(segment, index + 1 < opened.len())?;
+    }
+    Ok(verifier.finish())
+}
+
+fn is_nothing(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
+/// A segment file and its length at the beginning: what a live writer adds meanwhile is not looked at.
+struct Opened<'a> {
+    name: &'a SegmentName,
+    file: Arc<dyn DiskFile>,
+    end: u64,
+}
+
+impl<'a> Opened<'a> {
+    fn open(disk: &dyn Disk, name: &'a SegmentName) -> Result<Self, JournalError> {
+        let open = || {
+            let file = disk.open(&name.path, Mode::Read)?;
+            let end = file.length()?;
+            Ok(Self { name, file, end })
+        };
+        open().map_err(|error| JournalError::io("read", &name.path, error))
+    }
+
+    fn io(&self, error: std::io::Error) -> JournalError {
+        JournalError::io("read", &self.name.path, error)
+    }
+}
+
+/// The state between two units.
+struct Verifier<'a> {
+    journal_dir: PathBuf,
+    progress: &'a mut dyn FnMut(Progress),
+    report: VerifyReport,
+    anchor: Option<Anchor>,
+    bytes_total: u64,
+    /// Bytes of segments that are done, and how many were told.
+    bytes_done: u64,
+    bytes_told: u64,
+    /// Position that is expected next.
+    next: Position,
+    ordinal: u64,
+    /// Hash that the next unit must name; unknown behind damage.
+    link: Option<Digest>,
+    runs: Runs,
+    /// Whether everything so far could be read: only then do entries have to follow from what was read.
+    whole: bool,
+}
+
+/// What is known about the present segment.
+struct Present<'a> {
+    opened: &'a Opened<'a>,
+    has_later: bool,
+    contents: Contents,
+    /// Whether all of it so far could be read, so that its footer can be compared.
+    whole: bool,
+    sealed: bool,
+}
+
+impl<'a> Verifier<'a> {
+    fn new(journal_dir: PathBuf, progress: &'a mut dyn FnMut(Progress)) -> Self {
+        Self {
+            journal_dir,
+            progress,
+            report: VerifyReport::default(),
+            anchor: None,
+            bytes_total: 0,
+            bytes_done: 0,
+            bytes_told: 0,
+            next: Position::ZERO.next(),
+            ordinal: 0,
+            link: Some(Digest::ZERO),
+            runs: Runs::default(),
+            whole: true,
+        }
+    }
+
+    fn note(&mut self, severity: Severity, file: &Path, offset: u64, position: Option<Position>, what: &str) {
+        if self.report.findings.len() >= FINDINGS_MAX {
+            self.report.more += 1;
+            return;
+        }
+        let (file, what) = (file.to_owned(), what.to_owned());
+        self.report.findings.push(VerifyFinding { severity, file, offset, position, what });
+    }
+
+    fn damage(&mut self, opened: &Opened<'_>, offset: u64, what: &str) {
+        self.note(Severity::Damage, &opened.name.path, offset, Some(self.next), what);
+    }
+
+    fn anchor(&mut self, found: FoundAnchor) -> Result<(), JournalError> {
+        if found == FoundAnchor::Bad {
+            let file = self.journal_dir.join(anchor::FILE);
+            self.note(Severity::Damage, &file, 0, None, anchor::BAD);
+            return Ok(());
+        }
+        self.anchor = found.sound(&self.journal_dir)?;
+        Ok(())
+    }
+
+    fn segment(&mut self, opened: &Opened<'_>, has_later: bool) -> Result<(), JournalError> {
+        self.report.segments += 1;
+        self.report.bytes += opened.end;
+        let mut present = Present { opened, has_later, contents: Contents::default(), whole: true, sealed: false };
+        if !self.header(&mut present)? {
+            return Ok(());
+        }
+        let mut walk = Walk::new(opened.file.clone(), opened.end);
+        loop {
+            self.tell(walk.offset(), false);
+            match walk.next().map_err(|error| opened.io(error))? {
+                None => break,
+                Some(Unit::Frame(frame)) if frame.header.kind == FrameKind::Commit => self.commit(&mut present, &frame),
+                Some(Unit::Frame(frame)) => self.footer(&mut present, &frame),
+                Some(Unit::Gap { bad, end }) => {
+                    if self.gap(&mut present, bad, end)? {
+                        break;
+                    }
+                }
+            }
+        }
+        if !present.sealed && has_later && present.whole {
+            self.damage(opened, opened.end, "it ends without a footer, and a later segment exists");
+        }
+        self.bytes_done += opened.end;
+        self.tell(0, !has_later);
+        Ok(())
+    }
+
+    fn tell(&mut self, offset: u64, now: bool) {
+        let bytes = self.bytes_done + offset;
+        if now || bytes >= self.bytes_told + PROGRESS_BYTES {
+            self.bytes_told = bytes;
+            (self.progress)(Progress { bytes, bytes_total: self.bytes_total, entries: self.report.entries });
+        }
+    }
+
+    /// Whether there is anything behind the header to be checked.
+    fn header(&mut self, present: &mut Present<'_>) -> Result<bool, JournalError> {
+        let opened = present.opened;
+        match SegmentHeader::read(&*opened.file).map_err(|error| opened.io(error))? {
+            Ok(header) => self.sound_header(opened, &header),
+            Err(BadHeader::Newer(found)) => return Err(BadHeader::Newer(found).error(&opened.name.path)),
+            Err(_) if !present.has_later && opened.end <= segment::HEADER_BYTES as u64 => {
+                let what = "the creation of the segment did not complete";
+                self.note(Severity::Torn, &opened.name.path, 0, Some(opened.name.first), what);
+                return Ok(false);
+            }
+            Err(bad) => {
+                self.damage(opened, 0, bad.why());
+                self.link = None;
+            }
+        }
+        self.ordinal += 1;
+        Ok(true)
+    }
+
+    fn sound_header(&mut self, opened: &Opened<'_>, header: &SegmentHeader) {
+        let journal = self.report.journal.or(self.anchor.as_ref().map(|anchor| anchor.journal));
+        if journal.is_some_and(|journal| journal != header.journal) {
+            self.damage(opened, 0, "it belongs to another journal than the anchor or the segment before");
+        }
+        self.report.journal.get_or_insert(header.journal);
+        if header.first != opened.name.first {
+            self.damage(opened, 0, "its name is not the first position in its header");
+        }
+        self.reach(opened, 0, header.first);
+        if self.link.is_some_and(|link| link != header.previous || header.ordinal != self.ordinal + 1) {
+            self.damage(opened, 0, "it does not follow the segment before it");
+        }
+        self.ordinal = header.ordinal.saturating_sub(1);
+        self.link = Some(header.hash());
+    }
+
+    /// Notes what is missing before a position, or that it was there before.
+    fn reach(&mut self, opened: &Opened<'_>, offset: u64, first: Position) {
+        if first > self.next {
+            let what = format!("entries {} to {} are missing before it", self.next, first.0 - 1);
+            self.note(Severity::Missing, &opened.name.path, offset, Some(self.next), &what);
+            self.whole = false;
+            self.link = None;
+        } else if first < self.next {
+            self.damage(opened, offset, &format!("it begins with entry {first} again"));
+            self.whole = false;
+        }
+        self.next = first;
+    }
+
+    fn linked(&mut self, present: &Present<'_>, frame: &Frame<'_>) {
+        self.reach(present.opened, frame.offset, frame.header.first);
+        if self.link.is_some_and(|link| link != frame.header.previous) {
+            self.damage(present.opened, frame.offset, "the frame is sound but does not follow the one before it");
+        }
+        self.link = Some(frame.hash());
+    }
+
+    fn commit(&mut self, present: &mut Present<'_>, frame: &Frame<'_>) {
+        if present.sealed {
+            self.damage(present.opened, frame.offset, "bytes follow the segment's trailer");
+        }
+        self.linked(present, frame);
+        self.report.frames += 1;
+        present.contents.frame(frame.header.first, frame.offset);
+        let mut records = Records::new(&frame.header, frame.payload());
+        loop {
+            match records.entry() {
+                Ok(Some(entry)) => {
+                    let runs = &self.runs;
+                    let noted: Result<(), std::convert::Infallible> =
+                        present.contents.entry(&entry, |run| Ok(runs.head(run)));
+                    debug_assert!(noted.is_ok());
+                    let follows = self.runs.observe(&entry);
+                    if let (Err(what), true) = (follows, self.whole) {
+                        let path = &present.opened.name.path;
+                        self.note(Severity::Damage, path, frame.offset, Some(entry.position), &what);
+                    }
+                    self.report.entries += 1;
+                    self.report.closed = matches!(entry.body, EntryBody::System(SystemFact::Closed(_)));
+                    self.next = entry.position.next();
+                }
+                Ok(None) => break,
+                Err(what) => {
+                    self.damage(present.opened, frame.offset, &what);
+                    (present.whole, self.whole) = (false, false);
+                    break;
+                }
+            }
+        }
+        self.next = frame.header.next();
+        let head = Head { position: Position(self.next.0.saturating_sub(1)), digest: frame.hash() };
+        self.report.head = Some(head);
+        self.anchored(present, frame, head);
+    }
+
+    fn anchored(&mut self, present: &Present<'_>, frame: &Frame<'_>, head: Head) {
+        let Some(anchor) = self.anchor.as_ref().map(|anchor| anchor.head) else { return };
+        let here = frame.header.first <= anchor.position && anchor.position <= head.position;
+        if here && anchor != head {
+            self.damage(present.opened, frame.offset, "the history up to here is not the one that the anchor tells");
+        }
+    }
+
+    fn footer(&mut self, present: &mut Present<'_>, frame: &Frame<'_>) {
+        let opened = present.opened;
+        self.linked(present, frame);
+        let told = present.contents.encode(opened.name.first, self.next);
+        if present.whole && told != frame.payload() {
+            self.damage(opened, frame.offset, "the footer does not describe its segment");
+        }
+        present.sealed = true;
+        match frame.trailer {
+            Trailer::Sound => {}
+            Trailer::Short if !present.has_later => {
+                let what = "the file ends within the segment's footer";
+                self.note(Severity::Torn, &opened.name.path, frame.offset, Some(self.next), what);
+            }
+            Trailer::Short | Trailer::Invalid | Trailer::None => {
+                self.damage(opened, frame.end(), "the segment's trailer is not as it was written");
+            }
+        }
+    }
+
+    /// Notes bytes that are no frame; whether they are the torn end of the journal.
+    fn gap(&mut self, present: &mut Present<'_>, bad: Bad, end: u64) -> Result<bool, JournalError> {
+        let opened = present.opened;
+        if present.sealed {
+            self.damage(opened, bad.offset, "bytes follow the segment's trailer");
+            return Ok(false);
+        }
+        let anchor = self.anchor.as_ref().map(|anchor| anchor.head.position);
+        let evidence = Evidence { next: self.next, anchor, has_later: present.has_later };
+        let proof = evidence.of_damage(&opened.file, bad, opened.end).map_err(|error| opened.io(error))?;
+        let path = &opened.name.path;
+        match proof {
+            None => {
+                let what = format!("{} bytes of a write that did not complete", opened.end - bad.offset);
+                self.note(Severity::Torn, path, bad.offset, Some(self.next), &what);
+                Ok(true)
+            }
+            Some(proof) => {
+                let what = format!("{}, and {proof}; {} bytes cannot be read", bad.kind.why(), end - bad.offset);
+                self.damage(opened, bad.offset, &what);
+                (present.whole, self.whole, self.link) = (false, false, None);
+                Ok(false)
+            }
+        }
+    }
+
+    fn finish(mut self) -> VerifyReport {
+        let head = self.report.head.map_or(Position::ZERO, |head| head.position);
+        let file = self.journal_dir.join(anchor::FILE);
+        if let Some(anchor) = self.anchor.take() {
+            self.report.journal.get_or_insert(anchor.journal);
+            if anchor.head.position > head {
+                let what = format!("entries up to {} were durable and are gone", anchor.head.position);
+                self.note(Severity::Missing, &file, 0, Some(head.next()), &what);
+            }
+            if let Some((missing, _)) = anchor.missing_up_to.filter(|_| anchor.head.position == head) {
+                let what = format!("entries up to {missing} were durable and were gone when it was last opened");
+                self.note(Severity::Missing, &file, 0, Some(head.next()), &what);
+            }
+        }
+        self.report
+    }
+}

@@ -1,0 +1,193 @@
+//! Whatever fails and whenever the power goes: what was acknowledged is there, in order, once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tachograph_adapters::journal::simulated::{Faults, SimulatedDisk};
+use tachograph_adapters::journal::{Durability, FileJournal, FileReader, JournalOptions, verify_on};
+use tachograph_engine::domain::{Entry, Position};
+use tachograph_engine::ports::{AppendError, Draft, Journal, JournalError, JournalReader};
+
+use crate::support::{Script, options, wait};
+
+const DATA: &str = "/data";
+
+fn small() -> JournalOptions {
+    JournalOptions { segment_bytes: 1 << 10, ..options() }
+}
+
+fn open(disk: &SimulatedDisk) -> Result<FileJournal, JournalError> {
+    FileJournal::open_on(Arc::new(disk.clone()), Path::new(DATA), small())
+}
+
+fn read(disk: &SimulatedDisk) -> Vec<Entry> {
+    let reader = FileReader::open_on(Arc::new(disk.clone()), Path::new(DATA)).unwrap();
+    wait(reader.read(Position::ZERO, usize::MAX)).unwrap()
+}
+
+/// Opens and appends until something fails; what was acknowledged, and the failure.
+fn run(disk: &SimulatedDisk, batches: &[Vec<Draft>]) -> (Vec<Entry>, Option<JournalError>) {
+    let mut acknowledged = Vec::new();
+    let mut journal = match open(disk) {
+        Ok(journal) => journal,
+        Err(error) => return (acknowledged, Some(error)),
+    };
+    for batch in batches {
+        match wait(journal.append(batch.clone())) {
+            Ok(entries) => acknowledged.extend(entries),
+            Err(AppendError::Journal(error)) => return (acknowledged, Some(error)),
+            Err(error) => panic!("{error}"),
+        }
+    }
+    (acknowledged, wait(Box::new(journal).close()).err())
+}
+
+/// The disk opens for writing, holds what was acknowledged and at most the batch behind it, and takes more.
+fn check(disk: &SimulatedDisk, acknowledged: &[Entry], batches: &[Vec<Draft>], what: &str) {
+    let mut journal = open(disk).unwrap_or_else(|error| panic!("{what}: {error}"));
+    assert_eq!(journal.opening().missing_up_to, None, "{what}");
+    let kept = wait(journal.reader().read(Position::ZERO, usize::MAX)).unwrap();
+    assert!(kept.starts_with(acknowledged), "{what}: {} of {}", kept.len(), acknowledged.len());
+    let drafts: Vec<&Draft> = batches.iter().flatten().collect();
+    assert!(kept.iter().zip(&drafts).all(|(entry, draft)| entry.id == draft.id && entry.body == draft.body), "{what}");
+    assert!(kept.len() <= acknowledged.len() + 3, "{what}");
+    let rest: Vec<Draft> = drafts.into_iter().skip(kept.len()).cloned().collect();
+    wait(journal.append(rest)).unwrap_or_else(|error| panic!("{what}: {error}"));
+    wait(Box::new(journal).close()).unwrap();
+    let report = verify_on(Arc::new(disk.clone()), Path::new(DATA), |_| ()).unwrap();
+    assert_eq!(report.findings, vec![], "{what}");
+    assert_eq!(read(disk).len(), batches.iter().map(Vec::len).sum::<usize>(), "{what}");
+}
+
+#[test]
+fn a_power_cut_at_any_sync_loses_nothing_acknowledged() {
+    let rounds: u64 = std::env::var("TACHO_POWER_SEEDS").map_or(6, |text| text.parse().unwrap());
+    let batches = Script::default().batches(8);
+    let quiet = SimulatedDisk::default();
+    assert!(run(&quiet, &batches).1.is_none());
+    let syncs = quiet.syncs();
+    assert!(syncs > 40, "{syncs}");
+    for at in 1..=syncs {
+        for last_sync_holds in [false, true] {
+            let faults = Faults { power_off_at_sync: Some(at), last_sync_holds, ..Faults::default() };
+            let disk = SimulatedDisk::with_faults(faults);
+            let (acknowledged, error) = run(&disk, &batches);
+            assert!(error.is_some(), "sync {at}");
+            for seed in 0..rounds {
+                let what = format!("sync {at}, holds {last_sync_holds}, seed {seed}");
+                check(&disk.after_power_cut(seed), &acknowledged, &batches, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_second_power_cut_during_recovery_loses_nothing_either() {
+    let batches = Script::default().batches(4);
+    for seed in 0..40 {
+        let faults = Faults { power_off_at_sync: Some(12 + seed % 9), ..Faults::default() };
+        let disk = SimulatedDisk::with_faults(faults);
+        let (acknowledged, _) = run(&disk, &batches);
+        let again = disk.after_power_cut(seed);
+        for at in 1..=3 {
+            let again = again.after_kill();
+            again.set_faults(Faults { power_off_at_sync: Some(at), ..Faults::default() });
+            drop(open(&again));
+            check(&again.after_power_cut(seed + 1), &acknowledged, &batches, &format!("seed {seed}, sync {at}"));
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_is_said_and_costs_nothing_acknowledged() {
+    let batches = Script::default().batches(8);
+    let quiet = SimulatedDisk::default();
+    run(&quiet, &batches);
+    let mut tried = 0;
+    for space_bytes in (0..9_000).step_by(37) {
+        let disk = SimulatedDisk::with_faults(Faults { space_bytes: Some(space_bytes), ..Faults::default() });
+        let (acknowledged, error) = run(&disk, &batches);
+        let Some(error) = error else { continue };
+        assert!(matches!(error, JournalError::Full { .. }), "{space_bytes}: {error}");
+        tried += 1;
+        for after in [disk.after_kill(), disk.after_power_cut(space_bytes)] {
+            check(&after, &acknowledged, &batches, &format!("{space_bytes} bytes"));
+        }
+    }
+    assert!(tried > 50, "{tried}");
+}
+
+#[test]
+fn nothing_is_acknowledged_after_a_failure() {
+    let batches = Script::default().batches(8);
+    let disk = SimulatedDisk::default();
+    let mut journal = open(&disk).unwrap();
+    wait(journal.append(batches[0].clone())).unwrap();
+    disk.set_faults(Faults { fail_sync: Some(disk.syncs() + 1), ..Faults::default() });
+    let first = wait(journal.append(batches[1].clone())).unwrap_err();
+    assert!(matches!(first, AppendError::Journal(JournalError::Io { action: "sync", .. })), "{first}");
+    let writes = disk.writes();
+    for batch in &batches[1..3] {
+        let later = wait(journal.append(batch.clone())).unwrap_err();
+        assert!(matches!(later, AppendError::Journal(JournalError::Poisoned { .. })), "{later}");
+    }
+    assert_eq!(disk.writes(), writes);
+    assert_eq!(journal.reader().head().position, Position(1));
+    assert_eq!(wait(journal.reader().read(Position::ZERO, 10)).unwrap().len(), 1);
+    assert!(matches!(wait(Box::new(journal).close()), Err(JournalError::Poisoned { .. })));
+    check(&disk.after_power_cut(0), &read(&disk)[..1], &batches, "failed sync");
+    // A full disk keeps saying so.
+    let disk = SimulatedDisk::default();
+    let mut journal = open(&disk).unwrap();
+    disk.set_faults(Faults { space_bytes: Some(200), ..Faults::default() });
+    for _ in 0..2 {
+        let full = wait(journal.append(batches[0].clone())).unwrap_err();
+        assert!(matches!(full, AppendError::Journal(JournalError::Full { .. })), "{full}");
+    }
+}
+
+#[test]
+fn one_append_is_one_write_and_one_sync() {
+    let disk = SimulatedDisk::default();
+    let data = Path::new(DATA);
+    let mut journal = FileJournal::open_on(Arc::new(disk.clone()), data, options()).unwrap();
+    for batch in Script::default().batches(4) {
+        let (writes, syncs) = (disk.writes(), disk.syncs());
+        wait(journal.append(batch)).unwrap();
+        assert_eq!((disk.writes() - writes, disk.syncs() - syncs), (1, 1));
+    }
+}
+
+#[test]
+fn buffered_entries_survive_a_kill_and_are_synced_on_close() {
+    let batches = Script::default().batches(4);
+    let buffered = JournalOptions { durability: Durability::Buffered, ..options() };
+    let disk = SimulatedDisk::default();
+    let mut journal = FileJournal::open_on(Arc::new(disk.clone()), Path::new(DATA), buffered).unwrap();
+    let syncs = disk.syncs();
+    let mut entries = Vec::new();
+    for batch in &batches {
+        entries.extend(wait(journal.append(batch.clone())).unwrap());
+    }
+    assert_eq!(disk.syncs(), syncs);
+    assert_eq!(read(&disk.after_kill()), entries);
+    assert_eq!(read(&disk.durable()), vec![]);
+    wait(Box::new(journal).close()).unwrap();
+    assert_eq!(read(&disk.durable()), entries);
+}
+
+#[test]
+fn a_batch_greater_than_a_frame_becomes_several_with_one_sync() {
+    let disk = SimulatedDisk::default();
+    let mut journal = FileJournal::open_on(Arc::new(disk.clone()), Path::new(DATA), options()).unwrap();
+    let mut script = Script::default();
+    let drafts: Vec<Draft> = (0..200).map(|number| script.large(number)).collect();
+    let (writes, syncs) = (disk.writes(), disk.syncs());
+    let entries = wait(journal.append(drafts)).unwrap();
+    assert_eq!((disk.writes() - writes, disk.syncs() - syncs), (1, 1));
+    let report = verify_on(Arc::new(disk.clone()), Path::new(DATA), |_| ()).unwrap();
+    assert_eq!((report.findings, report.entries), (vec![], 200));
+    assert!(report.frames >= 2, "{}", report.frames);
+    assert_eq!(read(&disk), entries);
+    assert_eq!(wait(journal.reader().entry(Position(200))).unwrap().as_ref(), entries.last());
+}

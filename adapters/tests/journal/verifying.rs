@@ -1,0 +1,190 @@
+//! Verification finds what is wrong and where; salvage reads on behind it.
+
+use std::fs;
+use std::path::Path;
+
+use tachograph_adapters::journal::{Salvage, Salvaged, Severity, VerifyReport, verify};
+use tachograph_engine::domain::{Entry, Position};
+use tachograph_engine::ports::{Journal, JournalError};
+
+use crate::support::{Script, append_all, close, open, segments, wait, written, written_small};
+
+fn verified(data: &Path) -> VerifyReport {
+    verify(data, |_| ()).unwrap()
+}
+
+fn salvaged(data: &Path) -> (Vec<Entry>, Vec<(u64, u64)>) {
+    let (mut entries, mut gaps) = (Vec::new(), Vec::new());
+    for item in Salvage::open(data).unwrap() {
+        match item {
+            Salvaged::Entry(entry) => entries.push(*entry),
+            Salvaged::Gap(gap) => gaps.push((gap.offset, gap.bytes)),
+        }
+    }
+    (entries, gaps)
+}
+
+#[test]
+fn a_sound_journal_has_no_findings_and_its_totals() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, entries) = written(dir.path(), Script::default().batches(40));
+    let head = journal.reader().head();
+    let id = journal.id();
+    close(journal);
+    let mut last = None;
+    let report = verify(dir.path(), |progress| last = Some(progress)).unwrap();
+    assert_eq!(report.findings, vec![]);
+    assert!(report.is_sound() && !report.closed);
+    assert_eq!((report.head, report.journal), (Some(head), Some(id)));
+    assert_eq!((report.frames, report.entries), (80, 160));
+    let bytes = segments(dir.path()).iter().map(|path| fs::metadata(path).unwrap().len()).sum::<u64>();
+    assert_eq!((report.segments, report.bytes), (segments(dir.path()).len() as u64, bytes));
+    let last = last.unwrap();
+    assert_eq!((last.bytes, last.bytes_total, last.entries), (bytes, bytes, 160));
+    assert_eq!(salvaged(dir.path()), (entries, vec![]));
+}
+
+#[test]
+fn any_flipped_byte_of_a_closed_journal_is_found_with_its_file_and_offset() {
+    let dir = tempfile::tempdir().unwrap();
+    let entries = written_small(dir.path());
+    for file in segments(dir.path()).into_iter().chain([dir.path().join("journal/anchor")]) {
+        let whole = fs::read(&file).unwrap();
+        for at in 0..whole.len() {
+            let mut altered = whole.clone();
+            altered[at] ^= 1 << (at % 8);
+            fs::write(&file, &altered).unwrap();
+            let report = verified(dir.path());
+            assert!(!report.is_sound(), "byte {at}");
+            let first = &report.findings[0];
+            assert_eq!((first.severity, &first.file), (Severity::Damage, &file), "byte {at}");
+            assert!(first.offset <= at as u64 && at as u64 - first.offset < 4_096, "byte {at}: {first:?}");
+            if at % 16 == 0 {
+                let (kept, _) = salvaged(dir.path());
+                // Never an entry that was not written, and at most one frame is lost.
+                assert!(kept.iter().all(|entry| entries.contains(entry)), "byte {at}");
+                assert!(kept.len() + 3 >= entries.len(), "byte {at}");
+            }
+        }
+        fs::write(&file, &whole).unwrap();
+    }
+}
+
+#[test]
+fn salvage_reports_each_gap_and_reads_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, entries) = written(dir.path(), Script::default().batches(40));
+    close(journal);
+    let file = segments(dir.path())[0].clone();
+    let mut bytes = fs::read(&file).unwrap();
+    let third = bytes.windows(4).enumerate().filter(|(_, four)| four == b"TFRM").map(|(at, _)| at).nth(2).unwrap();
+    let fourth = bytes.windows(4).enumerate().filter(|(_, four)| four == b"TFRM").map(|(at, _)| at).nth(3).unwrap();
+    bytes[third + 90] ^= 1;
+    fs::write(&file, bytes).unwrap();
+    let (kept, gaps) = salvaged(dir.path());
+    assert_eq!(gaps, vec![(third as u64, (fourth - third) as u64)]);
+    // The third frame holds entries 4 to 6.
+    let expected: Vec<_> = entries.into_iter().filter(|entry| !(4..=6).contains(&entry.position.0)).collect();
+    assert_eq!(kept, expected);
+    let report = verified(dir.path());
+    assert_eq!(report.entries, 157);
+    assert_eq!(report.findings[0].position, Some(Position(4)));
+    assert_eq!(report.findings.len(), 2, "{:#?}", report.findings);
+    assert_eq!(report.findings[1].severity, Severity::Missing);
+}
+
+#[test]
+fn torn_and_missing_tails_are_told_apart() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut script = Script::default();
+    let (journal, _) = written(dir.path(), script.batches(2));
+    drop(journal);
+    let file = segments(dir.path()).pop().unwrap();
+    let whole = fs::read(&file).unwrap();
+    fs::write(&file, &whole[..whole.len() - 10]).unwrap();
+    let torn = verified(dir.path());
+    assert!(torn.is_sound());
+    assert_eq!(torn.findings.iter().map(|finding| finding.severity).collect::<Vec<_>>(), vec![Severity::Torn]);
+    fs::write(&file, &whole).unwrap();
+    close(open(dir.path()).unwrap());
+    fs::write(&file, &whole[..whole.len() - 10]).unwrap();
+    let missing = verified(dir.path());
+    assert!(!missing.is_sound());
+    let severities: Vec<_> = missing.findings.iter().map(|finding| finding.severity).collect();
+    assert_eq!(severities, vec![Severity::Torn, Severity::Missing]);
+}
+
+#[test]
+fn a_missing_segment_is_named_with_its_positions() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = written(dir.path(), Script::default().batches(40));
+    close(journal);
+    let files = segments(dir.path());
+    fs::remove_file(&files[1]).unwrap();
+    let report = verified(dir.path());
+    assert_eq!(report.findings.len(), 1, "{:#?}", report.findings);
+    assert_eq!((report.findings[0].severity, &report.findings[0].file), (Severity::Missing, &files[2]));
+    let first: u64 = files[1].file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    assert_eq!(report.findings[0].position, Some(Position(first)));
+}
+
+#[test]
+fn entries_that_do_not_follow_are_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut journal = open(dir.path()).unwrap();
+    let life = Script::default().life(1);
+    // Exited straight after Created, at a version that the journal accepts.
+    let mut exit = life[3].clone();
+    if let tachograph_engine::domain::EntryBody::Committed(committed) = &mut exit.body {
+        committed.version = tachograph_engine::domain::Version(2);
+    }
+    append_all(&mut journal, vec![vec![life[0].clone()], vec![exit]]);
+    close(journal);
+    let report = verified(dir.path());
+    assert_eq!(report.findings.len(), 1, "{:#?}", report.findings);
+    assert!(report.findings[0].what.contains("cannot follow Created"), "{:?}", report.findings[0]);
+    assert_eq!(report.findings[0].position, Some(Position(2)));
+}
+
+#[test]
+fn garbage_of_any_kind_is_a_finding_and_never_a_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, _) = written(dir.path(), Script::default().batches(2));
+    close(journal);
+    let file = segments(dir.path()).pop().unwrap();
+    let whole = fs::read(&file).unwrap();
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    for round in 0..300 {
+        let mut altered = whole.clone();
+        for _ in 0..=random() % 40 {
+            let at = random() as usize % altered.len();
+            altered[at] = random() as u8;
+        }
+        altered.truncate(random() as usize % (altered.len() + 1));
+        altered.extend((0..random() % 64).map(|_| random() as u8));
+        fs::write(&file, &altered).unwrap();
+        assert!(!verified(dir.path()).is_sound(), "round {round}");
+        salvaged(dir.path());
+        // Either answer will do; opening may cut a torn tail.
+        drop(open(dir.path()));
+        fs::write(&file, &altered).unwrap();
+        drop(crate::support::read_all(dir.path()));
+    }
+}
+
+#[test]
+fn an_empty_directory_is_no_journal() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(verify(dir.path(), |_| ()), Err(JournalError::NoJournal { .. })));
+    let missing = dir.path().join("missing");
+    assert!(matches!(verify(&missing, |_| ()), Err(JournalError::NoJournal { .. })));
+    let journal = open(dir.path()).unwrap();
+    assert_eq!(verified(dir.path()).findings, vec![]);
+    assert_eq!(wait(journal.reader().read(Position::ZERO, 1)).unwrap(), vec![]);
+}
