@@ -9,6 +9,7 @@
 //! | [`output`] | standard output: format, colour, a reader that went away |
 //! | [`duration`], [`when`] | durations and points in time as people write them |
 //! | [`signal`] | signals by name and number |
+//! | [`stop`] | the wish to stop |
 //! | [`table`] | aligned columns, and text that cannot play with the terminal |
 //! | [`replay`] | the state of all runs out of a journal, with checkpoints as shortcuts |
 //! | [`run`], [`supervise`] | the two commands that write |
@@ -32,6 +33,7 @@ pub mod runs;
 mod search;
 pub mod show;
 pub mod signal;
+pub mod stop;
 pub mod supervise;
 pub mod table;
 pub mod tail;

@@ -1,5 +1,8 @@
 //! `tacho supervise`: the jobs of a file, recorded.
 
+pub mod progress;
+pub mod schedule;
+
 use crate::cli::SuperviseArgs;
 use crate::error::Error;
 use crate::output::Context;
