@@ -46,7 +46,7 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
         _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
     };
     let runtime = runtime.map_err(|error| Error::internal(format!("cannot start the runtime: {error}")))?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         match command {
             Command::Run(args) => run::execute(context, args).await,
             Command::Supervise(args) => supervise::execute(context, args).await,
@@ -56,7 +56,10 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
             Command::Tail(args) => read(context, async |reading| tail::follow(reading, &args).await).await,
             Command::Verify(VerifyArgs {}) => verify::verify(context),
         }
-    })
+    });
+    // A write to a reader that stands still must not keep the process alive.
+    runtime.shutdown_background();
+    result
 }
 
 /// Runs a command over the journal of the data directory.

@@ -28,7 +28,7 @@ Exit codes:
   9  the journal was written by a newer version
   10 writing failed in the middle: disk full, or a failed sync
   `tacho run` exits with its command's own code, 128 + n for signal n; its own failures are
-  125 (tacho failed, the message says why), 126 (not executable) and 127 (not found).
+  124 (ended by its timeout), 125 (tacho failed, the message says why), 126 (not executable) and 127 (not found).
 
 Examples:
   tacho run --name build -- make -j2
@@ -90,7 +90,7 @@ pub enum Command {
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 The output of the command is passed through, and recorded in the data directory. Exits with the code of the \
-command, or 128 + n if signal n ended it; 125 if tacho itself failed, 126 if the program cannot be executed, 127 if \
+command, or 128 + n if signal n ended it; 124 if its timeout ended it, 125 if tacho itself failed, 126 if the program cannot be executed, 127 if \
 there is none.
 
 Examples:
@@ -130,6 +130,9 @@ pub struct SuperviseArgs {
     /// How many jobs run at a time [default: as many as there are processors]
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
+    /// Begin no further job once one did not end as it expects
+    #[arg(long)]
+    pub fail_fast: bool,
 }
 
 /// Arguments of `tacho runs`.

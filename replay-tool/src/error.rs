@@ -7,6 +7,7 @@ use serde_json::json;
 use tachograph_engine::domain::{Position, Refusal, RunId};
 use tachograph_engine::ports::JournalError;
 
+use crate::jobs::JobsError;
 use crate::table::printable;
 
 /// Exit codes that `tacho` keeps stable. `tacho run` passes its command's own code through instead and turns each of
@@ -34,6 +35,8 @@ pub mod exit {
     pub const NEWER_FORMAT: u8 = 9;
     /// Writing failed in the middle: the disk is full, or a sync failed.
     pub const WRITE_FAILED: u8 = 10;
+    /// `tacho run`: the command was ended by its timeout.
+    pub const TIMED_OUT: u8 = 124;
     /// `tacho run` itself failed; the stable code is in the message.
     pub const RUN_FAILED: u8 = 125;
     /// `tacho run`: the program cannot be executed.
@@ -85,6 +88,9 @@ pub enum Error {
         /// The first few of them.
         candidates: Vec<RunId>,
     },
+    /// A jobs file is wrong.
+    #[error(transparent)]
+    Jobs(#[from] JobsError),
     /// The engine refused a command.
     #[error("refused: {0}")]
     Refused(Refusal),
@@ -97,6 +103,12 @@ pub enum Error {
         /// Whether it exists.
         found: bool,
         /// What the system said, naming the program.
+        message: String,
+    },
+    /// `tacho run`: the command was ended by its timeout.
+    #[error("{message}")]
+    TimedOut {
+        /// After how long, and how it ended then.
         message: String,
     },
     /// Standard output cannot be written.
@@ -140,10 +152,13 @@ impl Error {
             Self::Input { code, .. } => code,
             Self::UnknownRun { .. } | Self::NotYet { .. } => "unknown_run",
             Self::AmbiguousRun { .. } => "ambiguous_run",
+            Self::Jobs(JobsError::Invalid { .. }) => "invalid_jobs",
+            Self::Jobs(JobsError::Unreadable { .. } | JobsError::TooLong { .. }) => "unreadable_jobs",
             Self::Refused(refusal) => refusal.code(),
             Self::Journal(error) => error.code(),
             Self::Program { found: true, .. } => "not_executable",
             Self::Program { found: false, .. } => "not_found",
+            Self::TimedOut { .. } => "timed_out",
             Self::Output(_) => "output",
             Self::BrokenPipe => "broken_pipe",
             Self::Internal(_) => "internal",
@@ -153,7 +168,7 @@ impl Error {
     /// The exit code of every command but `tacho run`, which has its own.
     pub const fn exit_code(&self) -> u8 {
         match self {
-            Self::Input { .. } | Self::Refused(Refusal::InvalidInput { .. }) => exit::USAGE,
+            Self::Input { .. } | Self::Jobs(_) | Self::Refused(Refusal::InvalidInput { .. }) => exit::USAGE,
             Self::UnknownRun { .. } | Self::NotYet { .. } | Self::Refused(Refusal::UnknownRun) => exit::UNKNOWN_RUN,
             Self::AmbiguousRun { .. } => exit::AMBIGUOUS_RUN,
             Self::Refused(_) => exit::REFUSED,
@@ -167,6 +182,7 @@ impl Error {
             },
             Self::Program { found: true, .. } => exit::NOT_EXECUTABLE,
             Self::Program { found: false, .. } => exit::NOT_FOUND,
+            Self::TimedOut { .. } => exit::TIMED_OUT,
             Self::BrokenPipe => exit::OK,
             Self::Output(_) | Self::Internal(_) => exit::FAILED,
         }
@@ -175,7 +191,7 @@ impl Error {
     /// The exit code of `tacho run`, where small codes belong to the command: 125, 126 or 127.
     pub const fn run_exit_code(&self) -> u8 {
         match self {
-            Self::Program { .. } | Self::BrokenPipe => self.exit_code(),
+            Self::Program { .. } | Self::TimedOut { .. } | Self::BrokenPipe => self.exit_code(),
             _ => exit::RUN_FAILED,
         }
     }
@@ -188,10 +204,14 @@ impl Error {
             Self::UnknownRun { similar: None, .. } => "`tacho runs` lists all; is --data right?".to_owned(),
             Self::NotYet { .. } => "ask for a later position or time".to_owned(),
             Self::AmbiguousRun { .. } => "give more characters of the run id".to_owned(),
+            Self::Jobs(JobsError::Invalid { .. }) => "correct the file; nothing was run".to_owned(),
+            Self::Jobs(JobsError::Unreadable { .. }) => "check the path and its permissions".to_owned(),
+            Self::Jobs(JobsError::TooLong { .. }) => "split the file".to_owned(),
             Self::Refused(refusal) => refusal.remedy().to_owned(),
             Self::Journal(error) => journal_remedy(error).to_owned(),
             Self::Program { found: true, .. } => "check its permissions, its format and its interpreter".to_owned(),
             Self::Program { found: false, .. } => "check the spelling and PATH, or give a path".to_owned(),
+            Self::TimedOut { .. } => "give it more time with --timeout".to_owned(),
             Self::Output(_) => "make room, or write somewhere else".to_owned(),
             Self::BrokenPipe => String::new(),
             Self::Internal(_) => "run it again with -v, and report it".to_owned(),
@@ -202,7 +222,12 @@ impl Error {
     pub fn to_text(&self) -> String {
         let remedy = self.remedy();
         let help = if remedy.is_empty() { String::new() } else { format!("  help: {}\n", printable(&remedy)) };
-        format!("tacho: error[{}]: {}\n{help}", self.code(), printable(&self.to_string()))
+        let message = match self {
+            // One line per problem; each is made of quoted parts.
+            Self::Jobs(_) => self.to_string().lines().map(printable).collect::<Vec<_>>().join("\n"),
+            _ => printable(&self.to_string()),
+        };
+        format!("tacho: error[{}]: {message}\n{help}", self.code())
     }
 
     /// The JSON object on one line: `{"error":{"code","message","remedy"}}`.
@@ -251,6 +276,7 @@ mod tests {
             (journal(JournalError::Closed), "closed", 1, 125),
             (Error::Program { found: true, message: "x".into() }, "not_executable", 126, 126),
             (Error::Program { found: false, message: "x".into() }, "not_found", 127, 127),
+            (Error::TimedOut { message: "x".into() }, "timed_out", 124, 124),
             (Error::output(io::ErrorKind::BrokenPipe.into()), "broken_pipe", 0, 0),
             (Error::output(io::ErrorKind::StorageFull.into()), "output", 1, 125),
             (Error::internal("x"), "internal", 1, 125),

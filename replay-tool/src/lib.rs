@@ -5,6 +5,7 @@
 //! | [`app`] | the process around a command: logs, panics, runtime, exit code |
 //! | [`cli`] | the arguments of every command |
 //! | [`error`] | every way to fail, with its stable code, exit code and remedy |
+//! | [`interrupt`] | signals that ask for an end |
 //! | [`jobs`] | the jobs file |
 //! | [`output`] | standard output: format, colour, a reader that went away |
 //! | [`duration`], [`when`] | durations and points in time as people write them |
@@ -25,6 +26,7 @@ pub mod cli;
 pub mod dataset;
 pub mod duration;
 pub mod error;
+pub mod interrupt;
 pub mod jobs;
 pub mod output;
 pub mod replay;
@@ -42,3 +44,4 @@ pub mod verify;
 pub mod view;
 pub mod when;
 pub mod words;
+pub mod writer;

@@ -1,14 +1,147 @@
 //! `tacho run`: one command, recorded.
 
+mod passthrough;
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+
+use rustix::process::Signal;
+use tachograph_adapters::process::{AttemptEnd, EndRecord, Launch, RunHandle};
+use tachograph_engine::domain::{ExitStatus, Failure, FailureKind, Outcome, ResourceLimits, RunSpec, Workload, limits};
+
+use self::passthrough::{Breakage, Sink};
 use crate::cli::RunArgs;
+use crate::duration::DurationMs;
 use crate::error::Error;
+use crate::interrupt::Interrupts;
 use crate::output::Context;
+use crate::signal::shell_code;
+use crate::words;
+use crate::writer::Writer;
 
 /// Runs the command and returns the exit code for the process: the command's own, or 128 + n for signal n.
 ///
+/// Nothing but the command's own output goes to standard output. Signals that ask for an end are passed on to the
+/// command's process group, and so is a reader of standard output that goes away, as the signal PIPE; otherwise the
+/// command would run on unseen where a shell's pipeline would have ended it.
+///
 /// # Errors
 ///
-/// [`Error`] if Tachograph itself failed; the caller turns it into 125.
-pub async fn execute(_context: &Context, _args: RunArgs) -> Result<u8, Error> {
-    Err(Error::internal("`tacho run` is not available in this build"))
+/// [`Error`] if Tachograph itself failed, the program could not be started, or its timeout ended it.
+pub async fn execute(context: &Context, args: RunArgs) -> Result<u8, Error> {
+    let spec = spec(&args);
+    // Before the data directory is touched; the engine would say the same.
+    limits::check_spec(&spec).map_err(Error::Refused)?;
+    let mut interrupts =
+        Interrupts::install().map_err(|error| Error::internal(format!("cannot catch signals: {error}")))?;
+    let writer = Writer::open(&context.data).await?;
+    for remark in writer.remarks() {
+        tracing::warn!("{remark}");
+    }
+    let recorded = record(&writer, spec, args, &mut interrupts).await;
+    let closed = writer.close().await;
+    let code = recorded?;
+    closed.map(|()| code)
+}
+
+/// What is recorded of the arguments. Bytes that are no UTF-8 become U+FFFD here, and are executed as they are.
+fn spec(args: &RunArgs) -> RunSpec {
+    let labels: BTreeMap<_, _> = args.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect();
+    let argv = args.command.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let cwd = args.cwd.as_ref().map(|cwd| cwd.to_string_lossy().into_owned());
+    RunSpec {
+        name: args.name.clone(),
+        labels,
+        workload: Workload::Command { argv, cwd },
+        limits: ResourceLimits { wall_ms: args.timeout.map(DurationMs::as_millis), ..ResourceLimits::default() },
+        parent: None,
+    }
+}
+
+async fn record(writer: &Writer, spec: RunSpec, args: RunArgs, interrupts: &mut Interrupts) -> Result<u8, Error> {
+    let run = writer.runner.create(spec).await?;
+    tracing::info!(%run, "recording");
+    let breakage = Arc::new(Breakage::default());
+    let launch = Launch {
+        argv: Some(args.command),
+        cwd: args.cwd,
+        inherit_stdin: !std::io::stdin().is_terminal(),
+        stdout: Some(Box::new(Sink::stdout(breakage.clone()))),
+        stderr: Some(Box::new(Sink::stderr())),
+        ..Launch::default()
+    };
+    let handle = writer.runner.start(run, launch).await?;
+    let end = follow(&handle, interrupts, &breakage).await?;
+    tokio::select! {
+        () = handle.passed_through() => {}
+        // The run is recorded; who asks for an end now need not wait for a slow reader.
+        _ = interrupts.next() => {}
+    }
+    let code = exit_code(&end)?;
+    match breakage.into_error() {
+        Some(error) => Err(Error::Output(error)),
+        None => Ok(code),
+    }
+}
+
+/// Waits for the end, and passes on what happens meanwhile.
+async fn follow(
+    handle: &RunHandle,
+    interrupts: &mut Interrupts,
+    breakage: &Breakage,
+) -> Result<Arc<AttemptEnd>, Error> {
+    loop {
+        let signal = tokio::select! {
+            biased;
+            end = handle.wait() => return Ok(end?),
+            signal = interrupts.next() => signal,
+            () = breakage.reader_left() => Signal::PIPE,
+        };
+        if !handle.signal(signal) {
+            tracing::warn!(signal = signal.as_raw(), "the run takes no more signals");
+        }
+    }
+}
+
+/// The exit code of a recorded end.
+fn exit_code(end: &AttemptEnd) -> Result<u8, Error> {
+    match &end.record {
+        EndRecord::Written { .. } => {}
+        EndRecord::Refused(refusal) => return Err(Error::Refused(refusal.clone())),
+        EndRecord::NotSubmitted(error) => {
+            // What the command did is not to be lost with the journal.
+            let _ = writeln!(std::io::stderr(), "tacho: not recorded: {}", ended(&end.outcome));
+            return Err(error.clone().into());
+        }
+    }
+    match &end.outcome {
+        Outcome::Exited { exit, .. } => match &exit.status {
+            // The system keeps the low byte of a code, so that it is never more.
+            ExitStatus::Code(code) => Ok(u8::try_from(*code).unwrap_or(u8::MAX)),
+            ExitStatus::Signal(number) => Ok(shell_code(*number)),
+            ExitStatus::Unknown { cause } => Err(Error::internal(format!("the exit status is unknown: {cause}"))),
+        },
+        Outcome::Failed(failure) => Err(failed(failure)),
+    }
+}
+
+fn failed(failure: &Failure) -> Error {
+    let message = failure.message.clone();
+    match failure.kind {
+        FailureKind::NotFound => Error::Program { found: false, message },
+        FailureKind::NotExecutable => Error::Program { found: true, message },
+        FailureKind::TimedOut => Error::TimedOut { message },
+        FailureKind::SpawnFailed
+        | FailureKind::StartTimeout
+        | FailureKind::SupervisorLost
+        | FailureKind::RunnerLost
+        | FailureKind::StartAbandoned
+        | FailureKind::OutputLost
+        | FailureKind::Other(_) => Error::internal(words::failed(failure)),
+    }
+}
+
+fn ended(outcome: &Outcome) -> String {
+    outcome.exit_status().map_or_else(|| outcome.to_string(), words::exit_status)
 }

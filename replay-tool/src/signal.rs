@@ -55,6 +55,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     NAMES.iter().map(|(name, _)| *name)
 }
 
+/// The exit code by which shells report a process that a signal ended: 128 + n.
+pub fn shell_code(number: i32) -> u8 {
+    u8::try_from(number).unwrap_or(0).saturating_add(128)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

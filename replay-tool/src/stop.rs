@@ -14,6 +14,8 @@ pub enum Urgency {
     Soon,
     /// End what runs at once.
     Now,
+    /// Everything was tried: do not even wait.
+    GivenUp,
 }
 
 /// A wish to stop; cheap to clone, all clones are one. It only ever becomes more urgent.

@@ -1,15 +1,20 @@
 //! One attempt, in the hands of whoever wants to wait for it or end it.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tachograph_engine::domain::{AttemptId, Ordinal, Outcome, Position, Refusal, RunId, Version};
 use tachograph_engine::shell::SubmitError;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::directory::AttemptDirectory;
 use super::error::RunnerError;
+use crate::lock::lock;
+
+/// Signals of one attempt that may wait to be passed on.
+const SIGNALS_MAX: usize = 16;
 
 /// How an attempt ended, and what the engine said about it.
 #[derive(Debug, Clone)]
@@ -89,6 +94,7 @@ pub(super) struct Live {
     pub(super) pid: OnceLock<u32>,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) stop: watch::Sender<Option<Stop>>,
+    pub(super) signals: SignalQueue,
     /// Streams that are still being passed through.
     pub(super) passing: watch::Sender<usize>,
     /// Whether the task is done with everything, the rest of the group included.
@@ -104,6 +110,7 @@ impl Live {
             pid: OnceLock::new(),
             phase: watch::Sender::new(Phase::Starting),
             stop: watch::Sender::new(None),
+            signals: SignalQueue::default(),
             passing: watch::Sender::new(0),
             settled: watch::Sender::new(false),
         }
@@ -111,6 +118,31 @@ impl Live {
 
     pub(super) fn stop(&self, stop: Stop) {
         self.stop.send_modify(|present| *present = Some(present.map_or(stop, |present| present.and(stop))));
+    }
+}
+
+/// Signals that wait to be passed on, in their order.
+#[derive(Debug)]
+pub(super) struct SignalQueue {
+    sender: mpsc::Sender<Signal>,
+    receiver: Mutex<Option<mpsc::Receiver<Signal>>>,
+}
+
+impl Default for SignalQueue {
+    fn default() -> Self {
+        let (sender, receiver) = mpsc::channel(SIGNALS_MAX);
+        Self { sender, receiver: Mutex::new(Some(receiver)) }
+    }
+}
+
+impl SignalQueue {
+    fn push(&self, signal: Signal) -> bool {
+        self.sender.try_send(signal).is_ok()
+    }
+
+    /// The end to take signals from; there is one.
+    pub(super) fn take(&self) -> Option<mpsc::Receiver<Signal>> {
+        lock(&self.receiver).take()
     }
 }
 
@@ -185,6 +217,13 @@ impl RunHandle {
     pub fn terminate(&self, grace: Duration) {
         let kill_at = self.clock.0.monotonic().saturating_add(grace);
         self.live.stop(Stop { kill_at, drain_by: None });
+    }
+
+    /// Passes a signal on to the whole process group, as if it had been sent there; the attempt ends only if that makes
+    /// it end. Before there is a process, the signal waits for it. Returns whether it was taken: not after the end, nor
+    /// if too many are waiting already.
+    pub fn signal(&self, signal: Signal) -> bool {
+        !matches!(&*self.live.phase.borrow(), Phase::Ended(_) | Phase::Abandoned) && self.live.signals.push(signal)
     }
 
     async fn phase(&self, is: impl FnMut(&Phase) -> bool) -> Option<Phase> {

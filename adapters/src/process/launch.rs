@@ -18,6 +18,9 @@ pub struct Launch {
     pub env: Vec<(OsString, OsString)>,
     /// Whether the supervisor's own environment is withheld.
     pub env_clear: bool,
+    /// Whether the supervisor's standard input is the child's, too; it has none otherwise. Never let it be a terminal:
+    /// the child is no foreground process of it, and reading would stop it.
+    pub inherit_stdin: bool,
     /// Where standard output is passed through to.
     pub stdout: Option<Passthrough>,
     /// Where standard error is passed through to.
@@ -43,6 +46,7 @@ pub(super) struct CommandLine {
     pub(super) cwd: Option<PathBuf>,
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) env_clear: bool,
+    pub(super) inherit_stdin: bool,
 }
 
 impl CommandLine {
@@ -52,6 +56,7 @@ impl CommandLine {
         let argv = launch.argv.take().unwrap_or_else(|| argv.iter().map(OsString::from).collect());
         let cwd = launch.cwd.take().or_else(|| cwd.as_ref().map(PathBuf::from));
         let env = std::mem::take(&mut launch.env);
-        (!argv.is_empty()).then_some(Self { argv, cwd, env, env_clear: launch.env_clear })
+        let (env_clear, inherit_stdin) = (launch.env_clear, launch.inherit_stdin);
+        (!argv.is_empty()).then_some(Self { argv, cwd, env, env_clear, inherit_stdin })
     }
 }

@@ -47,4 +47,4 @@ pub use options::RunnerOptions;
 pub use passthrough::Passthrough;
 pub use recovery::RecoveryReport;
 pub use runner::{ProcessRunner, ShutdownReport};
-pub use spawn::{ATTEMPT_VARIABLE, DIRECTORY_VARIABLE, RUN_VARIABLE};
+pub use spawn::{ATTEMPT_VARIABLE, DIRECTORY_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE};

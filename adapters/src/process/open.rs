@@ -142,7 +142,7 @@ fn make(directory: &AttemptDirectory, identity: Identity, line: &CommandLine) ->
         Ok((directory.create_output(Stream::Stdout)?, directory.create_output(Stream::Stderr)?))
     };
     let (stdout, stderr) = prepared().map_err(|error| directory_failure(&error))?;
-    let (run, attempt) = (identity.run, identity.attempt);
+    let (run, attempt) = (identity.run, (identity.attempt, identity.ordinal));
     let spawned = spawn(line, run, attempt, directory).map_err(|error| spawn_failure(line, &error))?;
     let known = ProcessIdentity::of(spawned.pid).map_err(|error| error.to_string()).and_then(|process| {
         let identity = Identity { process: Some(process), ..identity };

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::process::Stdio;
 
-use tachograph_engine::domain::{AttemptId, RunId};
+use tachograph_engine::domain::{AttemptId, Ordinal, RunId};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 use super::directory::AttemptDirectory;
@@ -14,6 +14,8 @@ use super::launch::CommandLine;
 pub const RUN_VARIABLE: &str = "TACHO_RUN_ID";
 /// Environment variable that names the attempt to its processes.
 pub const ATTEMPT_VARIABLE: &str = "TACHO_ATTEMPT_ID";
+/// Environment variable that tells the attempt's number within the run to its processes: 1, 2, 3…
+pub const ORDINAL_VARIABLE: &str = "TACHO_ATTEMPT";
 /// Environment variable that names the attempt's directory to its processes.
 pub const DIRECTORY_VARIABLE: &str = "TACHO_RUN_DIR";
 
@@ -26,12 +28,12 @@ pub(super) struct Spawned {
     pub(super) stderr: ChildStderr,
 }
 
-/// Spawns the command as the leader of its own process group, without standard input. If that fails, no child and no
-/// zombie is left. Needs a Tokio runtime with IO enabled.
+/// Spawns the command as the leader of its own process group. If that fails, no child and no zombie is left. Needs a
+/// Tokio runtime with IO enabled.
 pub(super) fn spawn(
     line: &CommandLine,
     run: RunId,
-    attempt: AttemptId,
+    (attempt, ordinal): (AttemptId, Ordinal),
     directory: &AttemptDirectory,
 ) -> io::Result<Spawned> {
     let no_program = || io::Error::new(io::ErrorKind::InvalidInput, "the command names no program");
@@ -45,8 +47,9 @@ pub(super) fn spawn(
         .envs(line.env.iter().map(|(name, value)| (name, value)))
         .env(RUN_VARIABLE, run.to_string())
         .env(ATTEMPT_VARIABLE, attempt.to_string())
+        .env(ORDINAL_VARIABLE, ordinal.to_string())
         .env(DIRECTORY_VARIABLE, absolute(directory))
-        .stdin(Stdio::null())
+        .stdin(if line.inherit_stdin { Stdio::inherit() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);

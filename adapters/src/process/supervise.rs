@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use tachograph_engine::domain::ExitStatus;
 use tachograph_engine::ports::Clock;
 use tokio::process::Child;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use super::attempt::{HeldAttempt, blocking};
 use super::drain::{Drained, Pumps};
@@ -52,6 +52,7 @@ struct Guard {
     clock: Arc<dyn Clock>,
     group: ProcessGroup,
     stop: watch::Receiver<Option<Stop>>,
+    signals: Option<mpsc::Receiver<Signal>>,
     grace: Duration,
     drain_deadline: Duration,
     /// When its wall-clock limit is reached, on the monotonic clock; absent if it has none or has exited.
@@ -72,6 +73,7 @@ impl Guard {
         Self {
             group,
             stop,
+            signals: held.live().signals.take(),
             grace: Duration::from_millis(held.options.grace_ms),
             drain_deadline: Duration::from_millis(held.options.drain_deadline_ms),
             limit_at,
@@ -143,6 +145,7 @@ impl Guard {
         let signal = tokio::select! {
             // The sender lives as long as the attempt's registration.
             _ = self.stop.changed() => self.asked(),
+            passed_on = next_signal(&mut self.signals) => passed_on,
             () = until(&*clock, self.kill_at) => {
                 self.kill_at = None;
                 Some(Signal::KILL)
@@ -188,6 +191,17 @@ impl Guard {
     async fn members(&self) -> Vec<u32> {
         let group = self.group.clone();
         blocking(move || group.members()).await.unwrap_or_default()
+    }
+}
+
+/// The next signal to pass on, or never.
+async fn next_signal(signals: &mut Option<mpsc::Receiver<Signal>>) -> Option<Signal> {
+    match signals {
+        Some(signals) => match signals.recv().await {
+            Some(signal) => Some(signal),
+            None => pending().await,
+        },
+        None => pending().await,
     }
 }
 

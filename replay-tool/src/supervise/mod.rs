@@ -1,17 +1,198 @@
 //! `tacho supervise`: the jobs of a file, recorded.
 
-pub mod progress;
+mod bars;
+mod launcher;
+mod progress;
 pub mod schedule;
+mod summary;
 
+use std::convert::Infallible;
+use std::io::IsTerminal;
+use std::num::NonZeroUsize;
+use std::pin::pin;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tachograph_adapters::process::ProcessRunner;
+use tachograph_engine::domain::Refusal;
+
+pub use progress::{Progress, Step};
+pub use summary::{ErrorView, ExpectationView, JobView};
+
+use self::bars::Bars;
+use self::launcher::ProcessLauncher;
+use self::progress::Lines;
+use self::schedule::{JobReport, JobResult, Limits, run_all};
 use crate::cli::SuperviseArgs;
-use crate::error::Error;
+use crate::error::{Error, exit};
+use crate::interrupt::Interrupts;
+use crate::jobs::{self, Job};
 use crate::output::Context;
+use crate::signal::shell_code;
+use crate::stop::{Stop, Urgency};
+use crate::writer::Writer;
 
-/// Runs the jobs and returns the exit code for the process: 0 if each ended as expected, else 1.
+/// What all runs get together to end after a signal: asked, then killed, then recorded.
+const SHUTDOWN_BUDGET: Duration = Duration::from_secs(10);
+/// What they get after a second signal, once they were killed.
+const HASTE_BUDGET: Duration = Duration::from_secs(1);
+/// How often live progress moves.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Runs the jobs and returns the exit code for the process: 0 if each ended as expected, 128 + n if signal n stopped
+/// them, else 1.
 ///
 /// # Errors
 ///
-/// [`Error`] if the file or the journal cannot be used.
-pub async fn execute(_context: &Context, _args: SuperviseArgs) -> Result<u8, Error> {
-    Err(Error::internal("`tacho supervise` is not available in this build"))
+/// [`Error`] if the file or the journal cannot be used, or if a name is held by a run that is still open.
+pub async fn execute(context: &Context, args: SuperviseArgs) -> Result<u8, Error> {
+    let jobs = jobs::read(&args.file)?;
+    let interrupts =
+        Interrupts::install().map_err(|error| Error::internal(format!("cannot catch signals: {error}")))?;
+    let writer = Writer::open(&context.data).await?;
+    let supervised = supervise(context, &args, &jobs, &writer, interrupts).await;
+    let closed = writer.close().await;
+    let code = supervised?;
+    closed.map(|()| code)
+}
+
+async fn supervise(
+    context: &Context,
+    args: &SuperviseArgs,
+    jobs: &[Job],
+    writer: &Writer,
+    mut interrupts: Interrupts,
+) -> Result<u8, Error> {
+    let progress = progress(context, jobs.len());
+    for remark in writer.remarks() {
+        progress.show(&Step::Remark { text: &remark });
+    }
+    refuse_held_names(jobs, writer)?;
+    let clock = writer.engine.clock().clone();
+    let begun = clock.monotonic();
+    let (stop, signal) = (Stop::default(), OnceLock::new());
+    let launcher = ProcessLauncher::new(writer, stop.clone());
+    let limits = Limits { jobs_max: jobs_max(args.jobs), fail_fast: args.fail_fast };
+    let reports = {
+        let mut scheduled = pin!(run_all(jobs, limits, &launcher, &*progress, &*clock, &stop));
+        let work = async {
+            tokio::select! {
+                biased;
+                reports = &mut scheduled => reports,
+                () = end_all(&writer.runner, &stop) => scheduled.await,
+            }
+        };
+        tokio::select! {
+            reports = work => reports,
+            never = watch(&mut interrupts, &stop, &signal, &*progress) => match never {},
+            never = tick(&*progress) => match never {},
+        }
+    };
+    drop(progress);
+    print(context, &reports, clock.monotonic().saturating_sub(begun))?;
+    verdict(reports, signal.get().copied())
+}
+
+/// Bars on a terminal, lines elsewhere.
+fn progress(context: &Context, count: usize) -> Box<dyn Progress> {
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    if std::io::stderr().is_terminal() && !dumb && !context.is_json() {
+        Box::new(Bars::for_jobs(count))
+    } else {
+        Box::new(Lines)
+    }
+}
+
+fn jobs_max(asked: Option<NonZeroUsize>) -> usize {
+    asked.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+}
+
+/// All or none: nothing is begun if a run that is still open holds one of the names.
+fn refuse_held_names(jobs: &[Job], writer: &Writer) -> Result<(), Error> {
+    for record in writer.engine.live() {
+        let held = record.run.spec.name.as_ref().filter(|name| jobs.iter().any(|job| job.name == **name));
+        if let Some(name) = held {
+            return Err(Error::Refused(Refusal::NameHeld { name: name.clone(), holder: record.run.id }));
+        }
+    }
+    Ok(())
+}
+
+/// Waits for the wish to stop, ends all attempts within one budget, and then gives up on what is left.
+async fn end_all(runner: &ProcessRunner, stop: &Stop) {
+    stop.reached(Urgency::Soon).await;
+    let hasten = async {
+        stop.reached(Urgency::Now).await;
+        runner.handles().iter().for_each(|handle| handle.terminate(Duration::ZERO));
+        runner.shutdown(HASTE_BUDGET).await;
+    };
+    tokio::select! {
+        biased;
+        _ = runner.shutdown(SHUTDOWN_BUDGET) => {}
+        () = hasten => {}
+    }
+    stop.request(Urgency::GivenUp);
+}
+
+/// Turns signals into the wish to stop, and keeps the first.
+async fn watch(
+    interrupts: &mut Interrupts,
+    stop: &Stop,
+    first: &OnceLock<Signal>,
+    progress: &dyn Progress,
+) -> Infallible {
+    loop {
+        let signal = interrupts.next().await;
+        // Only the first one counts for the exit code.
+        let _ = first.set(signal);
+        if stop.is_requested() {
+            progress.show(&Step::Remark { text: "stopping at once" });
+            stop.request(Urgency::Now);
+        } else {
+            let seconds = SHUTDOWN_BUDGET.as_secs();
+            let text = format!("stopping: runs have {seconds} s to end; a second signal ends them at once");
+            progress.show(&Step::Remark { text: &text });
+            stop.request(Urgency::Soon);
+        }
+    }
+}
+
+async fn tick(progress: &dyn Progress) -> Infallible {
+    let mut interval = tokio::time::interval(TICK);
+    loop {
+        interval.tick().await;
+        progress.tick();
+    }
+}
+
+/// Prints the summary. A reader that went away changes nothing about the jobs.
+fn print(context: &Context, reports: &[JobReport<'_>], elapsed: Duration) -> Result<(), Error> {
+    let mut output = context.stdout();
+    let printed = if context.is_json() {
+        output.json(&reports.iter().map(JobView::from).collect::<Vec<_>>())
+    } else {
+        output.text(&summary::table(reports, elapsed))
+    };
+    match printed.and_then(|()| output.flush()) {
+        Err(Error::BrokenPipe) => Ok(()),
+        printed => printed,
+    }
+}
+
+/// The exit code: the signal's, else that of the first job that could not be recorded, else whether all is as expected.
+fn verdict(reports: Vec<JobReport<'_>>, signal: Option<Signal>) -> Result<u8, Error> {
+    if let Some(signal) = signal {
+        return Ok(shell_code(signal.as_raw()));
+    }
+    let all = reports.iter().all(JobReport::is_expected);
+    let error = reports.into_iter().find_map(|report| match report.result {
+        JobResult::Unrecorded(error) => Some(error),
+        JobResult::Ended(_) | JobResult::NotBegun => None,
+    });
+    match error {
+        Some(error) => Err(error),
+        None if all => Ok(exit::OK),
+        None => Ok(exit::FAILED),
+    }
 }

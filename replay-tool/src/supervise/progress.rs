@@ -1,11 +1,15 @@
 //! What happens while jobs run, as it is shown to people.
 
+use std::io::Write;
 use std::time::Duration;
 
 use tachograph_engine::domain::{Outcome, RunId};
 
-use super::schedule::JobReport;
+use super::schedule::{JobReport, JobResult};
+use crate::duration::human;
 use crate::jobs::Job;
+use crate::table::printable;
+use crate::words;
 
 /// One thing that happened.
 #[derive(Debug)]
@@ -23,8 +27,6 @@ pub enum Step<'world> {
     Ended {
         /// Of which job.
         job: &'world Job,
-        /// Its run.
-        run: RunId,
         /// The attempt's number, from 1.
         ordinal: u32,
         /// How it ended.
@@ -41,10 +43,70 @@ pub enum Step<'world> {
         /// What became of it.
         report: &'world JobReport<'world>,
     },
+    /// Something beside the jobs, in one line.
+    Remark {
+        /// What.
+        text: &'world str,
+    },
 }
 
 /// Shows what happens. Must not block for long: it is called between the attempts of all jobs.
 pub trait Progress: Send + Sync {
     /// Shows one step.
     fn show(&self, step: &Step<'_>);
+
+    /// Time has passed. Called several times a second.
+    fn tick(&self) {}
+}
+
+/// One line on standard error per step.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Lines;
+
+impl Progress for Lines {
+    fn show(&self, step: &Step<'_>) {
+        if let Some(line) = line(step) {
+            // If nobody reads it, the jobs go on all the same.
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
+        }
+    }
+}
+
+/// A step in one line; nothing for one that earlier lines told already.
+pub(super) fn line(step: &Step<'_>) -> Option<String> {
+    match step {
+        Step::Started { job, run, ordinal } => {
+            Some(format!("{}: attempt {ordinal} started, run {run}", printable(&job.name)))
+        }
+        Step::Ended { job, ordinal, outcome, expected, elapsed, retries } => {
+            let (name, ended) = (printable(&job.name), printable(&outcome_text(outcome)));
+            let verdict = match (expected, retries) {
+                (true, _) => String::new(),
+                (false, false) => format!("; expected {}", job.expect),
+                (false, true) => format!("; expected {}; trying again", job.expect),
+            };
+            Some(format!("{name}: attempt {ordinal} ended: {ended}, {}{verdict}", elapsed_text(*elapsed)))
+        }
+        Step::Finished { report } => match &report.result {
+            JobResult::Unrecorded(error) => {
+                Some(format!("{}: {}", printable(&report.job.name), printable(&error.to_string())))
+            }
+            JobResult::Ended(_) | JobResult::NotBegun => None,
+        },
+        Step::Remark { text } => Some((*text).to_owned()),
+    }
+}
+
+/// An outcome in a few words: `code 3`, `signal 9 (KILL)`, `not_found: program "x" is missing`.
+pub(super) fn outcome_text(outcome: &Outcome) -> String {
+    match (outcome.exit_status(), outcome.failure()) {
+        (Some(status), _) => words::exit_status(status),
+        (None, Some(failure)) => words::failed(failure),
+        (None, None) => String::new(),
+    }
+}
+
+/// A duration for people.
+pub(super) fn elapsed_text(elapsed: Duration) -> String {
+    human(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
 }

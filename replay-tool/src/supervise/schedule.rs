@@ -24,11 +24,12 @@ pub trait Launcher: Send + Sync {
     async fn create(&self, job: &Job) -> Result<RunId, Error>;
 
     /// Opens an attempt of the run and returns once its end is durable. `previous` is the attempt before it, if any.
+    /// Nothing if that was not begun any more because a stop is under way.
     ///
     /// # Errors
     ///
     /// As [`create`](Self::create). That a program cannot be started is no error but the attempt's end.
-    async fn attempt(&self, job: &Job, run: RunId, previous: Option<AttemptId>) -> Result<Ended, Error>;
+    async fn attempt(&self, job: &Job, run: RunId, previous: Option<AttemptId>) -> Result<Option<Ended>, Error>;
 }
 
 /// The recorded end of an attempt.
@@ -151,11 +152,14 @@ impl AtWork<'_> {
             let ordinal = report.attempts;
             let begun = self.clock.monotonic();
             self.progress.show(&Step::Started { job, run, ordinal });
-            let ended = self.launcher.attempt(job, run, previous).await?;
+            let Some(ended) = self.launcher.attempt(job, run, previous).await? else {
+                report.attempts -= 1;
+                return Ok(());
+            };
             let elapsed = self.clock.monotonic().saturating_sub(begun);
             let expected = job.expect.is_met_by(&ended.outcome);
             let retries = !expected && ordinal <= job.retries && !self.stop.is_requested();
-            self.progress.show(&Step::Ended { job, run, ordinal, outcome: &ended.outcome, expected, elapsed, retries });
+            self.progress.show(&Step::Ended { job, ordinal, outcome: &ended.outcome, expected, elapsed, retries });
             previous = Some(ended.attempt);
             report.result = JobResult::Ended(ended.outcome);
             if !retries {

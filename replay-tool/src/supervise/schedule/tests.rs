@@ -23,6 +23,7 @@ struct FakeLauncher {
     running: AtomicUsize,
     running_max: AtomicUsize,
     refuse: Mutex<Vec<(String, Error)>>,
+    stop: Stop,
 }
 
 #[async_trait]
@@ -35,7 +36,10 @@ impl Launcher for FakeLauncher {
         }
     }
 
-    async fn attempt(&self, job: &Job, _run: RunId, previous: Option<AttemptId>) -> Result<Ended, Error> {
+    async fn attempt(&self, job: &Job, _run: RunId, previous: Option<AttemptId>) -> Result<Option<Ended>, Error> {
+        if self.stop.is_requested() {
+            return Ok(None);
+        }
         let running = self.running.fetch_add(1, Ordering::Relaxed) + 1;
         self.running_max.fetch_max(running, Ordering::Relaxed);
         let attempt = AttemptId::from_u128(self.ordinals.fetch_add(1, Ordering::Relaxed) as u128 + 1);
@@ -43,7 +47,7 @@ impl Launcher for FakeLauncher {
         self.begun.send(Begun { job: job.name.clone(), previous, end }).unwrap();
         let outcome = ended.await.unwrap();
         self.running.fetch_sub(1, Ordering::Relaxed);
-        Ok(Ended { attempt, outcome })
+        Ok(Some(Ended { attempt, outcome }))
     }
 }
 
@@ -58,6 +62,7 @@ impl Progress for Steps {
             Step::Ended { job, ordinal, expected, retries, .. } => {
                 format!("{} {ordinal} ended expected={expected} retries={retries}", job.name)
             }
+            Step::Remark { text } => (*text).to_owned(),
             Step::Finished { report } => format!("{} finished expected={}", report.job.name, report.is_expected()),
         };
         self.0.lock().unwrap().push(text);
@@ -71,15 +76,16 @@ struct World {
 }
 
 fn world() -> (World, mpsc::UnboundedReceiver<Begun>) {
-    let (sender, begun) = mpsc::unbounded_channel();
+    let ((sender, begun), stop) = (mpsc::unbounded_channel(), Stop::default());
     let launcher = FakeLauncher {
         begun: sender,
         ordinals: AtomicUsize::new(0),
         running: AtomicUsize::new(0),
         running_max: AtomicUsize::new(0),
         refuse: Mutex::default(),
+        stop: stop.clone(),
     };
-    (World { launcher, steps: Steps::default(), stop: Stop::default() }, begun)
+    (World { launcher, steps: Steps::default(), stop }, begun)
 }
 
 fn jobs(text: &str) -> Vec<Job> {
@@ -206,6 +212,26 @@ async fn after_a_stop_nothing_is_begun_and_what_runs_is_waited_for() {
     let results: Vec<_> = reports.iter().map(|report| (report.attempts, report.is_expected())).collect();
     assert_eq!(results, [(1, false), (1, true), (0, false), (0, false)]);
     assert!(matches!(reports[3].result, JobResult::NotBegun));
+}
+
+#[tokio::test]
+async fn an_attempt_that_a_stop_forestalled_does_not_count() {
+    /// Wishes to stop just before the second attempt.
+    struct StopBeforeSecond(Stop);
+    impl Progress for StopBeforeSecond {
+        fn show(&self, step: &Step<'_>) {
+            if matches!(step, Step::Started { ordinal: 2, .. }) {
+                self.0.request(Urgency::Soon);
+            }
+        }
+    }
+    let jobs = plain_jobs(1, "retries = 3");
+    let (World { launcher, stop, .. }, mut begun) = world();
+    let (clock, progress) = (ManualClock::new(Timestamp::from_micros(0)), StopBeforeSecond(stop.clone()));
+    let script = async { begun.recv().await.unwrap().end.send(code(7)).unwrap() };
+    let (reports, ()) = tokio::join!(run_all(&jobs, LIMITS, &launcher, &progress, &clock, &stop), script);
+    assert_eq!(reports[0].attempts, 1);
+    assert!(matches!(&reports[0].result, JobResult::Ended(outcome) if *outcome == code(7)));
 }
 
 #[tokio::test]

@@ -1,0 +1,60 @@
+//! Signals that ask a writing command to end.
+
+use std::io;
+
+use rustix::process::Signal as Number;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The signals that people and service managers end a command with.
+const ASKING: [Number; 4] = [Number::HUP, Number::INT, Number::QUIT, Number::TERM];
+
+/// The signals that ask for an end, caught as long as this lives and, since they cannot be given back, afterwards too.
+///
+/// One that was ignored when the process began, as `nohup` and background jobs do, stays ignored.
+#[derive(Debug)]
+pub struct Interrupts(Vec<(Number, Signal)>);
+
+impl Interrupts {
+    /// Begins to catch them. Needs a Tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn install() -> io::Result<Self> {
+        let ignored = std::fs::read_to_string("/proc/self/status").map(|status| ignored_mask(&status)).unwrap_or(0);
+        let asking = ASKING.into_iter().filter(|number| ignored & (1 << (number.as_raw() - 1)) == 0);
+        asking
+            .map(|number| Ok((number, signal(SignalKind::from_raw(number.as_raw()))?)))
+            .collect::<io::Result<_>>()
+            .map(Self)
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) -> Number {
+        std::future::poll_fn(|context| {
+            let mut caught = self.0.iter_mut();
+            caught
+                .find_map(|(number, signal)| signal.poll_recv(context).is_ready().then_some(*number))
+                .map_or(std::task::Poll::Pending, std::task::Poll::Ready)
+        })
+        .await
+    }
+}
+
+/// The mask of ignored signals in the text of `/proc/self/status`; nothing if it does not say.
+fn ignored_mask(status: &str) -> u64 {
+    let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ignored_is_read_from_the_kernels_mask() {
+        assert_eq!(ignored_mask("SigBlk:\t0000000000000000\nSigIgn:\t0000000000001003\nSigCgt:\t00\n"), 0x1003);
+        assert_eq!(ignored_mask("SigIgn:\tnonsense\n"), 0);
+        assert_eq!(ignored_mask(""), 0);
+    }
+}
