@@ -6,6 +6,7 @@ pub use tachograph_projections as projections;
 
 /// What an embedder needs most, to be imported whole.
 pub mod prelude {
+    pub use tachograph_adapters::checkpoint::FileCheckpoints;
     pub use tachograph_adapters::clock::{ManualClock, SeededIds, SystemClock, UlidSource};
     pub use tachograph_adapters::host::LocalHost;
     pub use tachograph_adapters::journal::{Durability, FileJournal, FileReader, JournalOptions};
