@@ -37,7 +37,8 @@ pub use writer::FileJournal;
 use disk::DiskFile;
 use ulid::Ulid;
 
-/// The version of the segment, frame, footer and anchor formats that this crate writes, and the greatest it reads.
+/// The version of the segment, frame, footer and anchor formats that this crate writes, and the greatest it reads. The
+/// entries within have a version of their own, [`ENTRY_FORMAT`](tachograph_engine::codec::ENTRY_FORMAT).
 pub const FORMAT_VERSION: u32 = 1;
 
 /// Name of the directory with the segments, within the data directory.

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use tachograph_engine::codec::ENTRY_FORMAT;
 use tachograph_engine::domain::{Digest, Position};
 use tachograph_engine::ports::JournalError;
 use ulid::Ulid;
@@ -39,8 +40,13 @@ pub(super) enum BadHeader {
     Short,
     /// Its magic or checksum is wrong.
     Invalid,
-    /// It is sound and of a newer version.
-    Newer(u32),
+    /// It is sound, and of a newer version of the files or of the entries in them.
+    Newer {
+        /// Its version.
+        found: u32,
+        /// The greatest that can be read.
+        supported: u32,
+    },
 }
 
 impl SegmentHeader {
@@ -48,6 +54,7 @@ impl SegmentHeader {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        bytes[12..16].copy_from_slice(&ENTRY_FORMAT.to_le_bytes());
         bytes[16..32].copy_from_slice(&self.journal.0.to_be_bytes());
         bytes[32..40].copy_from_slice(&self.ordinal.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.first.0.to_le_bytes());
@@ -64,19 +71,21 @@ impl SegmentHeader {
             return Err(BadHeader::Invalid);
         }
         let mut fields = Fields(&body[8..]);
-        let version = fields.u32().ok_or(BadHeader::Invalid)?;
-        if version != FORMAT_VERSION {
-            return Err(if version > FORMAT_VERSION { BadHeader::Newer(version) } else { BadHeader::Invalid });
+        for supported in [FORMAT_VERSION, ENTRY_FORMAT] {
+            match fields.u32().ok_or(BadHeader::Invalid)? {
+                found if found == supported => {}
+                found if found > supported => return Err(BadHeader::Newer { found, supported }),
+                _ => return Err(BadHeader::Invalid),
+            }
         }
         let header = (|| {
-            let reserved = fields.u32()?;
             let header = Self {
                 journal: Ulid(fields.id()?),
                 ordinal: fields.u64()?,
                 first: fields.position()?,
                 previous: fields.digest()?,
             };
-            (reserved == 0 && fields.u32()? == 0).then_some(header)
+            (fields.u32()? == 0).then_some(header)
         })();
         header.ok_or(BadHeader::Invalid)
     }
@@ -98,7 +107,7 @@ impl BadHeader {
     /// The error that names the file.
     pub(super) fn error(self, path: &Path) -> JournalError {
         match self {
-            Self::Newer(found) => JournalError::NewerFormat { path: path.to_owned(), found, supported: FORMAT_VERSION },
+            Self::Newer { found, supported } => JournalError::NewerFormat { path: path.to_owned(), found, supported },
             Self::Short | Self::Invalid => {
                 JournalError::Damaged { file: path.to_owned(), offset: 0, why: self.why().to_owned() }
             }
@@ -109,7 +118,7 @@ impl BadHeader {
         match self {
             Self::Short => "the file ends within its segment header",
             Self::Invalid => "the segment header is not as it was written",
-            Self::Newer(_) => "the segment is of a newer format version",
+            Self::Newer { .. } => "the segment is of a newer format version",
         }
     }
 }
@@ -176,11 +185,13 @@ mod tests {
 
     #[test]
     fn a_sound_header_of_a_newer_version_says_so() {
-        let mut bytes = header().encode();
-        bytes[8] = 2;
-        let crc = crc32c::crc32c(&bytes[..CRC_AT]);
-        bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(SegmentHeader::decode(&bytes), Err(BadHeader::Newer(2)));
+        for at in [8, 12] {
+            let mut bytes = header().encode();
+            bytes[at] = 7;
+            let crc = crc32c::crc32c(&bytes[..CRC_AT]);
+            bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+            assert_eq!(SegmentHeader::decode(&bytes), Err(BadHeader::Newer { found: 7, supported: 1 }), "byte {at}");
+        }
     }
 
     #[test]

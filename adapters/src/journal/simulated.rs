@@ -82,6 +82,22 @@ impl SimulatedDisk {
         world.files.get(file).map(|file| file.bytes.clone())
     }
 
+    /// All files as a reader sees them, by path.
+    pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let world = lock(&self.world);
+        let bytes = |file: &usize| world.files.get(*file).map(|file| file.bytes.clone()).unwrap_or_default();
+        world.names.iter().map(|(path, file)| (path.clone(), bytes(file))).collect()
+    }
+
+    /// Puts a file there, durably, in place of what had its name.
+    pub fn put(&self, path: &Path, bytes: Vec<u8>) {
+        let mut world = lock(&self.world);
+        world.files.push(File { durable: bytes.clone(), bytes, lost: false });
+        let file = world.files.len() - 1;
+        world.names.insert(path.to_owned(), file);
+        world.durable_names.insert(path.to_owned(), file);
+    }
+
     /// The disk after a power cut now: a disk of its own without faults. Of what was not durable, nothing, a part, or all is there;
     /// the seed decides, for every file and name by itself.
     pub fn after_power_cut(&self, seed: u64) -> Self {

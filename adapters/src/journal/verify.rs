@@ -291,7 +291,7 @@ impl<'a> Verifier<'a> {
         let opened = present.opened;
         match SegmentHeader::read(&*opened.file).map_err(|error| opened.io(error))? {
             Ok(header) => self.sound_header(opened, &header),
-            Err(BadHeader::Newer(found)) => return Err(BadHeader::Newer(found).error(&opened.name.path)),
+            Err(newer @ BadHeader::Newer { .. }) => return Err(newer.error(&opened.name.path)),
             Err(_) if !present.has_later && opened.end <= segment::HEADER_BYTES as u64 => {
                 let what = "the creation of the segment did not complete";
                 self.note(Severity::Torn, &opened.name.path, 0, Some(opened.name.first), what);

@@ -3,6 +3,7 @@
 
 mod append;
 mod following;
+mod golden;
 mod power;
 mod reading;
 mod recovery;

@@ -1,13 +1,17 @@
 //! Opening after a crash: torn tails are cut and reported, damage is refused with its place.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use tachograph_adapters::journal::FileReader;
+use tachograph_adapters::journal::simulated::SimulatedDisk;
+use tachograph_adapters::journal::{FileJournal, FileReader};
 use tachograph_engine::domain::{Position, TornTail};
 use tachograph_engine::ports::{Journal, JournalError, Opening};
 
-use crate::support::{Script, append_all, close, copy, open, read_all, segments, wait, written, written_small};
+use crate::support::{
+    Script, append_all, close, copy, in_memory, open, options, read_all, segments, wait, written, written_small,
+};
 
 #[test]
 fn a_tail_cut_at_any_byte_of_the_last_three_frames_is_reported_and_nothing_before_it_is_lost() {
@@ -84,29 +88,29 @@ fn a_tail_that_the_anchor_knows_and_that_is_gone_is_reported_until_it_is_recorde
 #[test]
 fn any_flipped_byte_of_a_closed_journal_is_refused_with_its_file_and_nothing_is_changed() {
     let dir = tempfile::tempdir().unwrap();
-    let entries = written_small(dir.path());
-    let files = segments(dir.path());
+    written_small(dir.path());
+    let disk = in_memory(dir.path());
     let mut flips = 0;
-    for file in files.into_iter().chain([dir.path().join("journal/anchor")]) {
-        let whole = fs::read(&file).unwrap();
+    for file in segments(dir.path()).into_iter().chain([dir.path().join("journal/anchor")]) {
+        let whole = disk.bytes(&file).unwrap();
         for at in 0..whole.len() {
             let mut altered = whole.clone();
             altered[at] ^= 1 << (at % 8);
-            fs::write(&file, &altered).unwrap();
-            let (named, offset) = refused(dir.path(), at);
+            disk.put(&file, altered.clone());
+            let (named, offset) = refused(&disk, dir.path(), at);
             assert_eq!(named, file, "byte {at}");
             assert!(offset <= at as u64, "byte {at} of {}: offset {offset}", file.display());
-            assert_eq!(fs::read(&file).unwrap(), altered, "byte {at}");
+            assert_eq!(disk.bytes(&file), Some(altered), "byte {at}");
             flips += 1;
         }
-        fs::write(&file, &whole).unwrap();
+        disk.put(&file, whole);
     }
     assert!(flips > 2_500, "{flips}");
-    assert_eq!(read_all(dir.path()).unwrap(), entries);
+    FileJournal::open_on(Arc::new(disk), dir.path(), options()).unwrap();
 }
 
-fn refused(data: &Path, at: usize) -> (std::path::PathBuf, u64) {
-    match open(data) {
+fn refused(disk: &SimulatedDisk, data: &Path, at: usize) -> (PathBuf, u64) {
+    match FileJournal::open_on(Arc::new(disk.clone()), data, options()) {
         Err(JournalError::Damaged { file, offset, .. }) => (file, offset),
         other => panic!("byte {at}: {other:?}"),
     }
@@ -118,24 +122,24 @@ fn a_flipped_byte_before_the_last_frame_is_damage_even_without_an_anchor() {
     let (journal, _) = written(dir.path(), Script::default().batches(2));
     drop(journal);
     assert!(!dir.path().join("journal/anchor").exists());
+    let disk = in_memory(dir.path());
     let live = segments(dir.path()).pop().unwrap();
-    let whole = fs::read(&live).unwrap();
+    let whole = disk.bytes(&live).unwrap();
     let ends = frame_ends(&whole);
     let last = ends[ends.len() - 2];
-    for at in 0..last {
+    for at in 0..whole.len() {
         let mut altered = whole.clone();
         altered[at] ^= 0x80;
-        fs::write(&live, &altered).unwrap();
-        refused(dir.path(), at);
-        assert!(matches!(FileReader::open(dir.path()), Err(JournalError::Damaged { .. })), "byte {at}");
-    }
-    // In the last frame it cannot be told from a write that did not complete.
-    for at in last..whole.len() {
-        let mut altered = whole.clone();
-        altered[at] ^= 0x80;
-        fs::write(&live, &altered).unwrap();
-        let journal = open(dir.path()).unwrap();
-        assert_eq!(journal.opening().torn.unwrap().offset, last as u64, "byte {at}");
+        disk.put(&live, altered.clone());
+        if at < last {
+            refused(&disk, dir.path(), at);
+            let read = FileReader::open_on(Arc::new(disk.clone()), dir.path());
+            assert!(matches!(read, Err(JournalError::Damaged { .. })), "byte {at}");
+        } else {
+            // In the last frame it cannot be told from a write that did not complete.
+            let journal = FileJournal::open_on(Arc::new(disk.clone()), dir.path(), options()).unwrap();
+            assert_eq!(journal.opening().torn.unwrap().offset, last as u64, "byte {at}");
+        }
     }
 }
 
@@ -177,7 +181,7 @@ fn a_segment_that_is_missing_is_damage() {
         let other = tempfile::tempdir().unwrap();
         copy(dir.path(), other.path());
         fs::remove_file(other.path().join("journal").join(gone.file_name().unwrap())).unwrap();
-        refused(other.path(), 0);
+        refused(&in_memory(other.path()), other.path(), 0);
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tachograph_adapters::journal::disk::RealDisk;
+use tachograph_adapters::journal::simulated::SimulatedDisk;
 use tachograph_adapters::journal::{FileJournal, FileReader, JournalOptions};
 use tachograph_engine::domain::testing::{claim, ids, spec};
 use tachograph_engine::domain::{
@@ -14,6 +15,16 @@ use tachograph_engine::domain::{
 };
 use tachograph_engine::ports::{Draft, Journal, JournalError, JournalReader};
 use ulid::Ulid;
+
+/// The journal of a data directory on a disk in memory, at the same paths: thousands of tries cost no sync.
+pub(crate) fn in_memory(data: &Path) -> SimulatedDisk {
+    let disk = SimulatedDisk::default();
+    for item in fs::read_dir(data.join("journal")).unwrap() {
+        let path = item.unwrap().path();
+        disk.put(&path, fs::read(&path).unwrap());
+    }
+    disk
+}
 
 /// Waits for a future that needs no runtime of its own.
 pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -66,6 +77,11 @@ impl Script {
     /// The draft of a system fact.
     pub(crate) fn system(&mut self, fact: SystemFact) -> Draft {
         self.recorded(EntryBody::System(fact))
+    }
+
+    /// The draft of a refusal as it is given.
+    pub(crate) fn refused(&mut self, refused: Refused) -> Draft {
+        self.recorded(EntryBody::Refused(refused))
     }
 
     fn recorded(&mut self, body: EntryBody) -> Draft {
