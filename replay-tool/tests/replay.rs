@@ -9,6 +9,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use tachograph_adapters::checkpoint::FileCheckpoints;
+use tachograph_adapters::clock::{SystemClock, UlidSource};
+use tachograph_adapters::host::LocalHost;
+use tachograph_adapters::journal::{FileJournal, FileReader, JournalOptions};
 use tachograph_engine::codec;
 use tachograph_engine::domain::testing::{claim, ids, spec};
 use tachograph_engine::domain::{
@@ -16,6 +20,7 @@ use tachograph_engine::domain::{
     Fleet, Position, Refused, RefusedCommand, RunId, RunnerId, StartMode, Timestamp, Witness,
 };
 use tachograph_engine::ports::{Checkpoint, CheckpointStore, Head, JournalError, JournalReader, RunHead};
+use tachograph_engine::shell::{Engine, Options, Parts};
 use tachograph_projections::{CurrentState, Projection, Until, fold_until};
 use tachograph_replay::replay::{self, Replayed};
 
@@ -270,4 +275,72 @@ fn a_bound_holds_over_positions_that_are_missing_and_a_store_that_answers_beyond
 
     holed.entries.retain(|entry| !(5..=12).contains(&entry.position.0));
     assert_eq!(replay(&holed, None, until).state.position(), Position(4));
+}
+
+/// Invariant 9 over the real parts: what an engine holds live is what its files say, and a checkpoint that it saved
+/// serves whoever reads them.
+#[test]
+fn an_engines_live_records_equal_the_fold_of_its_files() {
+    let data = tempfile::tempdir().unwrap();
+    let clock = Arc::new(SystemClock);
+    let journal = Box::new(FileJournal::open(data.path(), JournalOptions::default()).unwrap());
+    let parts = Parts {
+        journal,
+        clock: clock.clone(),
+        ids: Arc::new(UlidSource::new()),
+        host: Arc::new(LocalHost::new(clock)),
+        checkpoints: None,
+    };
+    let checkpoints = FileCheckpoints::open(data.path());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (saved_at, live) = runtime.block_on(async {
+        let (engine, _) = Engine::open(parts, Options::default()).await.unwrap();
+        let mut saved_at = Position::ZERO;
+        for (number, action) in (0..20).flat_map(|number| life(number).into_iter().map(move |action| (number, action)))
+        {
+            let actor = Actor::new(ActorKind::Supervisor, "test");
+            engine.submit(engine.command(ids::run(number), actor, action)).await.unwrap();
+            let reader = engine.reader();
+            let state = replay::current_state(&**reader, None, Until::End).await.unwrap().state;
+            let record = engine.run(ids::run(number)).await.unwrap();
+            assert_eq!(state.run(ids::run(number)), record.as_deref(), "at {}", state.position());
+            assert_eq!(state.named("job").map(|record| record.run.id), engine.resolve("job").await.unwrap());
+            if number == 10 && replay::save(&state, &**reader, &checkpoints).await.unwrap() {
+                saved_at = state.position();
+            }
+        }
+        let live: Vec<_> = engine.live().iter().map(|record| record.run.id).collect();
+        engine.close().await.unwrap();
+        (saved_at, live)
+    });
+    assert!(saved_at > Position::ZERO);
+
+    let reader = FileReader::open(data.path()).unwrap();
+    let checkpoints = FileCheckpoints::read_only(data.path());
+    let with = wait(replay::current_state(&reader, Some(&checkpoints), Until::End)).unwrap();
+    let without = wait(replay::current_state(&reader, None, Until::End)).unwrap();
+    assert_eq!((with.began_at, without.began_at), (saved_at, Position::ZERO));
+    assert_eq!((&with.state, with.digest), (&without.state, without.digest));
+    let open: Vec<_> =
+        with.state.records().filter(|record| !record.run.is_ended()).map(|record| record.run.id).collect();
+    assert_eq!(open, live);
+}
+
+/// What happens to one run, cut off earlier or later by its number; all want one name.
+fn life(number: u64) -> Vec<Action> {
+    let mine = claim(ids::run(number), 1, "r");
+    let start = Action::Start { attempt: ids::attempt(1), runner: RunnerId::from("r"), mode: StartMode::Fresh };
+    let exit = Exit { status: ExitStatus::Code(0), witness: Witness::Waited, output: None };
+    let mut actions = vec![
+        Action::Create { spec: Arc::new(spec(if number.is_multiple_of(3) { "other" } else { "job" })) },
+        start.clone(),
+        Action::Wait { claim: mine.clone(), on: "a reply".to_owned(), deadline: None },
+        Action::Exit { claim: mine, exit },
+        // Too late: refused, and recorded.
+        start,
+    ];
+    if number.is_multiple_of(4) {
+        actions.truncate(3);
+    }
+    actions
 }
