@@ -6,7 +6,7 @@ use tachograph_engine::ports::{AppendError, Head, JournalError, JournalReader, O
 
 use super::lookups::{agree, live_long};
 use super::order::batches;
-use super::{Clause, Journals, Kept, Scribe, all, append, ensure, ensure_eq, failed};
+use super::{Clause, Journals, Kept, Scribe, all, append, close, ensure, ensure_eq, failed};
 
 pub(super) const CLAUSES: &[Clause] = &[
     ("a journal that was never written opens clean", |place| Box::pin(first_opening(place))),
@@ -59,8 +59,8 @@ async fn reopened(place: &dyn Journals) -> Kept {
         agree(&*reader, 3).await?;
         append(&mut *journal, batch).await?;
         agree(&*reader, 3).await?;
+        close(journal, &mut scribe).await?;
         before = Some(memory_of(&*reader).await?);
-        journal.close().await.map_err(failed)?;
     }
     Ok(())
 }
@@ -73,13 +73,12 @@ async fn crashed(place: &dyn Journals) -> Kept {
     let reader = live_long(&mut *journal, 30).await?;
     let before = memory_of(&*reader).await?;
     drop((journal, reader));
-    let mut journal = place.open().await.map_err(failed)?;
+    let journal = place.open().await.map_err(failed)?;
     ensure!(!journal.opening().clean, "the journal opens clean");
     ensure_eq!((journal.opening().torn, journal.opening().missing_up_to), (None, None), "what was lost");
     ensure_eq!(memory_of(&*journal.reader()).await?, before, "what is there");
     agree(&*journal.reader(), 8).await?;
-    append(&mut *journal, Scribe::default().draft(Scribe::create(ids::run(99), None)).into_iter().collect()).await?;
-    journal.close().await.map_err(failed)?;
+    close(journal, &mut Scribe::default()).await?;
     let journal = place.open().await.map_err(failed)?;
     ensure!(journal.opening().clean, "after a close, the journal does not open clean");
     Ok(())

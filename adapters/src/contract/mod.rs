@@ -126,6 +126,12 @@ fn failed(error: impl std::error::Error) -> String {
     format!("failed: {error}")
 }
 
+/// Ends a session the way an engine does: with the fact recorded, then closed.
+async fn close(mut journal: Box<dyn Journal>, scribe: &mut Scribe) -> Result<(), String> {
+    append(&mut *journal, vec![scribe.closed()]).await?;
+    journal.close().await.map_err(failed)
+}
+
 async fn append(journal: &mut dyn Journal, drafts: Vec<Draft>) -> Result<(), String> {
     journal.append(drafts).await.map(drop).map_err(failed)
 }

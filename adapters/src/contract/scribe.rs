@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tachograph_engine::domain::testing::{command, ids, spec};
 use tachograph_engine::domain::{
     Action, Attempt, Claim, Command, Committed, Decision, EntryBody, EntryId, Exit, ExitStatus, Failure, FailureKind,
-    Finding, Fleet, Refused, RefusedCommand, RunId, RunState, RunnerId, StartMode, SystemFact, Timestamp, Version,
-    Witness,
+    Finding, Fleet, Refused, RefusedCommand, RunId, RunState, RunnerId, Session, StartMode, SystemFact, Timestamp,
+    Version, Witness,
 };
 use tachograph_engine::ports::Draft;
 
@@ -43,6 +43,13 @@ impl Scribe {
     /// The entry for a fact about the journal.
     pub fn system(&mut self, fact: SystemFact) -> Draft {
         self.wrap(EntryBody::System(fact))
+    }
+
+    /// The entry that ends a session.
+    pub fn closed(&mut self) -> Draft {
+        let wall = Timestamp::from_micros(0);
+        let [host, boot_id, version] = ["host", "boot", "1"].map(str::to_owned);
+        self.system(SystemFact::Closed(Session { host, boot_id, pid: 1, version, wall, monotonic_us: 0 }))
     }
 
     fn wrap(&mut self, body: EntryBody) -> Draft {

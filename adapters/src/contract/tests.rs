@@ -7,6 +7,8 @@ use tachograph_engine::domain::{CommandId, Digest, Entry, EntryBody, Event, Posi
 use tachograph_engine::ports::{JournalReader, Opening, RunHead};
 
 use super::*;
+use crate::journal::simulated::{Faults, SimulatedDisk};
+use crate::journal::{FileJournal, JournalOptions};
 use crate::lock::lock;
 use crate::memory::MemoryStorage;
 
@@ -293,6 +295,67 @@ fn naive(flaw: Flaw) -> impl Fn() -> Box<dyn Journals> {
 #[tokio::test]
 async fn the_journal_in_memory_keeps_every_clause() {
     let breaches = run(|| Box::new(MemoryStorage::new()) as Box<dyn Journals>).await;
+    assert!(breaches.is_empty(), "{breaches:#?}");
+}
+
+/// Files in a directory of their own, with small segments so that histories cross them.
+struct Files(tempfile::TempDir);
+
+/// The same on a disk that fails on demand; nothing is kept in an index there.
+struct SimulatedFiles(SimulatedDisk);
+
+fn small_segments() -> JournalOptions {
+    JournalOptions { segment_bytes: 4_096, anchor_interval: None, ..JournalOptions::default() }
+}
+
+#[async_trait]
+impl Journals for Files {
+    async fn open(&self) -> Result<Box<dyn Journal>, JournalError> {
+        Ok(Box::new(FileJournal::open(self.0.path(), small_segments())?))
+    }
+
+    fn reopens(&self) -> bool {
+        true
+    }
+
+    fn is_local(&self) -> bool {
+        true
+    }
+
+    fn fail_next_append(&self) -> bool {
+        false
+    }
+}
+
+#[async_trait]
+impl Journals for SimulatedFiles {
+    async fn open(&self) -> Result<Box<dyn Journal>, JournalError> {
+        Ok(Box::new(FileJournal::open_on(Arc::new(self.0.clone()), "/data".as_ref(), small_segments())?))
+    }
+
+    fn reopens(&self) -> bool {
+        true
+    }
+
+    fn is_local(&self) -> bool {
+        true
+    }
+
+    fn fail_next_append(&self) -> bool {
+        self.0.set_faults(Faults { fail_sync: Some(self.0.syncs() + 1), ..Faults::default() });
+        true
+    }
+}
+
+#[tokio::test]
+async fn the_journal_in_files_keeps_every_clause() {
+    let breaches = run(|| Box::new(Files(tempfile::TempDir::new().unwrap())) as Box<dyn Journals>).await;
+    assert!(breaches.is_empty(), "{breaches:#?}");
+}
+
+#[tokio::test]
+async fn the_journal_on_a_simulated_disk_keeps_every_clause() {
+    let breaches = run(|| Box::new(SimulatedFiles(SimulatedDisk::default())) as Box<dyn Journals>).await;
     assert!(breaches.is_empty(), "{breaches:#?}");
 }
 

@@ -429,8 +429,15 @@ impl JournalReader for FileReader {
         if let Some(Ok(answered)) = self.live.as_ref().map(|live| live.catalog.answered(run, command)) {
             return Ok(answered);
         }
-        let history = self.history(run).await?;
-        Ok(history.iter().find(|entry| entry.command_id() == Some(command)).map(|entry| entry.position))
+        let answers = |entry: &Entry| entry.run() == Some(run) && entry.command_id() == Some(command);
+        // Commands that were refused before the run was created are in no history, and first answers all the same.
+        let mut first = None;
+        self.for_each(|entry| {
+            if first.is_none() && answers(entry) {
+                first = Some(entry.position);
+            }
+        })?;
+        Ok(first)
     }
 
     async fn named(&self, name: &str) -> Result<Option<RunId>, JournalError> {
