@@ -165,13 +165,13 @@ impl Catalog {
         if !settled {
             self.put_spilled(run, spilled);
         }
-        if turn == Turn::Ends {
-            if !settled {
-                self.send_out(run)?;
-            }
-            lock(&self.open).remove(run);
+        if turn != Turn::Ends {
+            return Ok(());
         }
-        Ok(())
+        let sent = if settled { Ok(()) } else { self.send_out(run) };
+        // Also if it got nowhere: an ended run in memory would hold on to a name that others may take.
+        lock(&self.open).remove(run);
+        sent
     }
 
     /// Makes room in memory for a run that opens: a new one, or one that ended before.
