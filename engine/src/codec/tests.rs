@@ -15,6 +15,7 @@ use crate::domain::{
 };
 
 /// Always the same cases, as many as `TACHO_CASES` says.
+#[expect(clippy::disallowed_methods, reason = "a test may be asked for more cases")]
 fn runner() -> TestRunner {
     let cases = std::env::var("TACHO_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(512);
     let config = Config { cases, failure_persistence: None, ..Config::default() };

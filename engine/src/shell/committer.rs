@@ -379,6 +379,7 @@ impl Committer {
         self.checkpointed = head.position;
         let checkpoint = checkpoint(self.working.open(), head.position, head.digest);
         let position = head.position;
+        #[expect(clippy::disallowed_methods, reason = "a slow checkpoint store must not hold up commits")]
         let saving = std::thread::Builder::new().name("tacho-checkpoint".to_owned()).spawn(move || {
             if let Err(error) = futures::executor::block_on(store.save(checkpoint)) {
                 debug!(%error, "no checkpoint was saved; the next open reads more of the journal");

@@ -90,11 +90,11 @@ impl Engine {
             ids: parts.ids.clone(),
         };
         let path = std::path::PathBuf::from("the committer's thread");
-        // The journal's calls may block on the disk, so they get a thread of their own.
-        std::thread::Builder::new()
+        #[expect(clippy::disallowed_methods, reason = "the journal's calls may block on the disk")]
+        let committer = std::thread::Builder::new()
             .name("tacho-committer".to_owned())
-            .spawn(move || committer_thread(parts, options, queue, feed, view, opened))
-            .map_err(|source| JournalError::io("start", path, source))?;
+            .spawn(move || committer_thread(parts, options, queue, feed, view, opened));
+        committer.map_err(|source| JournalError::io("start", path, source))?;
         let report = wait.await.map_err(|_| JournalError::Closed)??;
         Ok((handle, report))
     }

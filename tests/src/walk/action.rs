@@ -161,16 +161,11 @@ impl World {
 
     /// A start by this intent's runner, of a new attempt if the actor is not late.
     fn start(&mut self, intent: &Intent, mode: StartMode) -> Action {
-        let attempt = match intent.stance {
-            Stance::Stale => {
-                let known: Vec<AttemptId> = self.claims(intent.run).iter().map(|claim| claim.attempt).collect();
-                let fresh = ids::attempt(self.fresh());
-                choose(&known, intent.pick / 32, fresh)
-            }
-            Stance::Present | Stance::OtherRunner | Stance::Foreign | Stance::Retry | Stance::Clumsy => {
-                ids::attempt(self.fresh())
-            }
-        };
+        let fresh = ids::attempt(self.fresh());
+        let known: Vec<AttemptId> = self.claims(intent.run).iter().map(|claim| claim.attempt).collect();
+        // Some who know what goes before still open an attempt that was open once.
+        let reopens = intent.stance == Stance::Stale || (intent.pick / 32).is_multiple_of(8);
+        let attempt = if reopens { choose(&known, intent.pick / 256, fresh) } else { fresh };
         Action::Start { attempt, runner: runner(intent.runner), mode }
     }
 
@@ -184,9 +179,14 @@ impl World {
             Stance::Stale => choose(self.claims(intent.run), intent.pick / 32, present),
             Stance::OtherRunner => Claim { runner: runner(intent.runner + 1), ..present },
             Stance::Foreign => {
-                let other = self.claims((intent.run + 1) % super::RUNS).last().cloned().unwrap_or(present);
-                // Half of them even believe that it is this run's.
-                if (intent.pick / 32).is_multiple_of(2) { other } else { Claim { run, ..other } }
+                let others = self.claims((intent.run + 1) % super::RUNS);
+                let other = others.last().cloned().unwrap_or_else(|| present.clone());
+                // Some believe that it is this run's, some only mistake the run.
+                match intent.pick / 32 % 3 {
+                    0 => other,
+                    1 => Claim { run, ..other },
+                    _ => Claim { run: other.run, ..present },
+                }
             }
         }
     }

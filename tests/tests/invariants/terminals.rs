@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use proptest::{prop_assert, prop_assert_eq};
-use tachograph_engine::domain::{AttemptId, Event, Outcome, RunId, StatusName};
+use tachograph_engine::domain::{
+    Action, Attempt, AttemptId, Claim, Event, ExitStatus, Outcome, Refusal, RunId, StatusName,
+};
 use tachograph_tests::walk::{Answer, Step, Walk};
 
 use super::for_all_walks;
@@ -39,6 +41,46 @@ fn as_reported(outcome: Outcome) -> Outcome {
     }
 }
 
+/// A later report about an attempt's end is answered by what it says, and never written.
+#[test]
+fn the_same_end_again_is_already_recorded_and_another_one_conflicts() {
+    for_all_walks(|walk| {
+        for Step { command, answer, before, .. } in &walk.steps {
+            let Some(attempt) = before.state(command.run).run().and_then(|run| run.attempt.as_ref()) else { continue };
+            let (Some(recorded), Some(agrees)) = (&attempt.outcome, agrees(&command.action, attempt)) else { continue };
+            match answer {
+                Answer::AlreadyRecorded => prop_assert!(agrees, "with {:?}", recorded),
+                Answer::Refused(Refusal::ConflictingTerminal { recorded: told }) => {
+                    prop_assert!(!agrees, "with {:?}", recorded);
+                    prop_assert_eq!(&**told, recorded);
+                }
+                Answer::Refused(refusal) => {
+                    let earlier = ["run_destroyed", "invalid_input", "version_conflict"].contains(&refusal.code());
+                    prop_assert!(earlier, "{:?}", refusal);
+                }
+                Answer::Duplicate(_) => {}
+                Answer::Written(events) => prop_assert!(false, "{:?} after {:?}", events, recorded),
+            }
+        }
+        Ok(())
+    });
+}
+
+/// Whether a report by the holder about the attempt's end says what is recorded; none if it is no such report.
+fn agrees(action: &Action, attempt: &Attempt) -> Option<bool> {
+    let present = |claim: &Claim| claim.attempt == attempt.id && claim.runner == attempt.runner;
+    match (action, attempt.outcome.as_ref()?) {
+        (Action::Exit { claim, exit }, Outcome::Exited { exit: first, amended }) if present(claim) => {
+            Some(exit.status == first.status || amended.as_ref() == Some(&exit.status))
+        }
+        (Action::Fail { claim, failure }, Outcome::Failed(first)) if present(claim) => {
+            Some((&failure.kind, &failure.message) == (&first.kind, &first.message))
+        }
+        (Action::Exit { claim, .. } | Action::Fail { claim, .. }, _) if present(claim) => Some(false),
+        _ => None,
+    }
+}
+
 #[test]
 fn an_unknown_exit_is_amended_at_most_once_and_a_known_one_never() {
     for_all_walks(|walk| {
@@ -49,7 +91,7 @@ fn an_unknown_exit_is_amended_at_most_once_and_a_known_one_never() {
                 prop_assert!(amended.insert(*attempt), "{} is amended twice", attempt);
                 let before = step.before.state(step.command.run).run().and_then(|run| run.attempt.as_ref());
                 let status = before.and_then(|attempt| attempt.outcome.as_ref()).and_then(Outcome::exit_status);
-                let unknown = matches!(status, Some(tachograph_engine::domain::ExitStatus::Unknown { .. }));
+                let unknown = matches!(status, Some(ExitStatus::Unknown { .. }));
                 prop_assert!(unknown, "{:?} is amended", status);
             }
         }
