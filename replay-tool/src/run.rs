@@ -79,7 +79,7 @@ async fn record(writer: &Writer, spec: RunSpec, args: RunArgs, interrupts: &mut 
         _ = interrupts.next() => {}
     }
     let code = exit_code(&end)?;
-    match breakage.into_error() {
+    match breakage.take_error() {
         Some(error) => Err(Error::Output(error)),
         None => Ok(code),
     }

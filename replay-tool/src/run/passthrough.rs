@@ -21,8 +21,8 @@ impl Breakage {
         self.reader_left.notified().await;
     }
 
-    /// The failure, unless it is only that the reader went away.
-    pub(super) fn into_error(&self) -> Option<io::Error> {
+    /// Takes the failure, unless it is only that the reader went away.
+    pub(super) fn take_error(&self) -> Option<io::Error> {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 

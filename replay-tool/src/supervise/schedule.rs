@@ -106,7 +106,7 @@ pub async fn run_all<'job>(
             running.push(async move { (index, at_work.run_job(job).await) });
         }
         let Some((index, report)) = running.next().await else { break };
-        begins = begins && !(limits.fail_fast && !report.is_expected());
+        begins &= !limits.fail_fast || report.is_expected();
         progress.show(&Step::Finished { report: &report });
         if let Some(place) = reports.get_mut(index) {
             *place = Some(report);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use tachograph_engine::domain::Outcome;
+use tachograph_engine::domain::{Drain, Outcome, OutputReceipt};
 
 use super::progress::{elapsed_text, outcome_text};
 use super::schedule::{JobReport, JobResult};
@@ -30,8 +30,10 @@ pub struct JobView {
     pub expected: bool,
     /// From its creation to its end.
     pub duration_ms: u64,
-    /// Bytes of both streams of the last attempt, if they were received to the end or to a deadline.
+    /// Bytes of both streams of the last attempt; null if it failed.
     pub output_bytes: Option<u64>,
+    /// Whether these are all: not if something kept the streams open after the exit.
+    pub output_complete: Option<bool>,
     /// Why it could not be recorded; null if it was.
     pub error: Option<ErrorView>,
 }
@@ -83,20 +85,24 @@ impl From<&JobReport<'_>> for JobView {
             expect: (&report.job.expect).into(),
             expected: report.is_expected(),
             duration_ms: u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX),
-            output_bytes: outcome.and_then(output_bytes),
+            output_bytes: outcome.and_then(receipt).map(bytes),
+            output_complete: outcome.and_then(receipt).map(|receipt| receipt.drain == Drain::Drained),
             error,
         }
     }
 }
 
-/// Bytes that were received on both streams, as far as there is a receipt.
-fn output_bytes(outcome: &Outcome) -> Option<u64> {
+/// What is known about the output of an attempt that exited.
+fn receipt(outcome: &Outcome) -> Option<&OutputReceipt> {
     match outcome {
-        Outcome::Exited { exit, .. } => {
-            exit.output.as_ref().map(|receipt| receipt.stdout.bytes.saturating_add(receipt.stderr.bytes))
-        }
+        Outcome::Exited { exit, .. } => exit.output.as_ref(),
         Outcome::Failed(_) => None,
     }
+}
+
+/// Bytes that were received on both streams.
+fn bytes(receipt: &OutputReceipt) -> u64 {
+    receipt.stdout.bytes.saturating_add(receipt.stderr.bytes)
 }
 
 /// The table of all jobs, and a last line with their sum.
@@ -122,8 +128,8 @@ pub(super) fn table(reports: &[JobReport<'_>], elapsed: Duration) -> String {
 }
 
 fn row(report: &JobReport<'_>) -> [Cell; 7] {
-    let bytes = match &report.result {
-        JobResult::Ended(outcome) => output_bytes(outcome).map(|bytes| bytes.to_string()),
+    let output = match &report.result {
+        JobResult::Ended(outcome) => receipt(outcome).map(output_text),
         JobResult::NotBegun | JobResult::Unrecorded(_) => None,
     };
     let result = match &report.result {
@@ -143,6 +149,97 @@ fn row(report: &JobReport<'_>) -> [Cell; 7] {
         Cell::from(result),
         Cell::styled(expected, style),
         Cell::from(elapsed_text(report.elapsed)),
-        Cell::from(bytes.unwrap_or_else(|| "-".to_owned())),
+        Cell::from(output.unwrap_or_else(|| "-".to_owned())),
     ]
+}
+
+fn output_text(receipt: &OutputReceipt) -> String {
+    match receipt.drain {
+        Drain::Drained => bytes(receipt).to_string(),
+        Drain::DrainTimedOut { .. } => format!("{} (incomplete)", bytes(receipt)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tachograph_engine::domain::{
+        Diagnostics, Digest, Exit, ExitStatus, Failure, FailureKind, Refusal, RunId, Stream, StreamReceipt, Witness,
+    };
+
+    use super::*;
+    use crate::error::Error;
+    use crate::jobs::{Job, parse};
+
+    fn exited(status: ExitStatus, drain: Drain) -> Outcome {
+        let stream = |bytes| StreamReceipt { bytes, digest: Digest::ZERO };
+        let output = Some(OutputReceipt { stdout: stream(40), stderr: stream(2), drain });
+        Outcome::Exited { exit: Exit { status, witness: Witness::Waited, output }, amended: None }
+    }
+
+    fn jobs() -> Vec<Job> {
+        let text = "[jobs.fine]\ncommand = [\"x\"]\n[jobs.cut]\ncommand = [\"x\"]\nexpect = { signal = 9 }\n\
+                    [jobs.lost]\ncommand = [\"x\"]\nexpect = \"not_found\"\n[jobs.held]\ncommand = [\"x\"]\n\
+                    [jobs.later]\ncommand = [\"x\"]\n";
+        parse(text.as_bytes()).unwrap()
+    }
+
+    fn reports(jobs: &[Job]) -> Vec<JobReport<'_>> {
+        let incomplete = Drain::DrainTimedOut { waited_ms: 5_000, open: vec![Stream::Stdout] };
+        let failure = Failure {
+            kind: FailureKind::TimedOut,
+            message: "ran too long".to_owned(),
+            diagnostics: Diagnostics::default(),
+        };
+        let held = Refusal::NameHeld { name: "held".to_owned(), holder: RunId::from_u128(9) };
+        let results = [
+            (Some(1), 1, JobResult::Ended(exited(ExitStatus::Code(0), Drain::Drained)), 1_500),
+            (Some(2), 2, JobResult::Ended(exited(ExitStatus::Signal(9), incomplete)), 5_000),
+            (Some(3), 3, JobResult::Ended(Outcome::Failed(failure)), 10),
+            (None, 0, JobResult::Unrecorded(Error::Refused(held)), 0),
+            (None, 0, JobResult::NotBegun, 0),
+        ];
+        let report = |(job, (run, attempts, result, ms)): (_, (Option<u128>, u32, JobResult, u64))| JobReport {
+            job,
+            run: run.map(RunId::from_u128),
+            attempts,
+            result,
+            elapsed: Duration::from_millis(ms),
+        };
+        jobs.iter().zip(results).map(report).collect()
+    }
+
+    #[test]
+    fn the_table_tells_every_kind_of_end() {
+        let jobs = jobs();
+        let text = anstream::adapter::strip_str(&table(&reports(&jobs), Duration::from_secs(61))).to_string();
+        let expected = "\
+JOB    RUN                         ATTEMPTS  RESULT           EXPECTED               TIME           OUTPUT
+fine   00000000000000000000000001         1  code 0           yes                    1.5s               42
+cut    00000000000000000000000002         2  signal 9 (KILL)  yes                    5.0s  42 (incomplete)
+lost   00000000000000000000000003         3  timed_out        NO: failure not_found  10ms                -
+held   -                                  0  name_held        NO: code 0              0µs                -
+later  -                                  0  not begun        NO: code 0              0µs                -
+5 jobs in 1m01s, 3 NOT as expected
+";
+        assert_eq!(text, expected, "\n{text}");
+    }
+
+    #[test]
+    fn the_json_of_every_kind_of_end() {
+        let jobs = jobs();
+        let views: Vec<_> = reports(&jobs).iter().map(JobView::from).collect();
+        let json = |index: usize| serde_json::to_value(&views[index]).unwrap();
+        assert_eq!(
+            json(1),
+            serde_json::json!({
+                "job": "cut", "run": "00000000000000000000000002", "attempts": 2, "exit": {"signal": 9}, "failure": null,
+                "expect": {"signal": 9}, "expected": true, "duration_ms": 5000, "output_bytes": 42,
+                "output_complete": false, "error": null,
+            })
+        );
+        assert_eq!(json(2)["failure"], serde_json::json!({"kind": "timed_out", "message": "ran too long"}));
+        assert_eq!(json(2)["expect"], serde_json::json!({"failure": "not_found"}));
+        assert_eq!(json(3)["error"]["code"], "name_held");
+        assert_eq!((&json(4)["run"], &json(4)["exit"], &json(4)["error"]), (&().into(), &().into(), &().into()));
+    }
 }

@@ -1,0 +1,13 @@
+//! `tacho run` and `tacho supervise` through the built binary: every module says what belongs there.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+/// Data directories that cannot be written, and input out of bounds.
+mod places;
+/// One command: its exit code, its output, and what is recorded of it.
+mod run;
+/// Signals to the tool while runs are under way.
+mod signals;
+/// The jobs of a file.
+mod supervise;
+/// A data directory, the tool, and the journal that it leaves.
+mod support;

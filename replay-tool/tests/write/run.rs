@@ -1,0 +1,131 @@
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::process::Stdio;
+
+use tachograph_engine::domain::{Drain, ExitStatus, FailureKind, Outcome, StatusName, Witness, Workload};
+
+use super::support::{Finished, Place, failure, status};
+
+#[test]
+fn the_commands_code_is_passed_through_and_recorded_with_its_output() {
+    let place = Place::new();
+    let finished = place.run("echo out; echo error >&2; exit 7");
+    assert_eq!((finished.code, finished.stdout.as_str(), finished.stderr.as_str()), (Some(7), "out\n", "error\n"));
+    let record = place.record();
+    assert_eq!((record.run.status.name(), status(&record)), (StatusName::Exited, Some(ExitStatus::Code(7))));
+    let Some(Outcome::Exited { exit, .. }) = record.run.attempt.unwrap().outcome else { panic!("no exit") };
+    let output = exit.output.unwrap();
+    assert_eq!(exit.witness, Witness::Waited);
+    assert_eq!((output.stdout.bytes, output.stderr.bytes, output.drain), (4, 6, Drain::Drained));
+    assert_eq!(output.stdout.digest.0, *blake3::hash(b"out\n").as_bytes());
+    place.assert_closed_cleanly();
+}
+
+#[test]
+fn a_signal_becomes_128_and_its_number() {
+    let place = Place::new();
+    assert_eq!(place.run("kill -9 $$").code, Some(137));
+    assert_eq!(status(&place.record()), Some(ExitStatus::Signal(9)));
+}
+
+#[test]
+fn a_program_that_cannot_be_started_is_recorded_as_failed() {
+    let place = Place::new();
+    let missing = place.finish(["run", "--format", "json", "--", "there-is-no-such-program"]);
+    assert_eq!(missing.code, Some(127));
+    assert!(missing.stderr.starts_with(r#"{"error":{"code":"not_found","message":"#), "{}", missing.stderr);
+    let forbidden = place.finish(["run", "--", "/etc/passwd"]);
+    assert_eq!(forbidden.code, Some(126));
+    assert!(forbidden.stderr.starts_with("tacho: error[not_executable]: "), "{}", forbidden.stderr);
+    let kinds: Vec<_> = place.records().iter().map(failure).collect();
+    assert_eq!(kinds, [Some(FailureKind::NotFound), Some(FailureKind::NotExecutable)]);
+    place.assert_closed_cleanly();
+}
+
+#[test]
+fn a_timeout_ends_the_command_with_124() {
+    let place = Place::new();
+    let finished = place.finish(["run", "--timeout", "50ms", "--", "sleep", "60"]);
+    assert_eq!(finished.code, Some(124));
+    assert!(finished.stderr.starts_with("tacho: error[timed_out]: ran longer than its limit of 50 ms"));
+    assert_eq!(failure(&place.record()), Some(FailureKind::TimedOut));
+}
+
+#[test]
+fn bytes_that_are_no_text_are_executed_as_given_and_recorded_lossily() {
+    let place = Place::new();
+    let argument = OsString::from_vec(b"a\xffb".to_vec());
+    let output = place.tacho(["run", "--", "printf", "%s"]).arg(argument).output().unwrap();
+    assert_eq!(output.stdout, b"a\xffb");
+    let Workload::Command { argv, .. } = place.record().run.spec.workload.clone() else { panic!("no command") };
+    assert_eq!(argv, ["printf", "%s", "a\u{fffd}b"]);
+}
+
+#[test]
+fn name_labels_directory_and_timeout_are_recorded() {
+    let place = Place::new();
+    let cwd = std::fs::canonicalize(place.path("")).unwrap();
+    let mut command = place.tacho(["run", "--name", "build", "--label", "team=core", "--label", "empty="]);
+    command.args(["--timeout", "1h", "--cwd"]).arg(&cwd).args(["--", "pwd"]);
+    let output = command.output().unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{}\n", cwd.display()));
+    let spec = place.record().run.spec;
+    assert_eq!(spec.name.as_deref(), Some("build"));
+    let labels: Vec<_> = spec.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    assert_eq!(labels, [("empty", ""), ("team", "core")]);
+    assert_eq!(spec.limits.wall_ms, Some(3_600_000));
+    assert_eq!(spec.workload, Workload::Command { argv: vec!["pwd".into()], cwd: Some(cwd.display().to_string()) });
+}
+
+#[test]
+fn the_command_knows_its_run_and_with_v_so_does_its_caller() {
+    let place = Place::new();
+    let script = "echo $TACHO_RUN_ID $TACHO_ATTEMPT_ID $TACHO_ATTEMPT; test -d \"$TACHO_RUN_DIR\"";
+    let finished = place.finish(["run", "-v", "--", "sh", "-c", script]);
+    let record = place.record();
+    let attempt = record.run.attempt.unwrap();
+    assert_eq!(finished.stdout, format!("{} {} 1\n", record.run.id, attempt.id));
+    assert!(finished.stderr.contains(&format!("run={}", record.run.id)), "{}", finished.stderr);
+    assert_eq!(finished.code, Some(0));
+}
+
+#[test]
+fn standard_input_is_the_commands_own() {
+    let place = Place::new();
+    let mut command = place.tacho(["run", "--", "cat"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"typed in").unwrap();
+    assert_eq!(child.wait_with_output().unwrap().stdout, b"typed in");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_as_in_a_pipeline() {
+    let place = Place::new();
+    let mut child = place.tacho(["run", "--", "yes"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert_eq!(first, "y\n");
+    assert_eq!(Finished::of(child).code, Some(128 + 13));
+    assert_eq!(status(&place.record()), Some(ExitStatus::Signal(13)));
+}
+
+#[test]
+fn output_that_cannot_be_passed_through_is_an_error_and_the_run_is_recorded_all_the_same() {
+    let place = Place::new();
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = place.tacho(["run", "--", "seq", "3"]).stdout(full).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125));
+    assert!(stderr.starts_with("tacho: error[output]: cannot write to standard output: No space left"), "{stderr}");
+    assert_eq!(status(&place.record()), Some(ExitStatus::Code(0)));
+}
+
+#[test]
+fn much_output_arrives_whole() {
+    let place = Place::new();
+    let output = place.tacho(["run", "--", "sh", "-c", "yes recorded | head -c 20000000"]).output().unwrap();
+    let expected: Vec<u8> = b"recorded\n".iter().copied().cycle().take(20_000_000).collect();
+    assert!(output.stdout == expected, "{} bytes", output.stdout.len());
+}

@@ -1,0 +1,94 @@
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use rustix::process::Signal;
+use tachograph_engine::domain::{ExitStatus, FailureKind, StatusName};
+
+use super::support::{Finished, Place, Ready, failure, send, status};
+
+#[test]
+fn a_signal_to_run_reaches_the_command_which_decides_what_to_do() {
+    let script = "trap 'exit 42' TERM; echo ready; for i in $(seq 6000); do sleep 0.01; done";
+    for (script, signal, code, recorded) in [
+        (script, Signal::TERM, 42, ExitStatus::Code(42)),
+        ("echo ready; exec sleep 60", Signal::INT, 130, ExitStatus::Signal(2)),
+        ("echo ready; exec sleep 60", Signal::TERM, 143, ExitStatus::Signal(15)),
+    ] {
+        let place = Place::new();
+        let mut child = place.tacho(["run", "--", "sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "ready");
+        send(child.id(), signal);
+        assert_eq!(Finished::of(child).code, Some(code), "{script}");
+        assert_eq!(status(&place.record()), Some(recorded));
+        place.assert_closed_cleanly();
+    }
+}
+
+/// Two jobs, the first of which says that it is ready and then runs until it is ended.
+fn two_jobs(place: &Place, ready: &Ready, prelude: &str) -> String {
+    let script = format!("{prelude}; echo $$ > '{}'; for i in $(seq 6000); do sleep 0.01; done", ready.shown());
+    place.jobs(&format!(
+        "[jobs.first]\ncommand = [\"sh\", \"-c\", \"{script}\"]\nretries = 3\n[jobs.second]\ncommand = [\"true\"]\n"
+    ))
+}
+
+#[test]
+fn a_signal_to_supervise_ends_its_runs_records_them_and_closes_the_journal() {
+    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        let place = Place::new();
+        let ready = Ready::at(&place.path("ready"));
+        let jobs = two_jobs(&place, &ready, ":");
+        let mut command = place.tacho(["supervise", "--jobs", "1", &jobs]);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        ready.next();
+        send(child.id(), signal);
+        let finished = Finished::of(child);
+        assert_eq!(finished.code, Some(code), "{}", finished.stderr);
+        let record = place.record();
+        assert_eq!((record.run.status.name(), status(&record)), (StatusName::Exited, Some(ExitStatus::Signal(15))));
+        assert_eq!(record.run.attempt.unwrap().ordinal.0, 1, "no retry after a signal");
+        assert!(finished.stdout.contains("not begun"), "{}", finished.stdout);
+        place.assert_closed_cleanly();
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once_what_does_not_want_to_end() {
+    let place = Place::new();
+    let ready = Ready::at(&place.path("ready"));
+    let jobs = two_jobs(&place, &ready, &format!("trap 'echo asked > {}' TERM", ready.shown()));
+    let mut command = place.tacho(["supervise", "--jobs", "1", "--format", "json", &jobs]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    ready.next();
+    send(child.id(), Signal::TERM);
+    assert_eq!(ready.next(), "asked");
+    send(child.id(), Signal::INT);
+    let finished = Finished::of(child);
+    assert_eq!(finished.code, Some(143), "the first signal counts: {}", finished.stderr);
+    assert_eq!(status(&place.record()), Some(ExitStatus::Signal(9)));
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&finished.stdout).unwrap();
+    let lasted_ms = rows[0]["duration_ms"].as_u64().unwrap();
+    assert!(lasted_ms < 5_000, "the grace was waited for: {lasted_ms} ms");
+    place.assert_closed_cleanly();
+}
+
+#[test]
+fn what_a_killed_supervisor_left_open_is_recorded_by_the_next_and_its_name_is_free() {
+    let place = Place::new();
+    let ready = Ready::at(&place.path("ready"));
+    let jobs = two_jobs(&place, &ready, ":");
+    let mut child =
+        place.tacho(["supervise", "--jobs", "1", &jobs]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let orphan: u32 = ready.next().parse().unwrap();
+    send(child.id(), Signal::KILL);
+    child.wait().unwrap();
+    send(orphan, Signal::KILL);
+    let jobs = place.jobs("[jobs.first]\ncommand = [\"true\"]\n");
+    let finished = place.finish(["supervise", &jobs]);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    let lost: Vec<_> = place.records().into_iter().filter(|record| failure(record).is_some()).collect();
+    assert_eq!(lost.iter().map(failure).collect::<Vec<_>>(), [Some(FailureKind::SupervisorLost)]);
+    let remark = format!("run {} was left open: supervisor_lost\n", lost[0].run.id);
+    assert!(finished.stderr.starts_with(&remark), "{}", finished.stderr);
+}

@@ -1,0 +1,161 @@
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Pid, Signal, kill_process};
+use tachograph_adapters::journal::FileReader;
+use tachograph_engine::domain::{Entry, EntryBody, ExitStatus, FailureKind, Position, RunRecord, SystemFact};
+use tachograph_engine::ports::JournalReader;
+
+/// After this time a test has failed; none waits for it otherwise.
+pub(crate) const HANG: Duration = Duration::from_secs(60);
+
+/// A data directory of a test's own, and room beside it.
+pub(crate) struct Place(tempfile::TempDir);
+
+/// What a finished tool left on its streams.
+pub(crate) struct Finished {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Finished {
+    /// Waits for the tool's end, and kills it if that does not come.
+    pub(crate) fn of(child: Child) -> Self {
+        let pid = child.id();
+        let (sender, finished) = mpsc::channel();
+        std::thread::spawn(move || sender.send(child.wait_with_output()));
+        let Ok(output) = finished.recv_timeout(HANG) else {
+            send(pid, Signal::KILL);
+            panic!("the tool does not come to its end");
+        };
+        let output = output.unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Self { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Not made by this; the tool makes it.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    /// The tool with this data directory, and with nothing of the caller's own settings.
+    pub(crate) fn tacho<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tacho"));
+        for variable in ["TACHO_LOG", "NO_COLOR", "TERM"] {
+            command.env_remove(variable);
+        }
+        command.env("TACHO_DATA", self.data()).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn finish<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Finished {
+        let mut command = self.tacho(arguments);
+        Finished::of(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Runs a shell script as one recorded command.
+    pub(crate) fn run(&self, script: &str) -> Finished {
+        self.finish(["run", "--", "sh", "-c", script])
+    }
+
+    /// Writes a jobs file.
+    pub(crate) fn jobs(&self, text: &str) -> String {
+        let path = self.path("jobs.toml");
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        let reader = FileReader::open(&self.data()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(reader.read(Position::ZERO, usize::MAX)).unwrap()
+    }
+
+    /// The runs in the order of their creation.
+    pub(crate) fn records(&self) -> Vec<RunRecord> {
+        let mut records: Vec<RunRecord> = Vec::new();
+        for entry in self.entries() {
+            let known = records.iter().position(|record| Some(record.run.id) == entry.run());
+            let before = known.map(|index| records.remove(index));
+            records.extend(RunRecord::fold(before, &entry));
+        }
+        records.sort_by_key(|record| record.created);
+        records
+    }
+
+    /// The only run.
+    pub(crate) fn record(&self) -> RunRecord {
+        let mut records = self.records();
+        assert_eq!(records.len(), 1);
+        records.remove(0)
+    }
+
+    pub(crate) fn assert_closed_cleanly(&self) {
+        let last = self.entries().pop().unwrap().body;
+        assert!(matches!(last, EntryBody::System(SystemFact::Closed(_))), "{last:?}");
+    }
+}
+
+/// The exit status that a run's latest attempt ended with.
+pub(crate) fn status(record: &RunRecord) -> Option<ExitStatus> {
+    record.run.attempt.as_ref()?.outcome.as_ref()?.exit_status().cloned()
+}
+
+/// The kind of failure that a run's latest attempt ended with.
+pub(crate) fn failure(record: &RunRecord) -> Option<FailureKind> {
+    Some(record.run.attempt.as_ref()?.outcome.as_ref()?.failure()?.kind.clone())
+}
+
+pub(crate) fn send(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(i32::try_from(pid).unwrap()).unwrap(), signal).unwrap();
+}
+
+/// A named pipe through which a job says something to its test.
+pub(crate) struct Ready {
+    path: PathBuf,
+    lines: mpsc::Receiver<String>,
+}
+
+impl Ready {
+    pub(crate) fn at(path: &Path) -> Self {
+        mknodat(CWD, path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        // Open for both, so that opening waits for nobody and reading never comes to an end.
+        let pipe = File::options().read(true).write(true).open(path).unwrap();
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(pipe).lines() {
+                if sender.send(line.unwrap()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { path: path.to_owned(), lines }
+    }
+
+    /// What a script writes its lines to.
+    pub(crate) fn shown(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// The next line that a job wrote.
+    pub(crate) fn next(&self) -> String {
+        self.lines.recv_timeout(HANG).expect("the job must say that it is ready")
+    }
+}
