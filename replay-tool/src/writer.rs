@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tachograph_adapters::checkpoint::FileCheckpoints;
 use tachograph_adapters::clock::{SystemClock, UlidSource};
 use tachograph_adapters::host::LocalHost;
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
@@ -45,7 +46,7 @@ impl Writer {
             clock: clock.clone(),
             ids: Arc::new(UlidSource::default()),
             host: Arc::new(LocalHost::new(clock)),
-            checkpoints: None,
+            checkpoints: Some(Arc::new(FileCheckpoints::open(data))),
         };
         let (engine, opened) = Engine::open(parts, Options::default()).await?;
         let runner = ProcessRunner::new(engine.clone(), data.join(RUNS_DIR), RunnerOptions::default());
