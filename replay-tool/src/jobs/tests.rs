@@ -247,6 +247,23 @@ fn files_that_cannot_be_read_say_so() {
     assert!(matches!(read(Path::new("/dev/zero")), Err(JobsError::TooLong { bytes_max: JOBS_FILE_BYTES_MAX, .. })));
 }
 
+#[test]
+fn the_example_and_the_documented_file_are_accepted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let example = read(&root.join("examples/jobs.toml")).unwrap();
+    assert!(example.len() >= 14, "{} jobs", example.len());
+    let document = std::fs::read_to_string(root.join("docs/jobs.md")).unwrap();
+    let block = |kind: &str| document.split_once(kind).unwrap().1.split_once("\n```").unwrap().0.to_owned();
+    let documented = parse(block("```toml\n").as_bytes()).unwrap();
+    assert_eq!(documented.len(), 1);
+    let shown = block("```text\ntacho: error[invalid_jobs]: ");
+    let wrong = "[jobs.build]\ncomand = [\"make\"]\ntimeout = \"1x\"\ncommand = [\"make\"]\n";
+    assert_eq!(shown.split_once("\n  help: ").unwrap().0, listing(wrong.as_bytes()));
+    for key in ["command", "cwd", "env", "labels", "retries", "timeout", "expect"] {
+        assert!(document.contains(&format!("\n| `{key}` |")), "docs/jobs.md lacks {key}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_text_panics_and_what_is_accepted_could_be_created(

@@ -64,6 +64,11 @@ fn json_is_one_array_in_the_order_of_the_file() {
     let jobs: Vec<_> = rows.iter().map(|row| (row["job"].as_str().unwrap(), row["expected"].as_bool())).collect();
     let yes = Some(true);
     assert_eq!(jobs, [("fine", yes), ("second-try", yes), ("missing", yes), ("killed", yes)]);
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/json.md")).unwrap();
+    let documented = document.split_once("\n## job\n").unwrap().1.split_once("\n## ").unwrap().0;
+    for field in rows[0].as_object().unwrap().keys() {
+        assert!(documented.contains(&format!("\n| `{field}` |")), "docs/json.md lacks {field}");
+    }
     let records = place.records();
     assert_eq!(rows[0]["run"], records[0].run.id.to_string());
     assert_eq!((&rows[0]["output_bytes"], &rows[1]["attempts"]), (&8.into(), &2.into()));
