@@ -1,4 +1,23 @@
-//! Shared parts of the whole-system tests.
+//! What the whole-system tests share: places to keep a journal, a supervisor to speak for, a journal that can be held
+//! or broken, real commands, random walks, and the naive ledger that every incident is also played against.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test harness fails by panicking")]
 
 pub mod cases;
+pub mod commands;
+pub mod gate;
+pub mod latch;
+pub mod naive;
+pub mod place;
+pub mod random;
+pub mod supervisor;
 pub mod walk;
+
+pub use gate::Gate;
+pub use latch::Latch;
+pub use place::Place;
+pub use supervisor::Supervisor;
+
+/// How often a repeated test repeats: `default`, or what the environment variable says.
+pub fn rounds(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).ok().map_or(default, |text| text.parse().expect("a number of rounds"))
+}

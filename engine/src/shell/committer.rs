@@ -330,6 +330,8 @@ impl Committer {
         let mut close = close;
         // The lock goes with the journal, so that it can be opened again while handles of this engine still exist.
         drop(self.journal);
+        // Subscribers learn that nothing more will come.
+        drop(self.feed);
         loop {
             if let Some(reply) = close.take() {
                 let _ = reply.send(Err(poisoned.clone()));

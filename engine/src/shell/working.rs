@@ -121,6 +121,10 @@ impl Working {
             self.open.insert(id, record);
             return;
         }
+        // A run may begin and end within one batch: then its name was taken in again on the way here.
+        if let Some(name) = record.run.spec.name.clone() {
+            self.release(name, id);
+        }
         self.resting.insert(id, record);
         self.resting_order.push_back(id);
         // A run may stand in the order more than once, when it ended, was read and ended again: what matters is that

@@ -1,0 +1,119 @@
+//! A journal whose appends a test can hold, let go and break.
+
+use std::io;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tachograph_engine::domain::Entry;
+use tachograph_engine::ports::{AppendError, Draft, Journal, JournalError, JournalReader, Opening};
+use tokio::sync::watch;
+
+/// When a broken append fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Break {
+    /// Before anything is written.
+    Before,
+    /// After all of it is durable: the writer cannot tell the two apart.
+    After,
+}
+
+/// Stands before a journal's append. Clones are the same gate.
+#[derive(Debug, Clone)]
+pub struct Gate {
+    state: watch::Sender<State>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct State {
+    held: bool,
+    waiting: bool,
+    broken: Option<Break>,
+    /// Size of every batch that was let through.
+    batches: Vec<usize>,
+}
+
+impl Default for Gate {
+    fn default() -> Self {
+        Self { state: watch::Sender::new(State::default()) }
+    }
+}
+
+impl Gate {
+    /// Puts the gate before a journal.
+    pub fn before(&self, journal: Box<dyn Journal>) -> Box<dyn Journal> {
+        Box::new(Gated { journal, gate: self.clone(), poisoned: false })
+    }
+
+    /// From now on appends wait.
+    pub fn hold(&self) {
+        self.state.send_modify(|state| state.held = true);
+    }
+
+    /// Lets appends through again.
+    pub fn release(&self) {
+        self.state.send_modify(|state| state.held = false);
+    }
+
+    /// The next append that passes fails.
+    pub fn break_next(&self, when: Break) {
+        self.state.send_modify(|state| state.broken = Some(when));
+    }
+
+    /// Returns once an append waits at the held gate.
+    pub async fn until_waiting(&self) {
+        self.state.subscribe().wait_for(|state| state.waiting).await.expect("the gate is alive");
+    }
+
+    /// Sizes of the batches that were let through so far, in entries.
+    pub fn batches(&self) -> Vec<usize> {
+        self.state.borrow().batches.clone()
+    }
+
+    async fn pass(&self, entries: usize) -> Option<Break> {
+        let mut changes = self.state.subscribe();
+        self.state.send_modify(|state| state.waiting = state.held);
+        changes.wait_for(|state| !state.held).await.expect("the gate is alive");
+        let mut broken = None;
+        self.state.send_modify(|state| {
+            state.waiting = false;
+            state.batches.push(entries);
+            broken = state.broken.take();
+        });
+        broken
+    }
+}
+
+struct Gated {
+    journal: Box<dyn Journal>,
+    gate: Gate,
+    poisoned: bool,
+}
+
+#[async_trait]
+impl Journal for Gated {
+    fn opening(&self) -> Opening {
+        self.journal.opening()
+    }
+
+    async fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Entry>, AppendError> {
+        if self.poisoned {
+            return Err(JournalError::Poisoned { why: "broken by the test".to_owned() }.into());
+        }
+        let broken = self.gate.pass(drafts.len()).await;
+        if broken == Some(Break::After) {
+            self.journal.append(drafts).await?;
+        } else if broken.is_none() {
+            return self.journal.append(drafts).await;
+        }
+        self.poisoned = true;
+        Err(JournalError::io("sync", "a broken disk", io::Error::other("broken by the test")).into())
+    }
+
+    fn reader(&self) -> Arc<dyn JournalReader> {
+        self.journal.reader()
+    }
+
+    async fn close(self: Box<Self>) -> Result<(), JournalError> {
+        self.journal.close().await
+    }
+}

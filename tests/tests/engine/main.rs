@@ -1,0 +1,12 @@
+//! The engine as a whole: queue, batches, retries, reads, poison, recovery, names, subscriptions, replay.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
+
+mod names;
+mod poison;
+mod queue;
+mod reads;
+mod recovery;
+mod refusals;
+mod replay;
+mod retries;
+mod subscription;
