@@ -288,15 +288,16 @@ mod tests {
 
     #[test]
     fn an_error_says_code_message_and_remedy_in_both_formats() {
-        let error = Error::UnknownRun { text: "bild\u{1b}".into(), data: "d".into(), similar: Some("build".into()) };
+        let error =
+            Error::UnknownRun { text: "bild\u{1b}".into(), data: "d\u{1b}".into(), similar: Some("build".into()) };
         assert_eq!(
             error.to_text(),
-            "tacho: error[unknown_run]: there is no run \"bild\\u{1b}\" in d\n  \
+            "tacho: error[unknown_run]: there is no run \"bild\\u{1b}\" in d\\u{1b}\n  \
              help: did you mean \"build\"? `tacho runs` lists all\n"
         );
         assert_eq!(
             error.to_json(),
-            r#"{"error":{"code":"unknown_run","message":"there is no run \"bild\\u{1b}\" in d","remedy":"did you mean \"build\"? `tacho runs` lists all"}}"#
+            r#"{"error":{"code":"unknown_run","message":"there is no run \"bild\\u{1b}\" in d\u001b","remedy":"did you mean \"build\"? `tacho runs` lists all"}}"#
         );
     }
 }

@@ -1,13 +1,120 @@
 //! `tacho verify`: every byte of the journal, checked.
 
-use crate::error::Error;
-use crate::output::Context;
+use std::io;
+use std::path::Path;
 
-/// Checks the journal and returns the exit code.
+use anstyle::Style;
+use indicatif::{ProgressBar, ProgressStyle};
+use tachograph_adapters::journal::{self, Progress, Severity, VerifyFinding, VerifyReport};
+use tachograph_engine::ports::JournalError;
+
+use crate::error::{Error, exit};
+use crate::output::{Context, Format, Output};
+use crate::table::{BAD, DIM, GOOD, WARN, printable};
+use crate::view::VerificationView;
+
+/// Journals below this size are checked before anybody wonders.
+const PROGRESS_BYTES_MIN: u64 = 64 << 20;
+
+/// Checks the journal and returns the exit code: that of damage if anything is damaged or missing.
 ///
 /// # Errors
 ///
-/// [`Error`] if there is no journal.
-pub fn verify(_context: &Context) -> Result<u8, Error> {
-    Err(Error::internal("`tacho verify` is not available in this build"))
+/// [`Error`] if there is no journal, its files cannot be read, or the output not written.
+pub fn verify(context: &Context) -> Result<u8, Error> {
+    check_place(&context.data)?;
+    let bar = Bar::default();
+    let report = journal::verify(&context.data, |progress| bar.show(progress))?;
+    bar.0.finish_and_clear();
+    let mut output = context.stdout();
+    print(&report, &context.data, context.format, &mut output)?;
+    output.flush()?;
+    Ok(if report.is_sound() { exit::OK } else { exit::DAMAGED })
+}
+
+/// A wrong path is told from a directory whose journal is gone.
+fn check_place(data: &Path) -> Result<(), JournalError> {
+    let none = |why: &str| Err(JournalError::NoJournal { path: data.to_owned(), why: why.to_owned() });
+    match std::fs::metadata(data) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => none("it is a file, not a directory"),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => none("it does not exist"),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => none("a part of its path is a file"),
+        Err(error) => Err(JournalError::io("open", data, error)),
+    }
+}
+
+/// Prints what a verification found.
+///
+/// # Errors
+///
+/// As [`Output::text`].
+pub fn print(report: &VerifyReport, data: &Path, format: Format, output: &mut Output) -> Result<(), Error> {
+    match format {
+        Format::Json => output.json(&VerificationView::from(report)),
+        Format::Text => output.text(&text(report, data)),
+    }
+}
+
+/// A progress bar that only a terminal on standard error shows.
+struct Bar(ProgressBar);
+
+impl Default for Bar {
+    fn default() -> Self {
+        let style = ProgressStyle::with_template("checking {bar:40} {bytes}/{total_bytes}, {msg} entries, {eta} to go");
+        Self(ProgressBar::no_length().with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    }
+}
+
+impl Bar {
+    fn show(&self, progress: Progress) {
+        if progress.bytes_total >= PROGRESS_BYTES_MIN {
+            self.0.set_length(progress.bytes_total);
+            self.0.set_position(progress.bytes);
+            self.0.set_message(progress.entries.to_string());
+        }
+    }
+}
+
+fn text(report: &VerifyReport, data: &Path) -> String {
+    let mut text: String = report.findings.iter().map(finding).collect();
+    if report.more > 0 {
+        text.push_str(&format!("{}… and {} findings more{}\n", BAD.render(), report.more, BAD.render_reset()));
+    }
+    let (verdict, style) = verdict(report);
+    let (data, start, end) = (printable(&data.display().to_string()), style.render(), style.render_reset());
+    let VerifyReport { segments, frames, entries, bytes, .. } = report;
+    text.push_str(&format!("{start}{verdict}{end}: {data}\n"));
+    text.push_str(&format!("checked: {segments} segments, {frames} frames, {entries} entries, {bytes} bytes\n"));
+    if let Some(head) = &report.head {
+        text.push_str(&format!("last:    entry {}, hash {}\n", head.position, head.digest));
+    }
+    if !report.closed {
+        text.push_str("note:    not closed: a writer has it open, or its last one ended without closing it\n");
+    }
+    text
+}
+
+fn verdict(report: &VerifyReport) -> (&'static str, Style) {
+    let worst = report.findings.iter().map(|finding| finding.severity).min();
+    match worst {
+        _ if report.more > 0 => ("DAMAGED", BAD),
+        Some(Severity::Damage) => ("DAMAGED", BAD),
+        Some(Severity::Missing) => ("ENTRIES ARE MISSING", BAD),
+        Some(Severity::Torn) => ("sound, but for an incomplete last write that was never acknowledged", WARN),
+        Some(Severity::Note) | None => ("sound", GOOD),
+    }
+}
+
+fn finding(finding: &VerifyFinding) -> String {
+    let (word, style) = match finding.severity {
+        Severity::Damage => ("damage", BAD),
+        Severity::Missing => ("missing", BAD),
+        Severity::Torn => ("incomplete write", WARN),
+        Severity::Note => ("note", DIM),
+    };
+    let (file, what) = (printable(&finding.file.display().to_string()), printable(&finding.what));
+    let position = finding.position.map(|position| format!(" (position {position})")).unwrap_or_default();
+    let (start, end, offset) = (style.render(), style.render_reset(), finding.offset);
+    format!("{start}{word}{end}: {file} at offset {offset}{position}: {what}\n")
 }

@@ -7,6 +7,7 @@ mod entry;
 mod event;
 mod run;
 mod timeline;
+mod verification;
 
 pub use entry::{ActorView, CommandView, EntryView, RefusalView, SessionView, SystemView, TornTailView};
 pub use event::{EventView, FailureView, GuardView};
@@ -15,3 +16,4 @@ pub use run::{
     StreamView, WaitingView, WorkloadView,
 };
 pub use timeline::{ItemView, TimelineView};
+pub use verification::{FindingView, HeadView, VerificationView};

@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
+use tachograph_adapters::journal::{Severity, VerifyFinding, VerifyReport};
+use tachograph_engine::domain::{Digest, Position};
+use tachograph_engine::ports::Head;
 use tachograph_replay::cli::{RunsArgs, ShowArgs, TailArgs, TimelineArgs};
 use tachograph_replay::output::Format;
-use tachograph_replay::{runs, show, tail, timeline};
+use tachograph_replay::{runs, show, tail, timeline, verify};
 
 use crate::kept::printed;
-use crate::made::{BUILD, BUILD_AGAIN, LOUD, NAMELESS, NEVER, NIGHTLY};
+use crate::made::{self, BUILD, BUILD_AGAIN, LOUD, NAMELESS, NEVER, NIGHTLY};
 
 fn check(file: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/read/golden").join(file);
@@ -58,6 +61,42 @@ fn the_end_of_the_journal_is_printed() {
     let args = TailArgs { follow: false, lines: 100, after: None };
     for (format, file) in [(Format::Json, "tail.jsonl"), (Format::Text, "tail.txt")] {
         let text = printed(format, async |reading| tail::print(reading, &args).await.map(|_| ())).unwrap();
+        check(file, &text);
+    }
+}
+
+fn report() -> VerifyReport {
+    let finding = |severity, offset, position: Option<u64>, what: &str| VerifyFinding {
+        severity,
+        file: "made/journal/00000000000000000001.seg".into(),
+        offset,
+        position: position.map(Position),
+        what: what.to_owned(),
+    };
+    VerifyReport {
+        journal: Some(made::run(BUILD).ulid()),
+        segments: 2,
+        frames: 11,
+        entries: 33,
+        bytes: 8_192,
+        head: Some(Head { position: Position(33), digest: Digest([0x33; 32]) }),
+        closed: false,
+        findings: vec![
+            finding(Severity::Damage, 88, Some(1), "a frame's content is not as it was written"),
+            finding(Severity::Missing, 500, Some(5), "entries 5 to 7 are missing before it"),
+            finding(Severity::Torn, 4_000, None, "12 bytes of an incomplete write"),
+            finding(Severity::Note, 0, None, "made \u{1b} up"),
+        ],
+        more: 3,
+    }
+}
+
+#[test]
+fn a_verification_is_reported() {
+    for (format, file) in [(Format::Json, "verify.json"), (Format::Text, "verify.txt")] {
+        let data = Path::new("made");
+        let text =
+            printed(format, async |reading| verify::print(&report(), data, format, &mut reading.output)).unwrap();
         check(file, &text);
     }
 }

@@ -1,5 +1,9 @@
+//! The read commands: over a made journal, through the library and through the binary.
+
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code outside of test functions")]
 
+/// The binary itself.
+mod binary;
 /// Help and documents.
 mod documented;
 /// What each command prints, byte by byte.
