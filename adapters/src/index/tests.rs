@@ -196,7 +196,7 @@ fn suffer(fate: Fate, index: &Path, stale: &Path, foreign: &Path) {
 }
 
 fn cases() -> u32 {
-    std::env::var("TACHO_TEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(24)
+    std::env::var("TACHO_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(24)
 }
 
 /// The index of another journal with the same runs, all of them gone, in a directory of its own.

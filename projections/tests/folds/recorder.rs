@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use tachograph_engine::domain::testing::{ids, spec};
 use tachograph_engine::domain::{
     Action, ActionName, Actor, ActorKind, Claim, Command, Committed, Decision, Digest, Entry, EntryBody, Exit,
@@ -248,10 +249,13 @@ pub(crate) fn a_journal() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(a_step(), 0..160)
 }
 
-/// How many random journals each property is tried on; `TACHO_TEST_CASES` turns it up.
+/// Always the same random journals, unless asked otherwise: `TACHO_CASES` is how many each property is tried on,
+/// `TACHO_SEED` the number that they are made from. A failure shows the smallest journal that still fails.
 pub(crate) fn cases() -> ProptestConfig {
-    let cases = std::env::var("TACHO_TEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64);
-    ProptestConfig { cases, ..ProptestConfig::default() }
+    let number = |name| std::env::var(name).ok().and_then(|number| number.parse().ok());
+    let cases = number("TACHO_CASES").map_or(64, |cases: u64| u32::try_from(cases).unwrap_or(u32::MAX));
+    let rng_seed = RngSeed::Fixed(number("TACHO_SEED").unwrap_or(1));
+    ProptestConfig { cases, rng_seed, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// The version that a run is at.
