@@ -354,6 +354,32 @@ async fn the_journal_in_files_keeps_every_clause() {
 }
 
 #[tokio::test]
+async fn an_index_that_proves_wrong_in_use_changes_no_answer() {
+    let files = Files(tempfile::TempDir::new().unwrap());
+    let mut journal = files.open().await.unwrap();
+    lookups::live_long(&mut *journal, 20).await.unwrap();
+    close(journal, &mut Scribe::default()).await.unwrap();
+    {
+        let db = sled::open(files.0.path().join("index/sled")).unwrap();
+        for row in db.scan_prefix(b"r") {
+            let (key, row) = row.unwrap();
+            db.insert(key, &row[1..]).unwrap();
+        }
+        db.flush().unwrap();
+    }
+    let mut journal = files.open().await.unwrap();
+    let reader = journal.reader();
+    lookups::agree(&*reader, 8).await.unwrap();
+    assert!(!files.0.path().join("index").exists(), "the index was not found out");
+    append(&mut *journal, vec![Scribe::default().closed()]).await.unwrap();
+    lookups::agree(&*reader, 8).await.unwrap();
+    drop((journal, reader));
+    let journal = files.open().await.unwrap();
+    lookups::agree(&*journal.reader(), 8).await.unwrap();
+    assert!(files.0.path().join("index").exists());
+}
+
+#[tokio::test]
 async fn the_journal_on_a_simulated_disk_keeps_every_clause() {
     let breaches = run(|| Box::new(SimulatedFiles(SimulatedDisk::default())) as Box<dyn Journals>).await;
     assert!(breaches.is_empty(), "{breaches:#?}");

@@ -17,7 +17,7 @@ mod tests;
 mod writer;
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tachograph_engine::domain::{CommandId, Digest, Entry, EntryBody, Position, RunId};
 use tachograph_engine::ports::{JournalError, RunHead};
@@ -34,7 +34,7 @@ use crate::lock::lock;
 /// then every batch once it is durable. Memory is bounded by the runs that have not ended.
 pub struct Catalog {
     open: Mutex<OpenRuns>,
-    store: Arc<dyn EndedStore>,
+    store: RwLock<Arc<dyn EndedStore>>,
 }
 
 impl Catalog {
@@ -60,7 +60,7 @@ impl Catalog {
     }
 
     fn over(store: Arc<dyn EndedStore>) -> Self {
-        Self { open: Mutex::default(), store }
+        Self { open: Mutex::default(), store: RwLock::new(store) }
     }
 
     /// Takes in a durable batch, or one frame of a journal that is being opened: consecutive entries, and the hash
@@ -75,7 +75,7 @@ impl Catalog {
             }
         }
         if let Some(last) = entries.last() {
-            self.store.advance(last.position, digest);
+            self.store().advance(last.position, digest);
         }
     }
 
@@ -132,28 +132,49 @@ impl Catalog {
         lock(&self.open).runs.len()
     }
 
-    /// Whether the index can answer. An index that proves wrong while a journal is opened is deleted at once: open the
-    /// catalog again and feed it once more.
+    /// Whether the index can answer. One that proves wrong is deleted at once, and rebuilt when the journal is opened
+    /// again; until then, [`rebuild`](Self::rebuild) helps.
     pub fn is_sound(&self) -> bool {
-        self.store.is_sound()
+        self.store().is_sound()
+    }
+
+    /// Begins again in memory, out of all entries so far, oldest first. What is observed later is kept there as well.
+    ///
+    /// # Errors
+    ///
+    /// That of the feed; then nothing has changed.
+    pub fn rebuild<E>(&self, feed: impl FnOnce(&mut dyn FnMut(&Entry)) -> Result<(), E>) -> Result<(), E> {
+        let rebuilt = Self::in_memory();
+        feed(&mut |entry| rebuilt.observe(std::slice::from_ref(entry), Digest::ZERO))?;
+        let mut open = lock(&self.open);
+        *open = std::mem::take(&mut lock(&rebuilt.open));
+        let before =
+            std::mem::replace(&mut *self.store.write().unwrap_or_else(PoisonError::into_inner), rebuilt.store());
+        drop(open);
+        before.close();
+        Ok(())
     }
 
     /// Waits until the index has everything observed so far, if it can be written at all. Nothing needs that but
     /// whoever copies the directory.
     pub fn flush(&self) {
-        self.store.flush();
+        self.store().flush();
     }
 
     /// Writes what is left and closes the index. Runs in memory are still answered for; everything else is
     /// [`JournalError::Closed`].
     pub fn close(&self) {
-        self.store.close();
+        self.store().close();
+    }
+
+    fn store(&self) -> Arc<dyn EndedStore> {
+        Arc::clone(&self.store.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn observe_one(&self, entry: &Entry, run: RunId, command: CommandId) -> Result<(), JournalError> {
         let turn = Turn::of(entry);
         // The store has the rows of these already, and maybe newer ones.
-        let settled = entry.position <= self.store.covered();
+        let settled = entry.position <= self.store().covered();
         if !lock(&self.open).runs.contains_key(&run) {
             match (turn, settled) {
                 (Turn::Opens, _) => self.bring_in(entry, run, settled)?,
@@ -184,7 +205,7 @@ impl Catalog {
         } else {
             let row = self.row(run)?;
             if settled && row.is_none() {
-                return Err(self.store.give_up("the row of an ended run is missing"));
+                return Err(self.store().give_up("the row of an ended run is missing"));
             }
             let (older, spilled) = (row.is_some(), row.as_ref().is_some_and(|row| row.spilled));
             OpenRun::begin(created.or_else(|| row.and_then(|row| row.name)), older, spilled)
@@ -218,7 +239,7 @@ impl Catalog {
         row.answers.merge(&ended.answers);
         row.name = ended.name;
         if let (Some(name), true) = (&row.name, holds_name) {
-            self.store.put(name_key(name), name_row(run));
+            self.store().put(name_key(name), name_row(run));
         }
         self.put_row(run, row);
         Ok(())
@@ -235,7 +256,7 @@ impl Catalog {
             row.name = Some(name.to_owned());
         }
         if let (Some(name), true) = (&row.name, takes_name(entry)) {
-            self.store.put(name_key(name), name_row(run));
+            self.store().put(name_key(name), name_row(run));
         }
         row.answers.add(command, entry.position);
         self.put_row(run, row);
@@ -246,12 +267,12 @@ impl Catalog {
         let spilled = row.answers.spill();
         row.spilled |= !spilled.is_empty();
         self.put_spilled(run, spilled);
-        self.store.put(run_key(run), row.to_bytes());
+        self.store().put(run_key(run), row.to_bytes());
     }
 
     fn put_spilled(&self, run: RunId, spilled: Vec<(Position, CommandId)>) {
         for (position, command) in spilled {
-            self.store.put(command_key(run, command), position_row(position));
+            self.store().put(command_key(run, command), position_row(position));
         }
     }
 
@@ -260,8 +281,8 @@ impl Catalog {
     }
 
     fn read<T>(&self, key: &[u8], decode: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, JournalError> {
-        let Some(row) = self.store.get(key)? else { return Ok(None) };
-        decode(&row).map(Some).ok_or_else(|| self.store.give_up("a row is not as it was written"))
+        let Some(row) = self.store().get(key)? else { return Ok(None) };
+        decode(&row).map(Some).ok_or_else(|| self.store().give_up("a row is not as it was written"))
     }
 }
 

@@ -312,6 +312,27 @@ fn a_run_that_ends_after_the_index_is_lost_does_not_keep_its_name() {
     assert_eq!(catalog.open_runs(), 0);
 }
 
+#[test]
+fn a_lost_index_is_rebuilt_in_memory_while_it_is_in_use() {
+    let (place, reference) = (TempDir::new().unwrap(), long_history());
+    let store = Arc::new(SledEnded::open(place.path(), |_| None).unwrap());
+    let catalog = Catalog::over(Arc::<SledEnded>::clone(&store));
+    let (before, end) = (reference.cut(40), reference.ends[39].0);
+    before.feed(&catalog, Position::ZERO);
+    store.give_up("a test says so");
+    assert!(!catalog.is_sound());
+    let failing = catalog.rebuild(|see| {
+        before.entries[..3].iter().for_each(see);
+        Err("unreadable")
+    });
+    assert_eq!((failing, catalog.is_sound()), (Err("unreadable"), false));
+    assert_eq!(catalog.rebuild(|see| before.entries.iter().map(see).try_for_each(Ok::<(), &str>)), Ok(()));
+    assert!(catalog.is_sound());
+    before.check(&catalog, 1);
+    reference.feed(&catalog, end);
+    reference.check(&catalog, 1);
+}
+
 /// A run that ended, with more commands than are kept with it, some of them before it was created.
 fn long_history() -> Reference {
     let (mut scribe, mut reference) = (Scribe::default(), Reference::default());

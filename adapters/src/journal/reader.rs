@@ -231,7 +231,7 @@ impl FileReader {
     }
 
     /// Calls `see` with every entry, oldest first.
-    fn for_each(&self, mut see: impl FnMut(&Entry)) -> Result<(), JournalError> {
+    pub(super) fn for_each(&self, mut see: impl FnMut(&Entry)) -> Result<(), JournalError> {
         let mut from = Position::ZERO.next();
         while let Some(page) = self.page(from, PAGE, SEQUENTIAL_BYTES)? {
             page.iter().for_each(&mut see);

@@ -164,6 +164,10 @@ impl FileJournal {
         if drafts.is_empty() {
             return Ok(Vec::new());
         }
+        if !self.published.catalog.is_sound() {
+            // Without it every answer is looked for in the files. Memory has to do until the next open.
+            self.published.catalog.rebuild(|see| self.reader.for_each(see))?;
+        }
         let entries = self.place(drafts)?;
         match self.write(&entries).and_then(|()| self.publish(&entries)) {
             Ok(()) => Ok(entries),
