@@ -318,9 +318,10 @@ fn a_lost_index_is_rebuilt_in_memory_while_it_is_in_use() {
     let store = Arc::new(SledEnded::open(place.path(), |_| None).unwrap());
     let catalog = Catalog::over(Arc::<SledEnded>::clone(&store));
     let (before, end) = (reference.cut(40), reference.ends[39].0);
-    before.feed(&catalog, Position::ZERO);
+    reference.cut(1).feed(&catalog, Position::ZERO);
     store.give_up("a test says so");
     assert!(!catalog.is_sound());
+    before.feed(&catalog, reference.ends[0].0);
     let failing = catalog.rebuild(|see| {
         before.entries[..3].iter().for_each(see);
         Err("unreadable")

@@ -82,7 +82,7 @@ impl FileJournal {
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         let files = disk.clone();
         Self::open_with(disk, data_dir, options, || {
-            Catalog::open(data_dir, |position| FileReader::digest_in(files, data_dir, position))
+            Catalog::open(data_dir, |position| FileReader::digest_in(files.clone(), data_dir, position))
         })
     }
 
@@ -100,14 +100,20 @@ impl FileJournal {
         disk: Arc<dyn Disk>,
         data_dir: &Path,
         options: JournalOptions,
-        catalog: impl FnOnce() -> Catalog,
+        catalog: impl Fn() -> Catalog,
     ) -> Result<Self, JournalError> {
         make_dir(&*disk, data_dir)?;
         let lock = WriterLock::take(&*disk, data_dir)?;
         let journal_dir = data_dir.join(JOURNAL_DIR);
         make_dir(&*disk, &journal_dir)?;
-        let catalog = catalog();
-        let found = Recovered::scan(&*disk, &journal_dir, &catalog)?;
+        let mut known = catalog();
+        let mut found = Recovered::scan(&*disk, &journal_dir, &known);
+        if !known.is_sound() {
+            // It was taken for this journal's and proved wrong: by now it is deleted, and the next one begins empty.
+            known = catalog();
+            found = Recovered::scan(&*disk, &journal_dir, &known);
+        }
+        let (found, catalog) = (found?, known);
         found.settle(&*disk, &journal_dir)?;
         let journal = found.journal.or(options.journal).unwrap_or_else(Ulid::new);
         let (mut ordinal, mut link) = (found.ordinal, found.link);
