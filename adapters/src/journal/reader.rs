@@ -232,19 +232,31 @@ impl FileReader {
 
     /// Calls `see` with every entry, oldest first.
     pub(super) fn for_each(&self, mut see: impl FnMut(&Entry)) -> Result<(), JournalError> {
+        self.find_map::<()>(|entry| {
+            see(entry);
+            None
+        })?;
+        Ok(())
+    }
+
+    /// The first answer that `find` gives about an entry, oldest entry first.
+    fn find_map<T>(&self, mut find: impl FnMut(&Entry) -> Option<T>) -> Result<Option<T>, JournalError> {
         let mut from = Position::ZERO.next();
         while let Some(page) = self.page(from, PAGE, SEQUENTIAL_BYTES)? {
-            page.iter().for_each(&mut see);
+            if let Some(found) = page.iter().find_map(&mut find) {
+                return Ok(Some(found));
+            }
             from = page.last().map_or(from, |last| last.position).next();
         }
-        Ok(())
+        Ok(None)
     }
 
     fn scan_for_name(&self, name: &str) -> Result<Option<RunId>, JournalError> {
         let mut named = HashSet::new();
         let mut last = None;
-        self.for_each(|entry| {
-            let Some(run) = entry.run() else { return };
+        // The last one to take it counts, so nothing is found before the end.
+        self.find_map::<()>(|entry| {
+            let run = entry.run()?;
             for event in entry.events() {
                 let takes = match event {
                     Event::Created { spec, .. } => spec.name.as_deref() == Some(name) && named.insert(run),
@@ -255,6 +267,7 @@ impl FileReader {
                     last = Some(run);
                 }
             }
+            None
         })?;
         Ok(last)
     }
@@ -429,15 +442,11 @@ impl JournalReader for FileReader {
         if let Some(Ok(answered)) = self.live.as_ref().map(|live| live.catalog.answered(run, command)) {
             return Ok(answered);
         }
-        let answers = |entry: &Entry| entry.run() == Some(run) && entry.command_id() == Some(command);
         // Commands that were refused before the run was created are in no history, and first answers all the same.
-        let mut first = None;
-        self.for_each(|entry| {
-            if first.is_none() && answers(entry) {
-                first = Some(entry.position);
-            }
-        })?;
-        Ok(first)
+        self.find_map(|entry| {
+            let answers = entry.run() == Some(run) && entry.command_id() == Some(command);
+            answers.then_some(entry.position)
+        })
     }
 
     async fn named(&self, name: &str) -> Result<Option<RunId>, JournalError> {

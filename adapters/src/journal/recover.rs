@@ -186,7 +186,8 @@ impl<'a> Scan<'a> {
         if header.first != here.name.first {
             return Err(here.damaged(0, "its name is not the first position in its header"));
         }
-        if header.first != self.next || header.ordinal != self.ordinal + 1 || header.previous != self.link {
+        if header.first != self.next || header.ordinal != self.ordinal.saturating_add(1) || header.previous != self.link
+        {
             let why = format!("it does not follow what is before it: position {} was expected", self.next);
             return Err(here.damaged(0, &why));
         }
@@ -270,7 +271,7 @@ impl<'a> Scan<'a> {
     }
 
     fn finish(self, leftover: Option<(SegmentName, TornTail)>) -> Result<Recovered, JournalError> {
-        let head = Head { position: Position(self.next.0 - 1), digest: self.digest };
+        let head = Head { position: Position(self.next.0.saturating_sub(1)), digest: self.digest };
         let (leftover, creation) = leftover.unzip();
         let torn = self.torn.or(creation);
         let missing_up_to = self.anchor.as_ref().and_then(|anchor| missing(anchor, head));

@@ -64,7 +64,7 @@ impl Runs {
         if let Some(status) = status {
             self.seen.insert(command.run, Seen { status, version: *version, last: position });
         }
-        if start.0 + events.len() as u64 != version.0 {
+        if start.0.checked_add(events.len() as u64) != Some(version.0) {
             let count = events.len();
             return Err(format!(
                 "run {} is at version {version} after {count} events from version {start}",

@@ -86,8 +86,12 @@ impl Tail {
             tail => tail?,
         };
         let Some(tail) = tail else { return Ok(None) };
-        let expected =
-            SegmentHeader { journal: self.journal, ordinal: self.ordinal + 1, first: self.next, previous: self.link };
+        let expected = SegmentHeader {
+            journal: self.journal,
+            ordinal: self.ordinal.saturating_add(1),
+            first: self.next,
+            previous: self.link,
+        };
         if tail.link != expected.hash() {
             return Err(tail.damaged(0, "it does not follow the segment before it"));
         }

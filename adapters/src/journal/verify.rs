@@ -302,7 +302,7 @@ impl<'a> Verifier<'a> {
                 self.link = None;
             }
         }
-        self.ordinal += 1;
+        self.ordinal = self.ordinal.saturating_add(1);
         Ok(true)
     }
 
@@ -316,7 +316,7 @@ impl<'a> Verifier<'a> {
             self.damage(opened, 0, "its name is not the first position in its header");
         }
         self.reach(opened, 0, header.first);
-        if self.link.is_some_and(|link| link != header.previous || header.ordinal != self.ordinal + 1) {
+        if self.link.is_some_and(|link| link != header.previous || header.ordinal != self.ordinal.saturating_add(1)) {
             self.damage(opened, 0, "it does not follow the segment before it");
         }
         self.ordinal = header.ordinal.saturating_sub(1);

@@ -283,6 +283,7 @@ impl FileJournal {
         self.active.file.append(&seal).map_err(|error| JournalError::io("write", path, error))?;
         self.active.file.sync().map_err(|error| JournalError::io("sync", path, error))?;
         self.durable = self.head;
+        self.anchors.note(self.durable);
         let header = SegmentHeader { journal: self.journal, ordinal: self.ordinal + 1, first: next, previous: link };
         self.active = create_segment(&*self.disk, &self.journal_dir, &header)?;
         self.ordinal = header.ordinal;

@@ -191,3 +191,20 @@ fn a_batch_greater_than_a_frame_becomes_several_with_one_sync() {
     assert_eq!(read(&disk), entries);
     assert_eq!(wait(journal.reader().entry(Position(200))).unwrap().as_ref(), entries.last());
 }
+
+#[test]
+fn what_a_killed_writer_left_unsynced_is_durable_before_it_is_built_upon() {
+    let batches = Script::default().batches(4);
+    let disk = SimulatedDisk::default();
+    let mut journal = open(&disk).unwrap();
+    let kept = wait(journal.append(batches[0].clone())).unwrap();
+    // Written, and killed before the sync.
+    disk.set_faults(Faults { power_off_at_sync: Some(disk.syncs() + 1), ..Faults::default() });
+    wait(journal.append(batches[1].clone())).unwrap_err();
+    let next = disk.after_kill();
+    assert_eq!(read(&next.durable()), kept);
+    let reopened = open(&next).unwrap();
+    let seen = wait(reopened.reader().read(Position::ZERO, 100)).unwrap();
+    assert_eq!(seen.len(), 3);
+    assert_eq!(read(&next.durable()), seen);
+}

@@ -218,3 +218,26 @@ fn a_newer_format_is_named() {
     newer(open(dir.path()).unwrap_err());
     newer(FileReader::open(dir.path()).unwrap_err());
 }
+
+#[test]
+fn another_history_than_the_anchor_tells_is_damage() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (journal, _) = written(one.path(), Script::default().batches(2));
+    close(journal);
+    let mut script = Script::default();
+    let (journal, _) = written(other.path(), [script.batches(2), vec![script.life(3)]].concat());
+    close(journal);
+    let disk = in_memory(one.path());
+    FileJournal::open_on(Arc::new(disk.clone()), one.path(), options()).unwrap();
+    // The same journal id and sound segments: only the anchor knows.
+    let mut rewritten = Script::default();
+    let lives = [rewritten.life(5), rewritten.life(6), rewritten.life(7)];
+    let third = tempfile::tempdir().unwrap();
+    drop(written(third.path(), lives.into()));
+    let segment = segments(third.path()).pop().unwrap();
+    disk.put(&segments(one.path())[0], fs::read(segment).unwrap());
+    refused(&disk, one.path(), 0);
+    // An anchor of a later time is one of the same history.
+    disk.put(&segments(one.path())[0], fs::read(&segments(other.path())[0]).unwrap());
+    FileJournal::open_on(Arc::new(disk), one.path(), options()).unwrap();
+}

@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use tachograph_adapters::journal::{Salvage, Salvaged, Severity, VerifyReport, verify};
+use tachograph_adapters::journal::simulated::SimulatedDisk;
+use tachograph_adapters::journal::{
+    FileJournal, FileReader, Salvage, Salvaged, Severity, VerifyReport, verify, verify_on,
+};
 use tachograph_engine::domain::{Entry, Position};
-use tachograph_engine::ports::{Journal, JournalError};
+use tachograph_engine::ports::{Journal, JournalError, JournalReader};
 
-use crate::support::{Script, append_all, close, open, segments, wait, written, written_small};
+use crate::support::{Script, append_all, close, in_memory, open, options, segments, wait, written, written_small};
 
 fn verified(data: &Path) -> VerifyReport {
     verify(data, |_| ()).unwrap()
@@ -175,6 +179,65 @@ fn garbage_of_any_kind_is_a_finding_and_never_a_panic() {
         drop(open(dir.path()));
         fs::write(&file, &altered).unwrap();
         drop(crate::support::read_all(dir.path()));
+    }
+}
+
+#[test]
+fn lies_with_right_checksums_are_findings_and_never_a_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    written_small(dir.path());
+    let disk = in_memory(dir.path());
+    let files = segments(dir.path());
+    let mut state = 7_u64;
+    let mut random = |bound: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % bound
+    };
+    for round in 0..2_000 {
+        let file = &files[random(files.len())];
+        let whole = disk.bytes(file).unwrap();
+        let mut altered = whole.clone();
+        let starts: Vec<usize> =
+            whole.windows(4).enumerate().filter(|(_, four)| four == b"TFRM").map(|(at, _)| at).collect();
+        let (at, length, crc) = match random(4) {
+            0 => (0, 84, 84),
+            1 => (whole.len() - 24, 20, whole.len() - 4),
+            _ => {
+                let start = starts[random(starts.len())];
+                (start, 68, start + 68)
+            }
+        };
+        // An extreme or random number in one of the fields.
+        let field = at + random(length);
+        let value = [0, 1, 0x7f, 0x80, 0xff][random(5)];
+        let width = [1, 4, 8][random(3)].min(crc - field);
+        altered[field..field + width].fill(value);
+        // The payload's own checksum too, if its length still fits.
+        if &altered[at..at + 4] == b"TFRM" {
+            let bytes = u32::from_le_bytes(altered[at + 8..at + 12].try_into().unwrap()) as usize;
+            if let Some(payload) = altered.get(at + 72..at.saturating_add(72).saturating_add(bytes)) {
+                let sum = crc32c::crc32c(payload);
+                altered[at + 64..at + 68].copy_from_slice(&sum.to_le_bytes());
+            }
+        }
+        let sum = crc32c::crc32c(&altered[at..crc]);
+        altered[crc..crc + 4].copy_from_slice(&sum.to_le_bytes());
+        if altered == whole {
+            continue;
+        }
+        disk.put(file, altered);
+        let shared: Arc<SimulatedDisk> = Arc::new(disk.clone());
+        match verify_on(shared.clone(), dir.path(), |_| ()) {
+            Ok(report) => assert!(!report.is_sound(), "round {round}: byte {field} of {}", file.display()),
+            Err(error) => assert!(matches!(error, JournalError::NewerFormat { .. }), "round {round}: {error}"),
+        }
+        drop(FileReader::open_on(shared.clone(), dir.path()).map(|reader| wait(reader.read(Position::ZERO, 1_000))));
+        Salvage::open_on(shared.clone(), dir.path()).unwrap().for_each(drop);
+        if let Ok(journal) = FileJournal::open_on(shared, dir.path(), options()) {
+            // A length that lies beyond the end looks like a cut; the anchor knows what is gone.
+            assert!(journal.opening().missing_up_to.is_some(), "round {round}: byte {field}");
+        }
+        disk.put(file, whole);
     }
 }
 
