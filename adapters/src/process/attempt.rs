@@ -1,7 +1,5 @@
 //! One attempt as its runner holds it: what it reports to the engine, and what it leaves on disk.
 
-use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tachograph_engine::domain::{
@@ -9,7 +7,7 @@ use tachograph_engine::domain::{
 };
 use tachograph_engine::shell::{Answer, Engine, SubmitError};
 
-use super::directory::AttemptDirectory;
+use super::directory::{AttemptDirectory, open_foreign};
 use super::exit_record::ExitRecord;
 use super::handle::{AttemptEnd, EndRecord, Live, Phase};
 use super::options::RunnerOptions;
@@ -158,8 +156,8 @@ impl HeldAttempt {
 
 /// Output files that cannot be synced are shorter after a power cut than their receipt says, which then shows.
 fn sync(directory: &AttemptDirectory) {
-    for path in [Stream::Stdout, Stream::Stderr].map(|stream| -> PathBuf { directory.output(stream) }) {
-        if let Err(error) = File::open(&path).and_then(|file| file.sync_data()) {
+    for path in [Stream::Stdout, Stream::Stderr].map(|stream| directory.output(stream)) {
+        if let Err(error) = open_foreign(&path).and_then(|file| file.sync_data()) {
             tracing::warn!(%error, path = %path.display(), "output is not synced");
         }
     }

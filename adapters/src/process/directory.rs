@@ -81,8 +81,12 @@ impl AttemptDirectory {
             builder.mode(DIRECTORY_MODE);
             builder
         };
+        let first_run = !self.runs.exists();
         builder().recursive(true).create(&self.run).map_err(at("create", &self.run))?;
         builder().create(&self.path).map_err(at("create", &self.path))?;
+        if let Some(data) = self.runs.parent().filter(|data| first_run && !data.as_os_str().is_empty()) {
+            sync_directory(data)?;
+        }
         sync_directory(&self.runs)?;
         sync_directory(&self.run)
     }
@@ -102,10 +106,10 @@ impl AttemptDirectory {
     /// Replaces one of the directory's files, durably: a crash leaves the old or the new content, whole.
     pub(super) fn replace(&self, file: &Path, content: &[u8]) -> Result<(), DirectoryError> {
         let draft = file.with_extension("json.draft");
+        // What somebody put there, a link or a pipe, is never opened: a pipe would block for ever.
+        let _ = std::fs::remove_file(&draft);
         let mut options = OpenOptions::new();
-        // Never through a link that somebody else put there.
-        options.write(true).create(true).truncate(true).mode(FILE_MODE).custom_flags(OFlags::NOFOLLOW.bits() as i32);
-        let mut to = options.open(&draft).map_err(at("create", &draft))?;
+        let mut to = options.write(true).create_new(true).mode(FILE_MODE).open(&draft).map_err(at("create", &draft))?;
         to.write_all(content).and_then(|()| to.sync_all()).map_err(at("write", &draft))?;
         std::fs::rename(&draft, file).map_err(at("replace", file))?;
         sync_directory(&self.path)
@@ -115,22 +119,24 @@ impl AttemptDirectory {
 /// Reads a whole small file that somebody else may have written: a link, a pipe or a huge file in its place is an
 /// error, and never blocks. Absent if there is none.
 pub(super) fn read_small(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, DirectoryError> {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let file = match OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path) {
+    let file = match open_foreign(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(at("open", path)(error)),
     };
-    let metadata = file.metadata().map_err(at("read", path))?;
-    if !metadata.is_file() {
-        return Err(at("read", path)(io::Error::other("it is no regular file")));
-    }
     let mut content = Vec::new();
     file.take(bytes_max + 1).read_to_end(&mut content).map_err(at("read", path))?;
     if content.len() as u64 > bytes_max {
         return Err(at("read", path)(io::Error::other(format!("it has more than {bytes_max} bytes"))));
     }
     Ok(Some(content))
+}
+
+/// Opens a file that a guest may have replaced: never follows a link, and never waits for the other end of a pipe.
+pub(super) fn open_foreign(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
 }
 
 fn sync_directory(path: &Path) -> Result<(), DirectoryError> {
@@ -193,5 +199,21 @@ mod tests {
         let pipe = data.path().join("pipe");
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         assert!(read_small(&pipe, 4).unwrap_err().to_string().contains("no regular file"));
+    }
+
+    #[test]
+    fn nobody_can_hold_up_a_replacement_or_lead_it_elsewhere() {
+        let data = tempfile::tempdir().unwrap();
+        let directory = AttemptDirectory::of(data.path(), ids::run(1), Ordinal(1));
+        directory.create().unwrap();
+        let (file, draft) = (directory.exit_record(), directory.path().join("exit.json.draft"));
+        let victim = data.path().join("victim");
+        std::fs::write(&victim, "whole").unwrap();
+        std::os::unix::fs::symlink(&victim, &draft).unwrap();
+        directory.replace(&file, b"1").unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, &draft, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        directory.replace(&file, b"2").unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"2");
+        assert_eq!(std::fs::read(&victim).unwrap(), b"whole");
     }
 }

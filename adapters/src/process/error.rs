@@ -25,6 +25,14 @@ pub enum RunnerError {
         /// Which run.
         run: RunId,
     },
+    /// This very attempt is being started or runs already; it is not started a second time.
+    #[error("attempt {attempt} of run {run} is under way; wait for it, or restart the run once it has ended")]
+    UnderWay {
+        /// The run.
+        run: RunId,
+        /// The attempt.
+        attempt: AttemptId,
+    },
     /// The runner is shutting down, or has.
     #[error("the runner is shutting down and starts nothing more")]
     ShuttingDown,
@@ -46,6 +54,7 @@ impl RunnerError {
             Self::NotSubmitted(error) => error.code(),
             Self::Journal(error) => error.code(),
             Self::NoCommand { .. } => "no_command",
+            Self::UnderWay { .. } => "under_way",
             Self::ShuttingDown => "shutting_down",
             Self::Abandoned { .. } => "abandoned",
         }

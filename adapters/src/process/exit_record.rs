@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tachograph_engine::domain::{
-    AttemptId, Digest, Drain, ExitStatus, OutputReceipt, RunId, RunnerId, Stream, StreamReceipt,
+    AttemptId, Digest, Drain, ExitStatus, OutputReceipt, RunId, RunnerId, Stream, StreamReceipt, limits,
 };
 
 use super::directory::{AttemptDirectory, DirectoryError, read_small};
+use super::text::cut;
 
 const EXIT_RECORD_BYTES_MAX: u64 = 64 * 1_024;
 const EXIT_RECORD_FORMAT: u32 = 1;
@@ -197,7 +198,10 @@ impl ExitFile {
             status: match self.status {
                 StatusFile::Code(code) => ExitStatus::Code(code),
                 StatusFile::Signal(signal) => ExitStatus::Signal(signal),
-                StatusFile::Unknown(cause) => ExitStatus::Unknown { cause },
+                // Within the bounds of an entry, so that it can be recorded.
+                StatusFile::Unknown(cause) => {
+                    ExitStatus::Unknown { cause: cut(&cause, limits::MESSAGE_BYTES_MAX).to_owned() }
+                }
             },
             output: self.output.map(OutputFile::into_receipt).transpose()?,
             failure: self.failure.map(|failure| (failure.kind, failure.message)),

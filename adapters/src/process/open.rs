@@ -34,7 +34,8 @@ impl ProcessRunner {
         mode: StartMode,
         mut launch: Launch,
     ) -> Result<RunHandle, RunnerError> {
-        let registration = self.registry().register(run, attempt);
+        let under_way = RunnerError::UnderWay { run, attempt };
+        let registration = self.registry().register(run, attempt).ok_or(under_way)?;
         if self.is_closing() {
             return Err(RunnerError::ShuttingDown);
         }

@@ -232,11 +232,11 @@ impl Findings {
     }
 }
 
-/// The kinds that a runner writes into its exit records.
+/// The kinds that a runner writes into its exit records; whatever else is there, its supervisor is gone.
 fn recorded_kind(name: &str) -> FailureKind {
     match name {
         "timed_out" => FailureKind::TimedOut,
         "output_lost" => FailureKind::OutputLost,
-        other => FailureKind::Other(cut(other, limits::NAME_BYTES_MAX).to_owned()),
+        _ => FailureKind::SupervisorLost,
     }
 }

@@ -1,6 +1,7 @@
 //! The attempts that this process runs.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex};
 
 use tachograph_engine::domain::{AttemptId, RunId};
@@ -20,11 +21,16 @@ pub(super) struct Registry {
 }
 
 impl Registry {
-    /// Enters an attempt. It stays until the registration is dropped.
-    pub(super) fn register(&self, run: RunId, attempt: AttemptId) -> Registration {
-        let live = Arc::new(Live::starting(run, attempt));
-        lock(&self.entries).insert((run, attempt), live.clone());
-        Registration { registry: self.clone(), live }
+    /// Enters an attempt, which stays until the registration is dropped. Absent if it is entered already: a repeated
+    /// start must not take the place of the attempt that runs.
+    pub(super) fn register(&self, run: RunId, attempt: AttemptId) -> Option<Registration> {
+        match lock(&self.entries).entry((run, attempt)) {
+            Entry::Vacant(place) => {
+                let live = place.insert(Arc::new(Live::starting(run, attempt))).clone();
+                Some(Registration { registry: self.clone(), live })
+            }
+            Entry::Occupied(_) => None,
+        }
     }
 
     pub(super) fn get(&self, run: RunId, attempt: AttemptId) -> Option<Arc<Live>> {
@@ -46,13 +52,7 @@ pub(super) struct Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         let key = (self.live.run, self.live.attempt);
-        {
-            let mut entries = lock(&self.registry.entries);
-            // Exactly this registration, should the same attempt ever be entered twice.
-            if entries.get(&key).is_some_and(|entered| Arc::ptr_eq(entered, &self.live)) {
-                entries.remove(&key);
-            }
-        }
+        lock(&self.registry.entries).remove(&key);
         self.live.phase.send_if_modified(|phase| {
             let abandoned = !matches!(phase, Phase::Ended(_));
             if abandoned {
@@ -74,18 +74,19 @@ mod tests {
     fn an_old_attempt_cannot_unregister_the_one_after_it() {
         let registry = Registry::default();
         let old = registry.register(ids::run(3), ids::attempt(1));
-        let new = registry.register(ids::run(3), ids::attempt(2));
+        let new = registry.register(ids::run(3), ids::attempt(2)).unwrap();
         drop(old);
         assert!(registry.get(ids::run(3), ids::attempt(1)).is_none());
         assert!(Arc::ptr_eq(&registry.get(ids::run(3), ids::attempt(2)).unwrap(), &new.live));
     }
 
     #[test]
-    fn a_second_registration_of_the_same_attempt_survives_the_first() {
+    fn a_repeated_registration_leaves_the_first_in_its_place() {
         let registry = Registry::default();
-        let first = registry.register(ids::run(3), ids::attempt(1));
-        let second = registry.register(ids::run(3), ids::attempt(1));
+        let first = registry.register(ids::run(3), ids::attempt(1)).unwrap();
+        assert!(registry.register(ids::run(3), ids::attempt(1)).is_none());
+        assert!(Arc::ptr_eq(&registry.get(ids::run(3), ids::attempt(1)).unwrap(), &first.live));
         drop(first);
-        assert!(Arc::ptr_eq(&registry.get(ids::run(3), ids::attempt(1)).unwrap(), &second.live));
+        assert!(registry.register(ids::run(3), ids::attempt(1)).is_some());
     }
 }

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, OFlags, access};
 use rustix::io::Errno;
 use tachograph_engine::domain::{Diagnostics, Failure, FailureKind};
 
@@ -71,8 +73,8 @@ fn missing(line: &CommandLine, program: &Program) -> Explained {
 }
 
 fn forbidden(line: &CommandLine, program: &Program) -> Explained {
-    let reach = |path: &PathBuf| std::fs::read_dir(path).is_err_and(|e| e.kind() == io::ErrorKind::PermissionDenied);
-    if let Some(cwd) = line.cwd.as_ref().filter(|cwd| reach(cwd)) {
+    let closed = |path: &PathBuf| access(path, Access::EXEC_OK) == Err(Errno::ACCESS);
+    if let Some(cwd) = line.cwd.as_ref().filter(|cwd| closed(cwd)) {
         let shown = cut(&cwd.to_string_lossy(), PROGRAM_BYTES_MAX).to_owned();
         return (FailureKind::NotExecutable, format!("working directory {shown:?} may not be entered"), None);
     }
@@ -135,7 +137,12 @@ fn search_path(line: &CommandLine) -> OsString {
 /// The interpreter that a script's first line names, if it does not exist.
 fn interpreter(program: &Path) -> Option<PathBuf> {
     let mut first = Vec::new();
-    let file = std::fs::File::open(program).ok().filter(|file| file.metadata().is_ok_and(|m| m.is_file()))?;
+    // Whatever it is by now, opening it does not wait.
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(program).ok()?;
+    if !file.metadata().ok()?.is_file() {
+        return None;
+    }
     BufReader::new(io::Read::take(file, 256)).read_until(b'\n', &mut first).ok()?;
     let words = first.strip_prefix(b"#!")?;
     let word = words.split(u8::is_ascii_whitespace).find(|word| !word.is_empty())?;

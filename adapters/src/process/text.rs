@@ -1,9 +1,10 @@
 //! Texts within the bounds of a journal entry.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+use super::directory::open_foreign;
 
 const TAIL_BYTES: u64 = 8 * 1_024;
 const TAIL_LINES: usize = 10;
@@ -27,7 +28,7 @@ pub(super) fn last_lines(path: &Path) -> Vec<String> {
 }
 
 fn read_tail(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+    let file = open_foreign(path)?;
     let length = file.metadata()?.len();
     let bytes = length.min(TAIL_BYTES);
     let mut tail = vec![0; usize::try_from(bytes).unwrap_or(0)];

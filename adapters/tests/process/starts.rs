@@ -107,6 +107,9 @@ async fn a_second_start_of_a_running_run_is_refused_and_harmless() {
     let handle = bench.sh(&format!("read line < {}; exit 3", go.path())).await;
     let error = bench.runner.start(handle.run(), Launch::default()).await.unwrap_err();
     assert_eq!(error.code(), "stale_attempt");
+    let again = bench.runner.start_attempt(handle.run(), handle.attempt(), StartMode::Fresh, Launch::default()).await;
+    assert_eq!(again.unwrap_err().code(), "under_way");
+    assert!(bench.runner.handle(handle.run(), handle.attempt()).is_some(), "the first keeps its place");
     assert_eq!(std::fs::read_dir(handle.directory().unwrap().parent().unwrap()).unwrap().count(), 1);
     go.release().await;
     assert_eq!(status(&handle).await, ExitStatus::Code(3));

@@ -106,9 +106,9 @@ async fn many_short_ones(bench: Bench) -> Bench {
 }
 
 async fn held_pipes(bench: Bench) -> Bench {
-    let never = bench.pipe("never");
+    let pipes: Vec<_> = (0..4).map(|number| bench.pipe(&format!("never-{number}"))).collect();
     let mut handles = Vec::new();
-    for _ in 0..4 {
+    for never in &pipes {
         // In a session of its own, where no signal to the group reaches it.
         let handle = bench.sh(&format!("setsid sh -c 'read line < {}' & exit 0", never.path())).await;
         handle.exited().await;
@@ -120,7 +120,7 @@ async fn held_pipes(bench: Bench) -> Bench {
         let drain = &exit(&end).output.as_ref().unwrap().drain;
         assert!(matches!(drain, Drain::DrainTimedOut { .. }), "{drain:?}");
     }
-    for _ in handles {
+    for never in pipes {
         never.release().await;
     }
     bench
