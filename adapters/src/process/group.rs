@@ -130,3 +130,55 @@ fn all_pids() -> io::Result<Vec<u32>> {
     let entries = std::fs::read_dir("/proc")?;
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::process::CommandExt;
+    use std::process::{Child, Command, Stdio};
+
+    use tachograph_engine::domain::testing::ids;
+
+    use super::*;
+
+    /// A group leader that has begun and waits for its standard input.
+    fn leader(attempt: Option<AttemptId>) -> Child {
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo; read line; exit 5"]).stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
+        if let Some(attempt) = attempt {
+            command.env(ATTEMPT_VARIABLE, attempt.to_string());
+        }
+        let mut child = command.spawn().unwrap();
+        child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        child
+    }
+
+    fn group_as_if_reaped(child: &Child) -> ProcessGroup {
+        let mut group = ProcessGroup::led_by(child.id(), ids::attempt(1)).unwrap();
+        group.leader_was_reaped();
+        group
+    }
+
+    #[test]
+    fn a_number_that_went_to_somebody_else_is_not_signalled() {
+        for stranger in [None, Some(ids::attempt(2))] {
+            let mut child = leader(stranger);
+            let group = group_as_if_reaped(&child);
+            assert!(group.members().is_empty());
+            group.signal(Signal::KILL);
+            child.stdin.take().unwrap().write_all(b"go\n").unwrap();
+            assert_eq!(child.wait().unwrap().code(), Some(5));
+        }
+    }
+
+    #[test]
+    fn a_group_that_names_the_attempt_is_signalled() {
+        let mut child = leader(Some(ids::attempt(1)));
+        let group = group_as_if_reaped(&child);
+        assert_eq!(group.members(), [child.id()]);
+        assert!(processes_of(ids::attempt(1)).contains(&child.id()));
+        group.signal(Signal::KILL);
+        assert_eq!(child.wait().unwrap().code(), None);
+        assert!(group.members().is_empty());
+    }
+}

@@ -170,6 +170,9 @@ async fn a_shutdown_has_one_budget_and_leaves_every_end_recorded() {
     assert_eq!(status(&deaf).await, ExitStatus::Signal(9));
     let report = shutdown.await.unwrap();
     assert_eq!((report.ended, report.unfinished.len()), (2, 0));
+    for handle in [&polite, &deaf] {
+        assert!(bench.runner.handle(handle.run(), handle.attempt()).is_none(), "an ended attempt is forgotten");
+    }
     let error = bench.runner.start(polite.run(), Launch::default()).await.unwrap_err();
     assert!(matches!(error, RunnerError::ShuttingDown), "{error}");
     assert!(bench.engine.live().is_empty());

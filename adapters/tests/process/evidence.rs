@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use tachograph_adapters::process::{AttemptDirectory, ExitRecord};
 use tachograph_engine::domain::{Action, Drain, ExitStatus, Ordinal, Refusal, RefusedCommand, Witness};
 
@@ -63,4 +65,25 @@ async fn the_end_is_on_disk_with_its_receipt() {
     let output = record.output.unwrap();
     assert_eq!((output.stdout.bytes, output.stdout.digest), (4, digest(b"out\n")));
     assert_eq!(output.drain, Drain::Drained);
+}
+
+#[tokio::test]
+async fn an_exit_is_on_disk_while_its_output_is_awaited() {
+    let (bench, clock) = Bench::manual().await;
+    let go = bench.pipe("go");
+    let handle = bench.sh(&format!("( read line < {} ) & exit 5", go.path())).await;
+    handle.exited().await;
+    clock.advance(Duration::from_millis(20));
+    let path = handle.directory().unwrap().join("exit.json");
+    let begun = Instant::now();
+    while !exists(&path) && begun.elapsed() < Duration::from_secs(20) {
+        tokio::task::yield_now().await;
+    }
+    let record = ExitRecord::read(&path, handle.run(), handle.attempt()).unwrap().unwrap();
+    assert_eq!((&record.status, &record.output), (&ExitStatus::Code(5), &None));
+    assert!(record.is_word_of(bench.runner.runner()) && handle.ended().is_none());
+    go.release().await;
+    handle.wait().await.unwrap();
+    let record = ExitRecord::read(&path, handle.run(), handle.attempt()).unwrap().unwrap();
+    assert!(record.output.is_some(), "and with its receipt later");
 }
