@@ -104,9 +104,10 @@ impl From<RunnerError> for Error {
             RunnerError::Refused { refusal } => Self::Refused(refusal),
             RunnerError::NotSubmitted(error) => error.into(),
             RunnerError::Journal(error) => Self::Journal(error),
-            RunnerError::NoCommand { .. } | RunnerError::ShuttingDown | RunnerError::Abandoned { .. } => {
-                Self::internal(error.to_string())
-            }
+            RunnerError::NoCommand { .. }
+            | RunnerError::UnderWay { .. }
+            | RunnerError::ShuttingDown
+            | RunnerError::Abandoned { .. } => Self::internal(error.to_string()),
         }
     }
 }

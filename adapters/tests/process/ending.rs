@@ -29,10 +29,9 @@ async fn the_whole_group_is_killed_once_the_grace_is_over() {
     let all_gone = alive.until_all_writers_are_gone();
     ready.read_to_end().await;
     handle.terminate(GRACE);
-    // The drain never begins before the kill: two sleeps are the kill's and, at times, nobody's else.
     clock.until_asleep(1).await;
     clock.advance(GRACE - Duration::from_millis(1));
-    assert!(handle.ended().is_none() && !all_gone.is_finished());
+    assert_eq!(clock.sleepers(), 1, "not a millisecond early");
     clock.advance(Duration::from_millis(1));
     assert_eq!(status(&handle).await, ExitStatus::Signal(9));
     all_gone.await.unwrap();
@@ -100,8 +99,9 @@ async fn a_run_over_its_wall_clock_limit_failed_and_says_how_it_ended() {
     let script = format!("echo working; echo > {}; read line < {}", ready.path(), never.path());
     let handle = bench.launch(RunSpec { limits, ..sh(&script) }, Launch::default()).await;
     ready.read_to_end().await;
+    clock.until_asleep(1).await;
     clock.advance(Duration::from_millis(59_999));
-    assert!(handle.ended().is_none());
+    assert_eq!(clock.sleepers(), 1, "not a millisecond early");
     clock.advance(Duration::from_millis(1));
     let end = handle.wait().await.unwrap();
     let failure = failure(&end);
