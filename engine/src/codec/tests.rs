@@ -156,6 +156,20 @@ fn any_bytes_are_an_error_or_an_entry_that_survives() {
 }
 
 #[test]
+fn any_damage_is_an_error_or_an_entry_that_survives() {
+    let harmless = |(entry, damage): (Entry, Vec<(usize, u8)>)| {
+        let mut bytes = encoded(&entry);
+        let length = bytes.len();
+        damage.into_iter().for_each(|(at, byte)| bytes[at % length] = byte);
+        if let Ok(other) = decode_entry(&bytes) {
+            assert_eq!(decode_entry(&encoded(&other)), Ok(other));
+        }
+        Ok(())
+    };
+    runner().run(&(strategies::entry(), vec((any::<usize>(), any::<u8>()), 1..4)), harmless).unwrap();
+}
+
+#[test]
 fn a_byte_too_many_is_noticed() {
     let (_, entry) = samples::entries().remove(0);
     let mut bytes = encoded(&entry);
