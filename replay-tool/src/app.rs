@@ -176,4 +176,24 @@ mod tests {
         assert_eq!(hints("tacho --format text run -- tool --format=json"), (false, true));
         assert_eq!(hints("tacho runs run"), (false, false));
     }
+
+    #[test]
+    fn a_contained_panic_is_silent_and_any_other_is_not() {
+        use std::sync::Arc;
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let shown = Arc::new(AtomicUsize::new(0));
+        let counter = shown.clone();
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| match std::thread::current().name() {
+            Some(INDEX_THREAD | "another") => drop(counter.fetch_add(1, Ordering::SeqCst)),
+            _ => before(info),
+        }));
+        install_panic_hook();
+        let panic_in = |name: &str| {
+            let thread = std::thread::Builder::new().name(name.to_owned());
+            assert!(thread.spawn(|| panic!("made to")).unwrap().join().is_err());
+            shown.load(Ordering::SeqCst)
+        };
+        assert_eq!((panic_in(INDEX_THREAD), panic_in("another")), (0, 1));
+    }
 }

@@ -14,6 +14,8 @@ use crate::replay;
 use crate::search::Search;
 use crate::when::AsOf;
 
+/// Directory of the runs' own files in a data directory.
+pub(crate) const RUNS_DIR: &str = "runs";
 /// Entries that are held at a time while the journal is gone through.
 const CHUNK_ENTRIES: usize = 4_096;
 
@@ -62,6 +64,11 @@ impl Dataset {
     /// The reader underneath.
     pub fn reader(&self) -> &Arc<dyn JournalReader> {
         &self.reader
+    }
+
+    /// The directory with a run's own files, if there is one: its output, by attempt.
+    pub fn files_of(&self, run: RunId) -> Option<PathBuf> {
+        Some(self.data.join(RUNS_DIR).join(run.to_string())).filter(|path| path.is_dir())
     }
 
     /// The position that is meant; positions beyond the end stand for the end.

@@ -1,5 +1,7 @@
 //! `tacho show`: all about one run.
 
+use std::path::Path;
+
 use tachograph_engine::domain::{Attempt, Diagnostics, Outcome, ResourceLimits, RunRecord, Status, Timestamp};
 
 use crate::cli::ShowArgs;
@@ -24,7 +26,8 @@ pub async fn show(reading: &mut Reading, args: &ShowArgs) -> Result<(), Error> {
     if reading.is_json() {
         reading.output.json(&RunView::from(&record))
     } else {
-        reading.output.text(&lines(&record, reading.now))
+        let files = dataset.files_of(run);
+        reading.output.text(&lines(&record, files.as_deref(), reading.now))
     }
 }
 
@@ -43,7 +46,7 @@ impl Lines {
     }
 }
 
-fn lines(record: &RunRecord, now: Timestamp) -> String {
+fn lines(record: &RunRecord, files: Option<&Path>, now: Timestamp) -> String {
     let run = &record.run;
     let spec = &run.spec;
     let mut lines = Lines(Table::of(&[("", Align::Left), ("", Align::Left)]));
@@ -62,6 +65,7 @@ fn lines(record: &RunRecord, now: Timestamp) -> String {
         lines.line("label", format!("{key}={value}"));
     }
     lines.text("limits", limits(&spec.limits));
+    lines.text("files", files.map(|path| path.display().to_string()));
     lines.text("parent", spec.parent.map(|parent| parent.to_string()));
     lines.line("created", format!("{} (position {})", record.created_at, record.created));
     lines.line("updated", format!("{} (position {})", record.updated_at, record.updated));

@@ -85,7 +85,7 @@ fn text(report: &VerifyReport, data: &Path) -> String {
     let (data, start, end) = (printable(&data.display().to_string()), style.render(), style.render_reset());
     let VerifyReport { segments, frames, entries, bytes, .. } = report;
     text.push_str(&format!("{start}{verdict}{end}: {data}\n"));
-    text.push_str(&format!("checked: {segments} segments, {frames} frames, {entries} entries, {bytes} bytes\n"));
+    text.push_str(&format!("checked: segments {segments}, frames {frames}, entries {entries}, bytes {bytes}\n"));
     if let Some(head) = &report.head {
         text.push_str(&format!("last:    entry {}, hash {}\n", head.position, head.digest));
     }

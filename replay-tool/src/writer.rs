@@ -12,10 +12,9 @@ use tachograph_adapters::process::{ProcessRunner, RecoveryReport, RunnerError, R
 use tachograph_engine::ports::JournalError;
 use tachograph_engine::shell::{Engine, OpenReport, Options, Parts, SubmitError};
 
+use crate::dataset::RUNS_DIR;
 use crate::error::Error;
 
-/// Directory of the runs' own files in a data directory.
-const RUNS_DIR: &str = "runs";
 /// What is left of attempts gets this long to end.
 const CLOSE_BUDGET: Duration = Duration::from_secs(5);
 

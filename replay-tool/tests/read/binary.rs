@@ -383,3 +383,35 @@ fn colour_is_for_terminals() {
     assert!(!escapes(&["show", LOUD, "--color", "never"]));
     assert!(!escapes(&["--format", "json", "show", LOUD, "--color", "always"]), "JSON is never coloured");
 }
+
+/// Puts noise into every file of the writer's index.
+fn spoil_index(data: &Path) {
+    let mut open = vec![data.join("index")];
+    let mut spoiled = 0;
+    while let Some(path) = open.pop() {
+        if path.is_dir() {
+            open.extend(std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            let length = std::fs::metadata(&path).unwrap().len().max(64);
+            std::fs::write(&path, (0..length).map(|at| (at * 167 + at / 7) as u8).collect::<Vec<u8>>()).unwrap();
+            spoiled += 1;
+        }
+    }
+    assert!(spoiled > 0, "there is an index");
+}
+
+#[test]
+fn a_damaged_index_makes_no_noise_and_no_difference() {
+    let dir = TempDir::new().unwrap();
+    let data = dir.path().join("data");
+    for name in ["first", "second", "third"] {
+        let output = ran(&data, &["run", "--name", name, "--", "true"]);
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{name}");
+        let files = stdout(&ran(&data, &["show", name]));
+        assert!(files.lines().any(|line| line.starts_with("files ")), "the run has files of its own: {files}");
+        let before = stdout(&ran(&data, &["--format", "json", "runs"]));
+        spoil_index(&data);
+        assert_eq!(stdout(&ran(&data, &["--format", "json", "runs"])), before, "reading does not look at the index");
+    }
+    assert_eq!(stdout(&ran(&data, &["runs", "--status", "exited"])).lines().count(), 4, "three runs and a heading");
+}
