@@ -9,7 +9,7 @@ use tachograph_engine::codec;
 use tachograph_engine::domain::{CommandId, Digest, Entry, Position, RunId};
 use tachograph_engine::ports::{AppendError, Draft, Head, Journal, JournalError, JournalReader, Opening, RunHead};
 
-use crate::index::Catalog;
+use crate::index::{Catalog, place};
 use crate::lock::lock;
 
 /// What a journal in memory is written to: it outlives its writers, so that a test can lose one and open it again.
@@ -99,7 +99,7 @@ impl MemoryStorage {
 
     fn write(&self, drafts: Vec<Draft>) -> Result<(Vec<Entry>, Fault), AppendError> {
         let after = self.lock().head.position;
-        let entries = self.0.catalog.place(drafts, after)?;
+        let entries = place(drafts, after, |run| self.0.catalog.run_head(run))?;
         let mut history = self.lock();
         let fault = std::mem::replace(&mut history.next_append, Fault::None);
         if fault != Fault::Lost && !entries.is_empty() {

@@ -22,6 +22,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use tachograph_engine::domain::{CommandId, Digest, Entry, EntryBody, Position, RunId};
 use tachograph_engine::ports::{JournalError, RunHead};
 
+pub(crate) use self::placing::place;
+
 use self::open_runs::{OpenRun, OpenRuns, Turn, created_name, takes_name};
 use self::row::{RunRow, command_key, name_key, name_row, position_row, read_name, read_position, run_key};
 use self::sled_ended::SledEnded;

@@ -3,39 +3,40 @@
 use std::collections::HashMap;
 
 use tachograph_engine::domain::{Entry, EntryBody, Position, RunId, Version};
-use tachograph_engine::ports::{AppendError, Draft, RunHead};
+use tachograph_engine::ports::{AppendError, Draft, JournalError, RunHead};
 
-use super::Catalog;
-
-impl Catalog {
-    /// The drafts as entries after a position. Nothing is observed: that follows once they are durable.
-    ///
-    /// # Errors
-    ///
-    /// [`AppendError::Conflict`] if a run is at another version than a draft expects, [`AppendError::Journal`] as
-    /// [`run_head`](Self::run_head).
-    pub fn place(&self, drafts: Vec<Draft>, after: Position) -> Result<Vec<Entry>, AppendError> {
-        // Ends of the runs that the drafts before have moved already.
-        let mut moved: HashMap<RunId, RunHead> = HashMap::new();
-        let mut position = after;
-        let mut entries = Vec::with_capacity(drafts.len());
-        for Draft { id, recorded_at, body } in drafts {
-            position = position.next();
-            let mut entry = Entry { id, position, recorded_at, previous: None, body };
-            if let Some(run) = entry.run() {
-                let before = match moved.get(&run) {
-                    Some(head) => Some(*head),
-                    None => self.run_head(run)?,
-                };
-                if let Some(version) = version_after(&entry.body, run, before)? {
-                    moved.insert(run, RunHead { version, last: position });
-                }
-                entry.previous = before.map(|head| head.last);
+/// The drafts as entries after a position, for journals that are the only writers of their runs. `head_of` knows the
+/// ends of the runs before the first draft.
+///
+/// # Errors
+///
+/// [`AppendError::Conflict`] if a run is at another version than a draft expects, [`AppendError::Journal`] if its head
+/// is not known.
+pub(crate) fn place(
+    drafts: Vec<Draft>,
+    after: Position,
+    head_of: impl Fn(RunId) -> Result<Option<RunHead>, JournalError>,
+) -> Result<Vec<Entry>, AppendError> {
+    // Ends of the runs that the drafts before have moved already.
+    let mut moved: HashMap<RunId, RunHead> = HashMap::new();
+    let mut position = after;
+    let mut entries = Vec::with_capacity(drafts.len());
+    for Draft { id, recorded_at, body } in drafts {
+        position = position.next();
+        let mut entry = Entry { id, position, recorded_at, previous: None, body };
+        if let Some(run) = entry.run() {
+            let before = match moved.get(&run) {
+                Some(head) => Some(*head),
+                None => head_of(run)?,
+            };
+            if let Some(version) = version_after(&entry.body, run, before)? {
+                moved.insert(run, RunHead { version, last: position });
             }
-            entries.push(entry);
+            entry.previous = before.map(|head| head.last);
         }
-        Ok(entries)
+        entries.push(entry);
     }
+    Ok(entries)
 }
 
 /// The run's version after the entry, if it has a history then.

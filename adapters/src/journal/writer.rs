@@ -1,13 +1,12 @@
 //! The one writer of a data directory.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tachograph_engine::domain::{Digest, Entry, EntryBody, RunId, Version};
-use tachograph_engine::ports::{AppendError, Draft, Head, Journal, JournalError, JournalReader, Opening, RunHead};
+use tachograph_engine::domain::{Digest, Entry};
+use tachograph_engine::ports::{AppendError, Draft, Head, Journal, JournalError, JournalReader, Opening};
 use ulid::Ulid;
 
 use super::anchor::{Anchor, AnchorKeeper};
@@ -18,7 +17,7 @@ use super::lock::{WriterLock, is_read_only};
 use super::recover::{Active, Recovered};
 use super::segment::{self, SegmentHeader, SegmentName};
 use super::{Durability, FileReader, JOURNAL_DIR, JournalOptions};
-use crate::index::Catalog;
+use crate::index::{Catalog, place};
 
 /// What the writer shares with the readers of its own process.
 #[derive(Debug)]
@@ -174,7 +173,7 @@ impl FileJournal {
             // Without it every answer is looked for in the files. Memory has to do until the next open.
             self.published.catalog.rebuild(|see| self.reader.for_each(see))?;
         }
-        let entries = self.place(drafts)?;
+        let entries = place(drafts, self.head.position, |run| self.reader.run_head_now(run))?;
         match self.write(&entries).and_then(|()| self.publish(&entries)) {
             Ok(()) => Ok(entries),
             Err(error) => {
@@ -185,36 +184,6 @@ impl FileJournal {
                 Err(error.into())
             }
         }
-    }
-
-    /// Gives each draft its position and back pointer, and checks versions, before anything is written.
-    fn place(&self, drafts: Vec<Draft>) -> Result<Vec<Entry>, AppendError> {
-        // Ends of the runs that this batch has moved already.
-        let mut moved: HashMap<RunId, RunHead> = HashMap::new();
-        let mut position = self.head.position;
-        let mut entries = Vec::with_capacity(drafts.len());
-        for Draft { id, recorded_at, body } in drafts {
-            position = position.next();
-            let run = match &body {
-                EntryBody::Committed(committed) => Some(committed.command.run),
-                EntryBody::Refused(refused) => Some(refused.command.run()),
-                EntryBody::System(_) => None,
-            };
-            let before = match run {
-                Some(run) => match moved.get(&run) {
-                    Some(head) => Some(*head),
-                    None => self.reader.run_head_now(run)?,
-                },
-                None => None,
-            };
-            let version = check_version(&body, before)?;
-            if let (Some(run), Some(version)) = (run, version) {
-                moved.insert(run, RunHead { version, last: position });
-            }
-            let previous = before.map(|head| head.last);
-            entries.push(Entry { id, position, recorded_at, previous, body });
-        }
-        Ok(entries)
     }
 
     fn write(&mut self, entries: &[Entry]) -> Result<(), JournalError> {
@@ -337,22 +306,6 @@ impl Journal for FileJournal {
 
     async fn close(self: Box<Self>) -> Result<(), JournalError> {
         self.close_now()
-    }
-}
-
-/// The version after the draft, if it has a run with a history.
-fn check_version(body: &EntryBody, before: Option<RunHead>) -> Result<Option<Version>, AppendError> {
-    let actual = before.map_or(Version::ZERO, |head| head.version);
-    match body {
-        EntryBody::Committed(committed) => {
-            let expected = committed.version.0.checked_sub(committed.events.len() as u64);
-            if expected != Some(actual.0) {
-                return Err(AppendError::Conflict { run: committed.command.run, actual });
-            }
-            Ok(Some(committed.version))
-        }
-        EntryBody::Refused(_) => Ok(before.map(|head| head.version)),
-        EntryBody::System(_) => Ok(None),
     }
 }
 
