@@ -97,14 +97,17 @@ impl Bare {
     }
 }
 
+/// Some bytes, and whom to tell that they are durable.
+pub type Append = (Arc<[u8]>, oneshot::Sender<()>);
+
 /// A committer that decides nothing: callers hand it bytes, it appends what is queued with one sync and answers.
 ///
 /// # Errors
 ///
 /// The operating system's, when it is started.
-pub fn bare_committer(path: &Path) -> Result<mpsc::Sender<(Arc<[u8]>, oneshot::Sender<()>)>, Failure> {
+pub fn bare_committer(path: &Path) -> Result<mpsc::Sender<Append>, Failure> {
     let mut file = Bare::create(path)?;
-    let (sender, mut receiver) = mpsc::channel::<(Arc<[u8]>, oneshot::Sender<()>)>(4_096);
+    let (sender, mut receiver) = mpsc::channel::<Append>(4_096);
     std::thread::Builder::new().name("bare-committer".to_owned()).spawn(move || {
         let mut frame = Vec::new();
         while let Some(first) = receiver.blocking_recv() {
