@@ -478,6 +478,22 @@ fn without_any_place_for_files_the_catalog_works_in_memory() {
 }
 
 #[test]
+fn an_index_that_is_deleted_while_it_is_in_use_is_rebuilt_by_the_next_writer() {
+    let (place, reference) = (TempDir::new().unwrap(), short_history());
+    let catalog = opened(place.path(), &reference);
+    reference.cut(3).feed(&catalog, Position::ZERO);
+    catalog.flush();
+    fs::remove_dir_all(place.path().join("index")).unwrap();
+    reference.feed(&catalog, reference.ends[2].0);
+    catalog.flush();
+    reference.check(&catalog, 3);
+    catalog.close();
+    let catalog = opened(place.path(), &reference);
+    reference.feed(&catalog, Position::ZERO);
+    reference.check(&catalog, 3);
+}
+
+#[test]
 fn a_row_that_changed_is_an_error_and_after_the_next_open_right_again() {
     let (place, reference) = (TempDir::new().unwrap(), short_history());
     let catalog = opened(place.path(), &reference);
