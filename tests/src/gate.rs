@@ -1,4 +1,6 @@
 //! A journal whose appends a test can hold, let go and break.
+//!
+//! It forgets at once that it was broken: that nothing more is acknowledged then must be the engine's own doing.
 
 use std::io;
 use std::sync::Arc;
@@ -41,7 +43,7 @@ impl Default for Gate {
 impl Gate {
     /// Puts the gate before a journal.
     pub fn before(&self, journal: Box<dyn Journal>) -> Box<dyn Journal> {
-        Box::new(Gated { journal, gate: self.clone(), poisoned: false })
+        Box::new(Gated { journal, gate: self.clone() })
     }
 
     /// From now on appends wait.
@@ -86,7 +88,6 @@ impl Gate {
 struct Gated {
     journal: Box<dyn Journal>,
     gate: Gate,
-    poisoned: bool,
 }
 
 #[async_trait]
@@ -96,16 +97,12 @@ impl Journal for Gated {
     }
 
     async fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Entry>, AppendError> {
-        if self.poisoned {
-            return Err(JournalError::Poisoned { why: "broken by the test".to_owned() }.into());
-        }
         let broken = self.gate.pass(drafts.len()).await;
         if broken == Some(Break::After) {
             self.journal.append(drafts).await?;
         } else if broken.is_none() {
             return self.journal.append(drafts).await;
         }
-        self.poisoned = true;
         Err(JournalError::io("sync", "a broken disk", io::Error::other("broken by the test")).into())
     }
 
