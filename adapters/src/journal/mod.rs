@@ -6,6 +6,7 @@
 //! What a crash leaves: every acknowledged entry, and perhaps an incomplete write behind them, which the next writer
 //! cuts off and reports. Anything else that is not as it was written is damage, and refused with file and offset.
 
+mod active;
 mod anchor;
 pub mod disk;
 mod fields;
@@ -15,6 +16,7 @@ mod frame;
 mod lock;
 mod reader;
 mod recover;
+mod report;
 mod runs;
 mod salvage;
 mod scan;
@@ -22,6 +24,7 @@ mod segment;
 pub mod simulated;
 mod tail;
 mod verify;
+mod view;
 mod walk;
 mod writer;
 
@@ -30,8 +33,9 @@ use std::time::Duration;
 
 pub use follow::Follow;
 pub use reader::FileReader;
+pub use report::{Progress, Severity, VerifyFinding, VerifyReport};
 pub use salvage::{Gap, Salvage, Salvaged};
-pub use verify::{Progress, Severity, VerifyFinding, VerifyReport, verify, verify_on};
+pub use verify::{verify, verify_on};
 pub use writer::FileJournal;
 
 use disk::DiskFile;

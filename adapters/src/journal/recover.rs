@@ -1,13 +1,14 @@
 //! Opening for writing: every byte is checked, a torn tail is told from damage, and nothing is changed before all of
 //! it is understood.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tachograph_engine::domain::{Digest, Entry, EntryBody, Position, SystemFact, TornTail};
 use tachograph_engine::ports::{Head, JournalError, Opening};
 use ulid::Ulid;
 
+use super::active::Active;
 use super::anchor::Anchor;
 use super::disk::{Disk, DiskFile, Mode};
 use super::footer::{self, Contents};
@@ -32,17 +33,6 @@ pub(super) struct Recovered {
     leftover: Option<SegmentName>,
 }
 
-/// The segment that is appended to.
-#[derive(Debug)]
-pub(super) struct Active {
-    pub(super) path: PathBuf,
-    pub(super) file: Arc<dyn DiskFile>,
-    pub(super) first: Position,
-    /// Bytes that hold complete frames: where the next one goes.
-    pub(super) bytes: u64,
-    pub(super) contents: Contents,
-}
-
 impl Recovered {
     /// Reads and checks all segments in order, shows each entry to the catalog, and changes nothing.
     ///
@@ -58,8 +48,7 @@ impl Recovered {
         }
         let mut scan = Scan::new(anchor, catalog);
         for (index, name) in segments.iter().enumerate() {
-            let later = segments.get(index + 1).or(leftover.as_ref().map(|(name, _)| name));
-            scan.segment(disk, name, later)?;
+            scan.segment(disk, name, index + 1 < segments.len() || leftover.is_some())?;
         }
         scan.finish(leftover)
     }
@@ -138,15 +127,10 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn segment(
-        &mut self,
-        disk: &dyn Disk,
-        name: &SegmentName,
-        later: Option<&SegmentName>,
-    ) -> Result<(), JournalError> {
+    fn segment(&mut self, disk: &dyn Disk, name: &SegmentName, has_later: bool) -> Result<(), JournalError> {
         // The last one will be appended to; opening it so changes nothing.
-        let mode = if later.is_some() { Mode::Read } else { Mode::Append };
-        let here = Here::open(disk, name, mode, later.is_some())?;
+        let mode = if has_later { Mode::Read } else { Mode::Append };
+        let here = Here::open(disk, name, mode, has_later)?;
         self.header(&here)?;
         let mut contents = Contents::default();
         let mut frames = FrameScan::new(here.file.clone(), segment::HEADER_BYTES as u64, here.end, SEQUENTIAL_BYTES);

@@ -9,13 +9,13 @@ use tachograph_engine::domain::{Digest, Entry};
 use tachograph_engine::ports::{AppendError, Draft, Head, Journal, JournalError, JournalReader, Opening};
 use ulid::Ulid;
 
+use super::active::Active;
 use super::anchor::{Anchor, AnchorKeeper};
-use super::disk::{Disk, Mode, RealDisk};
-use super::footer::{self, Contents};
+use super::disk::{Disk, RealDisk};
 use super::frame::{ENTRY_BYTES_MAX, FrameBatch};
 use super::lock::{WriterLock, is_read_only};
-use super::recover::{Active, Recovered};
-use super::segment::{self, SegmentHeader, SegmentName};
+use super::recover::Recovered;
+use super::segment::SegmentHeader;
 use super::{Durability, FileReader, JOURNAL_DIR, JournalOptions};
 use crate::index::{Catalog, place};
 
@@ -123,7 +123,7 @@ impl FileJournal {
                 let first = found.head.position.next();
                 let header = SegmentHeader { journal, ordinal, first, previous: link };
                 link = header.hash();
-                create_segment(&*disk, &journal_dir, &header)?
+                Active::create(&*disk, &journal_dir, &header)?
             }
         };
         let head = found.head;
@@ -197,10 +197,9 @@ impl FileJournal {
             self.roll()?;
         }
         let link = self.batch.finish(self.durable.position, self.link);
-        let path = &self.active.path;
-        self.active.file.append(self.batch.bytes()).map_err(|error| JournalError::io("write", path, error))?;
+        self.active.append(self.batch.bytes())?;
         if self.options.durability == Durability::Synced {
-            self.active.file.sync().map_err(|error| JournalError::io("sync", path, error))?;
+            self.active.sync()?;
         }
         self.link = link;
         self.appended = true;
@@ -242,19 +241,11 @@ impl FileJournal {
     /// Seals the full segment and begins the next.
     fn roll(&mut self) -> Result<(), JournalError> {
         let next = self.head.position.next();
-        let path = &self.active.path;
-        let Active { first, bytes, contents, .. } = &self.active;
-        let seal = footer::seal(contents, *first, next, self.durable.position, self.link, *bytes);
-        let (seal, link) = seal.ok_or_else(|| {
-            let error = io::Error::new(io::ErrorKind::FileTooLarge, "its footer would be greater than 4 GiB");
-            JournalError::io("seal", path, error)
-        })?;
-        self.active.file.append(&seal).map_err(|error| JournalError::io("write", path, error))?;
-        self.active.file.sync().map_err(|error| JournalError::io("sync", path, error))?;
+        let previous = self.active.seal(next, self.durable.position, self.link)?;
         self.durable = self.head;
         self.anchors.note(self.durable);
-        let header = SegmentHeader { journal: self.journal, ordinal: self.ordinal + 1, first: next, previous: link };
-        self.active = create_segment(&*self.disk, &self.journal_dir, &header)?;
+        let header = SegmentHeader { journal: self.journal, ordinal: self.ordinal + 1, first: next, previous };
+        self.active = Active::create(&*self.disk, &self.journal_dir, &header)?;
         self.ordinal = header.ordinal;
         self.link = header.hash();
         Ok(())
@@ -271,8 +262,7 @@ impl FileJournal {
             return Err(poison.clone());
         }
         if self.durable != self.head {
-            let path = &self.active.path;
-            self.active.file.sync().map_err(|error| JournalError::io("sync", path, error))?;
+            self.active.sync()?;
             self.durable = self.head;
         }
         if self.opening.missing_up_to.is_some() && !self.appended {
@@ -307,20 +297,6 @@ impl Journal for FileJournal {
     async fn close(self: Box<Self>) -> Result<(), JournalError> {
         self.close_now()
     }
-}
-
-/// Makes a segment of which a crash leaves nothing, a part of its header, or all of it.
-fn create_segment(disk: &dyn Disk, journal_dir: &Path, header: &SegmentHeader) -> Result<Active, JournalError> {
-    let SegmentName { path, first } = SegmentName::of(journal_dir, header.first);
-    let create = || {
-        let file = disk.open(&path, Mode::Create)?;
-        file.append(&header.encode())?;
-        file.sync()?;
-        disk.sync_dir(journal_dir)?;
-        Ok(file)
-    };
-    let file = create().map_err(|error| JournalError::io("create", &path, error))?;
-    Ok(Active { path, file, first, bytes: segment::HEADER_BYTES as u64, contents: Contents::default() })
 }
 
 /// Makes a directory durably, unless it exists.

@@ -1,0 +1,178 @@
+//! The segments as a reader sees them: sealed ones by their footers, the last one as far as it was read.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tachograph_engine::domain::{Digest, Position, RunId};
+use tachograph_engine::ports::{JournalError, RunHead};
+
+use super::disk::{Disk, DiskFile, Mode};
+use super::footer::{Footer, sparse_offset};
+use super::segment::{self, SegmentName};
+use super::tail::{Tail, sealed_footer};
+
+/// What a reader knows of the segments.
+#[derive(Debug)]
+pub(super) struct View {
+    /// Segments before the tail, oldest first.
+    sealed: Vec<Sealed>,
+    pub(super) tail: Tail,
+}
+
+#[derive(Debug)]
+struct Sealed {
+    name: SegmentName,
+    /// Read when first needed; without its table of runs.
+    footer: Option<Arc<Footer>>,
+}
+
+/// Where a position is to be looked for: a part of a file that holds nothing but commits.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) path: PathBuf,
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) offset: u64,
+    pub(super) end: u64,
+}
+
+impl View {
+    /// Opens the last segment, and lists the others.
+    pub(super) fn open(disk: &dyn Disk, data_dir: &Path, journal_dir: &Path) -> Result<Self, JournalError> {
+        let none = |why: &str| JournalError::NoJournal { path: data_dir.to_owned(), why: why.to_owned() };
+        let mut names = match segment::list(disk, journal_dir) {
+            Ok(names) => names,
+            Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Err(none("it does not exist, or has no directory `journal`"));
+            }
+            Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotADirectory => {
+                return Err(none("it is a file, not a directory"));
+            }
+            Err(error) => return Err(error),
+        };
+        // The last segment may still be in creation; then the one before it is the last.
+        for _ in 0..2 {
+            let Some(name) = names.pop() else { return Err(none("its directory `journal` has no segments")) };
+            let mut sealed: Vec<Sealed> = Vec::new();
+            sealed.extend(names.iter().map(|name| Sealed { name: name.clone(), footer: None }));
+            let digest = match names.last() {
+                None => Digest::ZERO,
+                Some(before) => sealed_footer(disk, before)?.previous,
+            };
+            if let Some(tail) = Tail::open(disk, &name, digest)? {
+                return Ok(Self { sealed, tail });
+            }
+        }
+        Err(none("its creation did not complete"))
+    }
+
+    /// Reads on in the tail, and over to later segments, up to a writer's head or as far as there are complete frames.
+    pub(super) fn refresh(
+        &mut self,
+        disk: &dyn Disk,
+        journal_dir: &Path,
+        bound: Option<Position>,
+    ) -> Result<(), JournalError> {
+        let last = bound.unwrap_or(Position(u64::MAX));
+        loop {
+            self.tail.advance(disk, journal_dir, last, false)?;
+            if self.tail.next > last {
+                return Ok(());
+            }
+            if !self.tail.sealed && !self.seal_reached(disk, journal_dir, last)? {
+                return Ok(());
+            }
+            let Some(successor) = self.tail.successor(disk, journal_dir)? else { return Ok(()) };
+            let name = self.tail.name.clone();
+            self.tail = successor;
+            self.sealed.push(Sealed { name, footer: None });
+        }
+    }
+
+    /// Where a later segment exists, the tail must by then have its footer.
+    fn seal_reached(&mut self, disk: &dyn Disk, journal_dir: &Path, last: Position) -> Result<bool, JournalError> {
+        let names = segment::list(disk, journal_dir)?;
+        if names.last().is_none_or(|name| name.first <= self.tail.name.first) {
+            return Ok(false);
+        }
+        self.tail.advance(disk, journal_dir, last, true)?;
+        if self.tail.sealed {
+            return Ok(true);
+        }
+        let why = "it ends without a footer, and a later segment exists".to_owned();
+        Err(JournalError::Damaged { file: self.tail.name.path.clone(), offset: self.tail.offset, why })
+    }
+
+    /// Which sealed segment holds a position; none if the tail does.
+    pub(super) fn sealed_at(&self, position: Position) -> Option<usize> {
+        if position >= self.tail.name.first {
+            return None;
+        }
+        self.sealed.partition_point(|segment| segment.name.first <= position).checked_sub(1)
+    }
+
+    /// The footer of a sealed segment.
+    pub(super) fn footer(&mut self, disk: &dyn Disk, index: usize) -> Result<Arc<Footer>, JournalError> {
+        let next = self.sealed.get(index + 1).map_or(self.tail.name.first, |later| later.name.first);
+        let segment = &mut self.sealed[index];
+        if let Some(footer) = &segment.footer {
+            return Ok(footer.clone());
+        }
+        let footer = sealed_footer(disk, &segment.name)?;
+        check_next(&segment.name, &footer, next)?;
+        let footer = Arc::new(footer.without_runs());
+        segment.footer = Some(footer.clone());
+        Ok(footer)
+    }
+
+    /// Where a position is to be looked for; absent behind the end.
+    pub(super) fn place(&mut self, disk: &dyn Disk, position: Position) -> Result<Option<Place>, JournalError> {
+        if position >= self.tail.next {
+            return Ok(None);
+        }
+        let Some(index) = self.sealed_at(position) else { return Ok(self.place_in_tail(position)) };
+        let footer = self.footer(disk, index)?;
+        let path = self.sealed[index].name.path.clone();
+        let file = disk.open(&path, Mode::Read).map_err(|error| JournalError::io("open", &path, error))?;
+        let offset = sparse_offset(&footer.sparse, position).unwrap_or(segment::HEADER_BYTES as u64);
+        Ok(Some(Place { path, file, offset, end: footer.offset }))
+    }
+
+    fn place_in_tail(&self, position: Position) -> Option<Place> {
+        // Without a segment from the journal's beginning there is no place for what was before.
+        if position < self.tail.name.first {
+            return None;
+        }
+        let Tail { name, file, offset: end, sparse, .. } = &self.tail;
+        let offset = sparse_offset(sparse, position).unwrap_or(segment::HEADER_BYTES as u64);
+        Some(Place { path: name.path.clone(), file: file.clone(), offset, end: *end })
+    }
+
+    /// The end of a run's history.
+    pub(super) fn run_head(&mut self, disk: &dyn Disk, run: RunId) -> Result<Option<RunHead>, JournalError> {
+        let Self { sealed, tail } = self;
+        if let Some(head) = tail.run(run, |run| run_in_sealed(disk, sealed, run))? {
+            return Ok(Some(head));
+        }
+        run_in_sealed(disk, sealed, run)
+    }
+}
+
+/// A sealed segment ends where the next one begins.
+fn check_next(name: &SegmentName, footer: &Footer, next: Position) -> Result<(), JournalError> {
+    if footer.last.next() == next {
+        return Ok(());
+    }
+    let why = format!("it ends at entry {}, and the next segment begins at {next}", footer.last);
+    Err(JournalError::Damaged { file: name.path.clone(), offset: footer.offset, why })
+}
+
+/// The end of a run in the newest segment that knows it.
+fn run_in_sealed(disk: &dyn Disk, sealed: &[Sealed], run: RunId) -> Result<Option<RunHead>, JournalError> {
+    for segment in sealed.iter().rev() {
+        if let Some(head) = sealed_footer(disk, &segment.name)?.run(run) {
+            return Ok(Some(head));
+        }
+    }
+    Ok(None)
+}
