@@ -7,10 +7,9 @@ use std::sync::Arc;
 use tachograph_adapters::journal::FileReader;
 use tachograph_engine::domain::{Entry, Position, RunId, RunRecord, Timestamp};
 use tachograph_engine::ports::{JournalError, JournalReader};
-use tachograph_projections::{CurrentState, Projection, Timeline, Until};
+use tachograph_projections::{CurrentState, Projection, Timeline};
 
 use crate::error::Error;
-use crate::replay;
 use crate::search::Search;
 use crate::when::AsOf;
 
@@ -142,7 +141,13 @@ impl Dataset {
     ///
     /// As [`position`](Self::position).
     pub async fn current(&self, at: Position) -> Result<CurrentState, Error> {
-        Ok(replay::current_state(&*self.reader, None, Until::Position(at)).await?.state)
+        let mut state = CurrentState::empty();
+        self.visit(Position::ZERO, at, |entry| {
+            state.apply(&entry);
+            true
+        })
+        .await?;
+        Ok(state)
     }
 
     /// The run that is meant by a run id, the beginning of one, or a name. A name stands for the run that holds it at

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tachograph_engine::domain::Timestamp;
 use time::OffsetDateTime;
 
@@ -127,6 +127,17 @@ impl Output {
     /// As [`text`](Self::text).
     pub fn json(&mut self, value: &impl Serialize) -> Result<(), Error> {
         serde_json::to_writer_pretty(&mut self.writer, value).map_err(|error| Error::output(error.into()))?;
+        self.writer.write_all(b"\n").map_err(Error::output)
+    }
+
+    /// Writes one JSON array over several lines, item by item, so that a long list is not held twice.
+    ///
+    /// # Errors
+    ///
+    /// As [`text`](Self::text).
+    pub fn json_list(&mut self, items: impl IntoIterator<Item = impl Serialize>) -> Result<(), Error> {
+        let listed = serde_json::Serializer::pretty(&mut self.writer).collect_seq(items);
+        listed.map_err(|error| Error::output(error.into()))?;
         self.writer.write_all(b"\n").map_err(Error::output)
     }
 

@@ -38,7 +38,7 @@ pub async fn list(reading: &mut Reading, args: &RunsArgs) -> Result<(), Error> {
     records.sort_unstable_by_key(|record| std::cmp::Reverse(record.created));
     records.truncate(args.limit.map_or(usize::MAX, std::num::NonZero::get));
     if reading.is_json() {
-        return reading.output.json(&records.into_iter().map(RunView::from).collect::<Vec<_>>());
+        return reading.output.json_list(records.into_iter().map(RunView::from));
     }
     reading.output.text(&table(&records, now))
 }
