@@ -9,13 +9,13 @@ use tachograph_engine::shell::{Engine, Options, Parts};
 
 use super::support::Place;
 
-const ONE_JOB: &str = "[jobs.build]\ncommand = [\"true\"]\n";
+const TWO_JOBS: &str = "[jobs.first]\ncommand = [\"true\"]\n[jobs.build]\ncommand = [\"true\"]\n";
 
 /// Both commands fail with this code name, `supervise` with this exit code and `run` with 125.
 #[track_caller]
 fn assert_both_fail(place: &Place, code: &str, exit: i32, message: &str) {
     let run = place.finish(["run", "--name", "build", "--", "true"]);
-    let supervise = place.finish(["supervise", &place.jobs(ONE_JOB)]);
+    let supervise = place.finish(["supervise", &place.jobs(TWO_JOBS)]);
     for (finished, exit) in [(run, 125), (supervise, exit)] {
         assert_eq!(finished.code, Some(exit), "{}", finished.stderr);
         assert!(finished.stderr.starts_with(&format!("tacho: error[{code}]: ")), "{}", finished.stderr);

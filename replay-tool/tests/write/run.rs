@@ -103,7 +103,7 @@ fn standard_input_is_the_commands_own() {
 #[test]
 fn a_reader_that_goes_away_ends_the_command_as_in_a_pipeline() {
     let place = Place::new();
-    let mut child = place.tacho(["run", "--", "yes"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = place.tacho(["run", "--", "sh", "-c", "yes | head -c 300000000"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut first = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
     assert_eq!(first, "y\n");
