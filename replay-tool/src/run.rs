@@ -36,6 +36,10 @@ pub async fn execute(context: &Context, args: RunArgs) -> Result<u8, Error> {
     let mut interrupts =
         Interrupts::install().map_err(|error| Error::internal(format!("cannot catch signals: {error}")))?;
     let writer = Writer::open(&context.data).await?;
+    if let Some(alarm) = writer.alarm() {
+        // If standard error is gone, there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "tacho: {alarm}");
+    }
     for remark in writer.remarks() {
         tracing::warn!("{remark}");
     }

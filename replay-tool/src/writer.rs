@@ -59,12 +59,15 @@ impl Writer {
         }
     }
 
-    /// What a person should know about how the directory was found, one sentence each.
+    /// What nobody should overlook about how the directory was found.
+    pub fn alarm(&self) -> Option<String> {
+        let (position, _) = self.opened.opening.missing_up_to?;
+        Some(format!("warning: acknowledged entries up to position {position} are missing: the journal was cut"))
+    }
+
+    /// What else a person may want to know about how the directory was found, one sentence each.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
-        if let Some((position, _)) = &self.opened.opening.missing_up_to {
-            remarks.push(format!("acknowledged entries up to position {position} are missing: the journal was cut"));
-        }
         if let Some(torn) = &self.opened.opening.torn {
             remarks.push(format!("cut an incomplete write of {} bytes off {}", torn.bytes, torn.file));
         }

@@ -13,5 +13,7 @@ mod exits;
 mod output;
 /// What a crashed supervisor left open.
 mod recovery;
+/// Signals that are passed on.
+mod signals;
 /// Starts that succeed, fail and are refused, and what they leave behind.
 mod starts;

@@ -65,7 +65,7 @@ async fn supervise(
     mut interrupts: Interrupts,
 ) -> Result<u8, Error> {
     let progress = progress(context, jobs.len());
-    for remark in writer.remarks() {
+    for remark in writer.alarm().into_iter().chain(writer.remarks()) {
         progress.show(&Step::Remark { text: &remark });
     }
     refuse_held_names(jobs, writer)?;

@@ -57,6 +57,20 @@ fn a_damaged_journal_is_refused_with_file_and_offset_and_stays_as_it_is() {
 }
 
 #[test]
+fn a_journal_that_lost_acknowledged_entries_is_opened_with_a_warning() {
+    let place = Place::new();
+    assert_eq!(place.run("true").code, Some(0));
+    // One frame less at the end than the anchor knows of, cut where the frame begins.
+    let segment = place.data().join("journal/00000000000000000001.seg");
+    let before = std::fs::read(&segment).unwrap();
+    assert_eq!(place.run("true").code, Some(0));
+    std::fs::write(&segment, &before).unwrap();
+    let finished = place.run("true");
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(finished.stderr.starts_with("tacho: warning: acknowledged entries up to position "), "{}", finished.stderr);
+}
+
+#[test]
 fn a_name_that_an_open_run_holds_is_refused() {
     let place = Place::new();
     let holder = open_run(&place.data(), "build");

@@ -1,8 +1,9 @@
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tachograph_engine::domain::{Drain, ExitStatus, FailureKind, Outcome, StatusName, Witness, Workload};
 
@@ -103,7 +104,8 @@ fn standard_input_is_the_commands_own() {
 #[test]
 fn a_reader_that_goes_away_ends_the_command_as_in_a_pipeline() {
     let place = Place::new();
-    let mut child = place.tacho(["run", "--", "sh", "-c", "yes | head -c 300000000"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        place.tacho(["run", "--", "sh", "-c", "yes | head -c 300000000"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut first = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
     assert_eq!(first, "y\n");
@@ -128,4 +130,20 @@ fn much_output_arrives_whole() {
     let output = place.tacho(["run", "--", "sh", "-c", "yes recorded | head -c 20000000"]).output().unwrap();
     let expected: Vec<u8> = b"recorded\n".iter().copied().cycle().take(20_000_000).collect();
     assert!(output.stdout == expected, "{} bytes", output.stdout.len());
+}
+
+#[test]
+fn a_slow_reader_is_waited_for_though_the_run_has_ended() {
+    let place = Place::new();
+    let mut child =
+        place.tacho(["run", "--", "head", "-c", "1000000", "/dev/zero"]).stdout(Stdio::piped()).spawn().unwrap();
+    // Much more than a pipe holds, and nobody reads. What is asserted here holds at any time: waiting only makes it
+    // more likely that the contrary would be seen.
+    for _ in 0..50 {
+        assert!(child.try_wait().unwrap().is_none(), "the rest of the output is lost");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let mut output = Vec::new();
+    child.stdout.take().unwrap().read_to_end(&mut output).unwrap();
+    assert_eq!((output.len(), Finished::of(child).code), (1_000_000, Some(0)));
 }

@@ -1,5 +1,5 @@
 use std::io::{BufRead, BufReader};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 use tachograph_engine::domain::{ExitStatus, FailureKind, StatusName};
@@ -91,4 +91,22 @@ fn what_a_killed_supervisor_left_open_is_recorded_by_the_next_and_its_name_is_fr
     assert_eq!(lost.iter().map(failure).collect::<Vec<_>>(), [Some(FailureKind::SupervisorLost)]);
     let remark = format!("run {} was left open: supervisor_lost\n", lost[0].run.id);
     assert!(finished.stderr.starts_with(&remark), "{}", finished.stderr);
+}
+
+#[test]
+fn a_signal_that_was_ignored_from_the_beginning_stays_ignored() {
+    let place = Place::new();
+    let ready = Ready::at(&place.path("ready"));
+    let jobs = two_jobs(&place, &ready, ":");
+    let tool = place.tacho(["supervise", &jobs]);
+    // As `nohup` and background jobs of a shell do: ignored, then executed.
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' HUP INT; exec \"$0\" \"$@\""]).arg(tool.get_program()).args(tool.get_args());
+    shell.env("TACHO_DATA", place.data()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = shell.spawn().unwrap();
+    ready.next();
+    for signal in [Signal::HUP, Signal::INT, Signal::TERM] {
+        send(child.id(), signal);
+    }
+    assert_eq!(Finished::of(child).code, Some(143), "the first signal that counts is the last that was sent");
 }
