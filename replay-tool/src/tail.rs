@@ -18,7 +18,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Entries that a follower reads at once.
 const ENTRIES_AT_ONCE: usize = 1_024;
 
-/// Prints as [`print`] does and, if asked to, goes on with what is appended until the reader of the output goes away.
+/// Prints as [`print()`] does and, if asked to, goes on with what is appended until the reader of the output goes away.
 ///
 /// # Errors
 ///
@@ -96,12 +96,12 @@ fn line(entry: &Entry) -> String {
     let (actor, what, style) = match &entry.body {
         EntryBody::Committed(committed) => {
             let words: Vec<String> = committed.events.iter().map(words::event).collect();
-            (committed.command.actor.to_string(), words.join("; "), anstyle::Style::new())
+            (words::actor(&committed.command.actor), words.join("; "), anstyle::Style::new())
         }
         EntryBody::Refused(refused) => {
             let asked = words::refused_command(&refused.command);
             let (code, refusal) = (refused.refusal.code(), &refused.refusal);
-            (refused.command.actor().to_string(), format!("REFUSED [{code}]: {asked}: {refusal}"), WARN)
+            (words::actor(refused.command.actor()), format!("REFUSED [{code}]: {asked}: {refusal}"), WARN)
         }
         EntryBody::System(fact) => {
             let lost = matches!(fact, tachograph_engine::domain::SystemFact::Recovered { .. });

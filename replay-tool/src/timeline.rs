@@ -74,7 +74,7 @@ fn rows(table: &mut Table, item: &Item, entry: Option<&Entry>) {
             (Cell::styled(format!("ENTRIES UP TO POSITION {up_to} COULD NOT BE READ"), BAD), Vec::new())
         }
     };
-    let actor = item.body.cause().map_or_else(|| "journal".to_owned(), |cause| cause.actor.to_string());
+    let actor = item.body.cause().map_or_else(|| "journal".to_owned(), |cause| words::actor(&cause.actor));
     table.row([
         Cell::from(item.position.to_string()),
         Cell::from(item.recorded_at.to_string()),

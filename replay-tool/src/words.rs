@@ -1,11 +1,16 @@
 //! What happened, in words for people: one line each, without the time and the actor.
 
 use tachograph_engine::domain::{
-    Action, CancelCause, Drain, Event, Exit, ExitStatus, Failure, Guard, OutputReceipt, RefusedCommand, RunSpec,
-    Session, StartCause, StartMode, SystemFact, Timestamp, Workload,
+    Action, Actor, CancelCause, Drain, Event, Exit, ExitStatus, Failure, Guard, OutputReceipt, RefusedCommand, RunId,
+    RunSpec, Session, StartCause, StartMode, SystemFact, Timestamp, Workload,
 };
 
 use crate::signal;
+
+/// Characters of a ULID.
+const ULID_CHARS: usize = 26;
+/// Characters of a ULID's random end that tell actors apart in a column.
+const ULID_END_CHARS: usize = 6;
 
 /// An event.
 pub fn event(event: &Event) -> String {
@@ -85,6 +90,18 @@ pub fn refused_command(command: &RefusedCommand) -> String {
         RefusedCommand::OutOfBounds { action, .. } => {
             format!("{} (out of bounds, its content was not kept)", action.name())
         }
+    }
+}
+
+/// An actor; of a ULID at the end of its id only the end, which tells it from others of the same place.
+pub fn actor(actor: &Actor) -> String {
+    let text = actor.to_string();
+    let at = text.len().saturating_sub(ULID_CHARS);
+    match text.split_at_checked(at) {
+        Some((start, ulid)) if ulid.parse::<RunId>().is_ok() => {
+            format!("{start}…{}", &ulid[ULID_CHARS - ULID_END_CHARS..])
+        }
+        _ => text,
     }
 }
 
@@ -205,12 +222,21 @@ fn writer(session: &Session) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tachograph_engine::domain::ActorKind;
 
     #[test]
     fn command_lines_are_quoted_as_a_shell_needs_it() {
         let argv = |words: &[&str]| command_line(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
         assert_eq!(argv(&["make", "-j2", "CC=gcc"]), "make -j2 CC=gcc");
         assert_eq!(argv(&["sh", "-c", "echo 'a' $HOME", ""]), r"sh -c 'echo '\''a'\'' $HOME' ''");
+    }
+
+    #[test]
+    fn actors_are_short_and_told_apart() {
+        let shown = |id: &str| actor(&Actor::new(ActorKind::Runner, id));
+        assert_eq!(shown("process/vm/7/01M808WVNNH7WJSPW7J5SMXKHW"), "runner:process/vm/7/…SMXKHW");
+        assert_eq!(shown("r1"), "runner:r1");
+        assert_eq!(shown("äöüäöüäöüäöüäöüäöüäöü"), "runner:äöüäöüäöüäöüäöüäöüäöü");
     }
 
     #[test]
