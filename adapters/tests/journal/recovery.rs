@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tachograph_adapters::journal::simulated::SimulatedDisk;
+use tachograph_adapters::journal::simulated::{Faults, SimulatedDisk};
 use tachograph_adapters::journal::{FileJournal, FileReader};
 use tachograph_engine::domain::{Position, TornTail};
 use tachograph_engine::ports::{Journal, JournalError, Opening};
@@ -240,4 +240,33 @@ fn another_history_than_the_anchor_tells_is_damage() {
     // An anchor of a later time is one of the same history.
     disk.put(&segments(one.path())[0], fs::read(&segments(other.path())[0]).unwrap());
     FileJournal::open_on(Arc::new(disk), one.path(), options()).unwrap();
+}
+
+#[test]
+fn a_loss_that_was_noticed_is_not_forgotten_by_a_crash_before_it_is_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut script = Script::default();
+    let (journal, _) = written(dir.path(), script.batches(2));
+    let head = journal.reader().head();
+    close(journal);
+    let missing = Some((head.position, head.digest));
+    let disk = in_memory(dir.path());
+    let live = &segments(dir.path())[0];
+    let whole = disk.bytes(live).unwrap();
+    disk.put(live, whole[..frame_ends(&whole)[2]].to_vec());
+    let further = script.life(3);
+    for at in 1..=3 {
+        let disk = disk.after_kill();
+        let mut journal = FileJournal::open_on(Arc::new(disk.clone()), dir.path(), options()).unwrap();
+        assert_eq!(journal.opening().missing_up_to, missing);
+        // The anchor, its directory, and then the entries themselves.
+        disk.set_faults(Faults { power_off_at_sync: Some(disk.syncs() + at), ..Faults::default() });
+        wait(journal.append(further.clone())).unwrap_err();
+        for seed in 0..20 {
+            let disk = disk.after_power_cut(seed);
+            let journal = FileJournal::open_on(Arc::new(disk), dir.path(), options()).unwrap();
+            let recorded = journal.reader().head().position > Position(3);
+            assert!(recorded || journal.opening().missing_up_to == missing, "sync {at}, seed {seed}");
+        }
+    }
 }
