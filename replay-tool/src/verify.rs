@@ -24,8 +24,9 @@ const PROGRESS_BYTES_MIN: u64 = 64 << 20;
 pub fn verify(context: &Context) -> Result<u8, Error> {
     check_place(&context.data)?;
     let bar = Bar::default();
-    let report = journal::verify(&context.data, |progress| bar.show(progress))?;
+    let verified = journal::verify(&context.data, |progress| bar.show(progress));
     bar.0.finish_and_clear();
+    let report = verified?;
     let mut output = context.stdout();
     print(&report, &context.data, context.format, &mut output)?;
     output.flush()?;
@@ -69,9 +70,9 @@ impl Default for Bar {
 impl Bar {
     fn show(&self, progress: Progress) {
         if progress.bytes_total >= PROGRESS_BYTES_MIN {
+            self.0.set_message(progress.entries.to_string());
             self.0.set_length(progress.bytes_total);
             self.0.set_position(progress.bytes);
-            self.0.set_message(progress.entries.to_string());
         }
     }
 }

@@ -282,6 +282,14 @@ fn a_bad_place_is_a_typed_error_and_stays_as_it_was() {
         }
     }
     assert!(everything(dir.path()) == before, "something was made or changed");
+    // What the system refuses to open, whoever asks.
+    let endless = dir.path().join("endless");
+    std::os::unix::fs::symlink(&endless, &endless).unwrap();
+    for arguments in READ_COMMANDS {
+        let (exit, code, message) = failure(&endless, arguments);
+        assert_eq!((exit, code.as_str()), (6, "io"), "{arguments:?}: {message}");
+        assert!(message.contains(endless.to_str().unwrap()), "{arguments:?}: {message}");
+    }
 }
 
 fn segments(data: &Path) -> Vec<PathBuf> {
