@@ -87,3 +87,45 @@ impl Launcher for ProcessLauncher<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::jobs::parse;
+
+    fn job(text: &str) -> Job {
+        parse(format!("[jobs.a]\ncommand = {text}\n").as_bytes()).unwrap().remove(0)
+    }
+
+    #[tokio::test]
+    async fn a_run_that_a_stop_forestalls_is_recorded_as_abandoned_and_a_retry_is_left_out() {
+        let data = tempfile::tempdir().unwrap();
+        let writer = Writer::open(data.path()).await.unwrap();
+        let launcher = ProcessLauncher::new(&writer, Stop::default());
+        let job = job("[\"true\"]");
+        let run = launcher.create(&job).await.unwrap();
+        writer.runner.shutdown(Duration::ZERO).await;
+        let ended = launcher.attempt(&job, run, None).await.unwrap().unwrap();
+        assert_eq!(ended.outcome.failure().map(|failure| &failure.kind), Some(&FailureKind::StartAbandoned));
+        let record = writer.engine.run(run).await.unwrap().unwrap();
+        assert!(record.run.is_ended(), "or it would go on holding its name");
+        assert_eq!(launcher.attempt(&job, run, Some(ended.attempt)).await.unwrap(), None);
+        writer.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_end_that_is_given_up_is_not_waited_for() {
+        let data = tempfile::tempdir().unwrap();
+        let writer = Writer::open(data.path()).await.unwrap();
+        let stop = Stop::default();
+        let launcher = ProcessLauncher::new(&writer, stop.clone());
+        let job = job("[\"sleep\", \"60\"]");
+        let run = launcher.create(&job).await.unwrap();
+        stop.request(Urgency::GivenUp);
+        let error = launcher.attempt(&job, run, None).await.unwrap_err();
+        assert_eq!(error.code(), "internal");
+        writer.close().await.unwrap();
+    }
+}

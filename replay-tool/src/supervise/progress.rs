@@ -110,3 +110,42 @@ pub(super) fn outcome_text(outcome: &Outcome) -> String {
 pub(super) fn elapsed_text(elapsed: Duration) -> String {
     human(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests {
+    use tachograph_engine::domain::{Exit, ExitStatus, Witness};
+
+    use super::*;
+    use crate::jobs::parse;
+
+    #[test]
+    fn every_step_is_one_line_that_cannot_play_with_the_terminal() {
+        let text = "[jobs.\"b\u{202e}\"]\ncommand = [\"x\"]\nretries = 1\n";
+        let job = parse(text.as_bytes()).unwrap().remove(0);
+        let outcome = Outcome::Exited {
+            exit: Exit { status: ExitStatus::Signal(9), witness: Witness::Waited, output: None },
+            amended: None,
+        };
+        let ended = |expected, retries| Step::Ended {
+            job: &job,
+            ordinal: 1,
+            outcome: &outcome,
+            expected,
+            elapsed: Duration::from_millis(1_500),
+            retries,
+        };
+        let run = RunId::from_u128(1);
+        for (step, expected) in [
+            (
+                Step::Started { job: &job, run, ordinal: 1 },
+                "b\\u{202e}: attempt 1 started, run 00000000000000000000000001",
+            ),
+            (ended(true, false), "b\\u{202e}: attempt 1 ended: signal 9 (KILL), 1.5s"),
+            (ended(false, false), "b\\u{202e}: attempt 1 ended: signal 9 (KILL), 1.5s; expected code 0"),
+            (ended(false, true), "b\\u{202e}: attempt 1 ended: signal 9 (KILL), 1.5s; expected code 0; trying again"),
+            (Step::Remark { text: "stopping" }, "stopping"),
+        ] {
+            assert_eq!(line(&step).as_deref(), Some(expected));
+        }
+    }
+}
