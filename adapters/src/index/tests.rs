@@ -126,11 +126,13 @@ fn act(scribe: &mut Scribe, what: u8, number: u64) -> Option<Draft> {
 /// What becomes of the index between two writers.
 #[derive(Debug, Clone, Copy)]
 enum Fate {
-    Closed,
-    Abandoned,
+    Kept,
     Deleted,
-    Garbage(u8),
-    Truncated(u8),
+    /// All files, or those of sled alone.
+    Garbage(u8, bool),
+    Truncated(u8, bool),
+    /// One byte in sled's own files.
+    Flipped(u16),
     Stale,
     Foreign,
     Replaced,
@@ -138,11 +140,11 @@ enum Fate {
 
 fn fates() -> impl Strategy<Value = Fate> {
     prop_oneof![
-        3 => Just(Fate::Closed),
-        3 => Just(Fate::Abandoned),
+        4 => Just(Fate::Kept),
         1 => Just(Fate::Deleted),
-        2 => any::<u8>().prop_map(Fate::Garbage),
-        2 => any::<u8>().prop_map(Fate::Truncated),
+        2 => any::<(u8, bool)>().prop_map(|(salt, all)| Fate::Garbage(salt, all)),
+        2 => any::<(u8, bool)>().prop_map(|(to, all)| Fate::Truncated(to, all)),
+        3 => any::<u16>().prop_map(Fate::Flipped),
         2 => Just(Fate::Stale),
         1 => Just(Fate::Foreign),
         1 => Just(Fate::Replaced),
@@ -170,20 +172,32 @@ fn copy(from: &Path, to: &Path) {
 
 fn suffer(fate: Fate, index: &Path, stale: &Path, foreign: &Path) {
     let seed = |file: &Path| file.to_string_lossy().len() as u8;
+    let victims = |all: bool| files_under(&if all { index.to_owned() } else { index.join("sled") });
     match fate {
-        Fate::Closed | Fate::Abandoned => {}
+        Fate::Kept => {}
         Fate::Deleted => fs::remove_dir_all(index).unwrap(),
-        Fate::Garbage(salt) => {
-            for file in files_under(index) {
-                let bytes = fs::read(&file).unwrap();
+        Fate::Garbage(salt, all) => {
+            for file in victims(all) {
+                let length = fs::metadata(&file).unwrap().len() as usize;
                 let noise = |at: usize| (at as u8).wrapping_mul(salt | 1).wrapping_add(seed(&file)) ^ (at >> 8) as u8;
-                fs::write(&file, (0..bytes.len()).map(noise).collect::<Vec<u8>>()).unwrap();
+                fs::write(&file, (0..length).map(noise).collect::<Vec<u8>>()).unwrap();
             }
         }
-        Fate::Truncated(to) => {
-            for file in files_under(index) {
+        Fate::Truncated(to, all) => {
+            for file in victims(all) {
                 let bytes = fs::read(&file).unwrap();
                 fs::write(&file, &bytes[..bytes.len() * usize::from(to) / 256]).unwrap();
+            }
+        }
+        Fate::Flipped(salt) => {
+            for file in victims(false) {
+                let mut bytes = fs::read(&file).unwrap();
+                // Most of a file is empty: aim at what is not.
+                let written: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != 0).collect();
+                if let Some(at) = written.get(usize::from(salt) % written.len().max(1)) {
+                    bytes[*at] ^= 1 << (salt % 8);
+                    fs::write(&file, bytes).unwrap();
+                }
             }
         }
         Fate::Stale => copy(stale, index),
@@ -219,7 +233,7 @@ proptest! {
     #[test]
     fn the_index_answers_as_the_entries_say_whatever_becomes_of_its_files(
         lives in prop::collection::vec(
-            (prop::collection::vec(prop::collection::vec((0_u8..12, 0_u64..6), 1..6), 1..10), any::<bool>(), fates()),
+            (prop::collection::vec(prop::collection::vec((0_u8..12, 0_u64..6), 1..6), 1..10), any::<[bool; 2]>(), fates()),
             1..5,
         ),
     ) {
@@ -228,7 +242,7 @@ proptest! {
         let (stale, foreign) = (TempDir::new().unwrap(), foreign_index());
         let (mut scribe, mut reference) = (Scribe::default(), Reference::default());
         let memory = Catalog::in_memory();
-        for (batches, flushes, fate) in lives {
+        for (batches, [flushes, closes], fate) in lives {
             let catalog = Catalog::open(place.path(), |position| reference.digest_at(position));
             reference.feed(&catalog, Position::ZERO);
             reference.check(&catalog, 6);
@@ -247,7 +261,7 @@ proptest! {
             }
             reference.check(&catalog, 6);
             reference.check(&memory, 6);
-            if !matches!(fate, Fate::Abandoned) {
+            if closes {
                 catalog.close();
             }
             drop(catalog);
