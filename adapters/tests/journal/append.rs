@@ -136,3 +136,26 @@ fn a_reader_outlives_its_writer() {
     let late = Script::default().life(1);
     assert!(matches!(wait(journal.append(late)), Err(AppendError::Conflict { actual: Version(3), .. })));
 }
+
+#[test]
+fn what_it_makes_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("a").join("b");
+    let (journal, _) = written(&data, Script::default().batches(10));
+    close(journal);
+    let mut seen = 0;
+    let mut rest = vec![dir.path().join("a")];
+    while let Some(path) = rest.pop() {
+        let metadata = std::fs::metadata(&path).unwrap();
+        let mode = if metadata.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(metadata.permissions().mode() & 0o777, mode, "{}", path.display());
+        if metadata.is_dir() {
+            rest.extend(std::fs::read_dir(&path).unwrap().map(|item| item.unwrap().path()));
+        }
+        seen += 1;
+    }
+    // Three directories, the lock, the anchor, and segments.
+    assert_eq!(seen, 5 + segments(&data).len());
+}

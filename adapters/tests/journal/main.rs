@@ -3,6 +3,7 @@
 
 mod append;
 mod concurrent;
+mod documented;
 mod following;
 mod golden;
 mod power;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use tachograph_adapters::journal::FileReader;
+use tachograph_adapters::journal::{FileReader, Salvage, verify};
 use tachograph_engine::domain::Position;
 use tachograph_engine::ports::{Journal, JournalError, JournalReader};
 
@@ -51,10 +51,13 @@ fn a_copy_reads_the_same_and_reading_changes_no_byte() {
     let other = tempfile::tempdir().unwrap();
     copy(dir.path(), other.path());
     let listing = || {
-        let mut files: Vec<_> = fs::read_dir(other.path().join("journal"))
-            .unwrap()
-            .map(|item| item.unwrap().path())
-            .map(|path| (path.clone(), fs::read(path).unwrap()))
+        let items = ["", "journal"].map(|below| fs::read_dir(other.path().join(below)).unwrap());
+        let paths = items.into_iter().flatten().map(|item| item.unwrap().path());
+        let mut files: Vec<_> = paths
+            .map(|path| {
+                let modified = fs::metadata(&path).unwrap().modified().unwrap();
+                (path.clone(), modified, fs::read(path).ok())
+            })
             .collect();
         files.sort();
         files
@@ -62,6 +65,10 @@ fn a_copy_reads_the_same_and_reading_changes_no_byte() {
     let before = listing();
     let reader = FileReader::open(other.path()).unwrap();
     assert_eq!(wait(reader.read(Position::ZERO, usize::MAX)).unwrap(), entries);
+    assert_eq!(wait(reader.history(entries[0].run().unwrap())).unwrap().len(), 4);
+    assert_eq!(wait(reader.named("job-99")).unwrap(), None);
+    assert!(verify(other.path(), |_| ()).unwrap().is_sound());
+    assert_eq!(Salvage::open(other.path()).unwrap().count(), entries.len());
     assert_eq!(listing(), before);
     drop(journal);
 }
