@@ -110,8 +110,12 @@ impl AttemptDirectory {
         let _ = std::fs::remove_file(&draft);
         let mut options = OpenOptions::new();
         let mut to = options.write(true).create_new(true).mode(FILE_MODE).open(&draft).map_err(at("create", &draft))?;
-        to.write_all(content).and_then(|()| to.sync_all()).map_err(at("write", &draft))?;
-        std::fs::rename(&draft, file).map_err(at("replace", file))?;
+        let written = to.write_all(content).and_then(|()| to.sync_all()).map_err(at("write", &draft));
+        let replaced = written.and_then(|()| std::fs::rename(&draft, file).map_err(at("replace", file)));
+        if let Err(error) = replaced {
+            let _ = std::fs::remove_file(&draft);
+            return Err(error);
+        }
         sync_directory(&self.path)
     }
 }

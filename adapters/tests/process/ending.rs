@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tachograph_adapters::clock::SystemClock;
 use tachograph_adapters::process::{EndRecord, Launch, RunnerError, RunnerOptions};
 use tachograph_engine::domain::{
@@ -196,4 +197,24 @@ async fn a_shutdown_gives_up_a_held_pipe_within_its_budget() {
     assert!(matches!(exit(&end).output.as_ref().unwrap().drain, Drain::DrainTimedOut { waited_ms: 900, .. }));
     assert!(shutdown.await.unwrap().unfinished.is_empty());
     never.release().await;
+}
+
+#[tokio::test]
+async fn a_signal_that_is_passed_on_reaches_the_group_and_does_not_insist() {
+    let (bench, clock) = Bench::manual().await;
+    let (ready, got, go) = (bench.pipe("ready"), bench.pipe("got"), bench.pipe("go"));
+    let script = format!(
+        "trap 'echo got it > {}' USR1; echo > {}; while :; do read line < {} && exit 4; done",
+        got.path(),
+        ready.path(),
+        go.path()
+    );
+    let handle = bench.sh(&script).await;
+    ready.read_to_end().await;
+    assert!(handle.signal(Signal::USR1));
+    assert_eq!(got.read_to_end().await, "got it\n");
+    clock.advance(GRACE * 2);
+    go.release().await;
+    assert_eq!(status(&handle).await, ExitStatus::Code(4));
+    assert!(!handle.signal(Signal::USR1), "nobody is left to take it");
 }

@@ -1,10 +1,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tachograph_adapters::process::{EndRecord, Identity, Launch, ProcessIdentity, RunHandle, RunnerError};
 use tachograph_engine::domain::{
-    AttemptId, Effect, Event, ExitStatus, FailureKind, Outcome, Refusal, RunSpec, StartCause, StartMode, Status,
+    AttemptId, Effect, Event, ExitStatus, FailureKind, Outcome, Refusal, RunId, RunSpec, StartCause, StartMode, Status,
     Workload,
 };
 
@@ -260,4 +260,60 @@ async fn an_image_is_refused_before_anything_is_recorded_about_a_start() {
     let run = bench.runner.create(RunSpec { workload, ..RunSpec::default() }).await.unwrap();
     assert_eq!(bench.runner.start(run, Launch::default()).await.unwrap_err().code(), "no_command");
     assert_eq!(bench.story(run).await, ["Created"]);
+}
+
+/// The handle of a start whose `Started` waits at the gate.
+async fn starting(bench: &Bench, run: RunId, attempt: AttemptId) -> RunHandle {
+    let begun = Instant::now();
+    loop {
+        match bench.runner.handle(run, attempt) {
+            Some(handle) => return handle,
+            None => assert!(begun.elapsed() < Duration::from_secs(20), "it is registered before it is recorded"),
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_spawned_before_the_start_is_durable_nor_after_its_end_was_asked_for() {
+    let bench = Bench::open().await;
+    let run = bench.runner.create(sh("exit 0")).await.unwrap();
+    let attempt = AttemptId::from_ulid(bench.engine.mint());
+    bench.gate.send_replace(false);
+    let runner = bench.runner.clone();
+    let start =
+        tokio::spawn(async move { runner.start_attempt(run, attempt, StartMode::Fresh, Launch::default()).await });
+    let early = starting(&bench, run, attempt).await;
+    assert!(early.pid().is_none() && !exists(&bench.data.path().join("runs")));
+    early.terminate(Duration::ZERO);
+    bench.gate.send_replace(true);
+    let end = start.await.unwrap().unwrap().wait().await.unwrap();
+    assert_eq!(failure(&end).kind, FailureKind::StartAbandoned);
+    assert!(early.pid().is_none() && !exists(&bench.data.path().join("runs")));
+    assert_eq!(bench.story(run).await, ["Created", "Started", "Failed"]);
+}
+
+#[tokio::test]
+async fn a_run_destroyed_while_it_starts_leaves_no_process() {
+    let bench = Bench::open().await;
+    let never = bench.pipe("never");
+    let run = bench.runner.create(sh(&format!("read line < {}", never.path()))).await.unwrap();
+    let attempt = AttemptId::from_ulid(bench.engine.mint());
+    bench.gate.send_replace(false);
+    let (starter, destroyer) = (bench.runner.clone(), bench.runner.clone());
+    let start =
+        tokio::spawn(async move { starter.start_attempt(run, attempt, StartMode::Fresh, Launch::default()).await });
+    let early = starting(&bench, run, attempt).await;
+    let destroy = tokio::spawn(async move { destroyer.destroy(run, true, "changed my mind").await });
+    bench.gate.send_replace(true);
+    destroy.await.unwrap().unwrap();
+    // Whichever of the two the start met first: it is over, and the run stays destroyed.
+    if let Ok(handle) = start.await.unwrap() {
+        handle.wait().await.unwrap();
+    }
+    early.exited().await;
+    assert!(matches!(bench.record(run).await.run.status, Status::Destroyed { .. }));
+    assert!(bench.runner.shutdown(Duration::from_secs(20)).await.unfinished.is_empty());
+    let alive = early.pid().map(ProcessIdentity::of);
+    assert!(!matches!(alive, Some(Ok(_))), "{alive:?}");
 }

@@ -3,27 +3,28 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use tachograph_adapters::clock::{ManualClock, SystemClock, UlidSource};
 use tachograph_adapters::host::LocalHost;
-use tachograph_adapters::index::Catalog;
+use tachograph_adapters::memory::MemoryJournal;
 use tachograph_adapters::process::{AttemptEnd, Launch, ProcessRunner, RunHandle, RunnerOptions};
 use tachograph_engine::domain::{
-    CommandId, Digest, Entry, EntryBody, Event, Exit, ExitStatus, Failure, Outcome, Position, Refused, RunId,
-    RunRecord, RunSpec, Timestamp, Workload,
+    Digest, Entry, EntryBody, Event, Exit, ExitStatus, Failure, Outcome, Refused, RunId, RunRecord, RunSpec, Timestamp,
+    Workload,
 };
-use tachograph_engine::ports::{
-    AppendError, Clock, Draft, Head, Journal, JournalError, JournalReader, Opening, RunHead,
-};
+use tachograph_engine::ports::{AppendError, Clock, Draft, Journal, JournalError, JournalReader, Opening};
 use tachograph_engine::shell::{Engine, Options, Parts};
+use tokio::sync::watch;
 
 /// A runner over an engine of its own, in a directory of its own.
 pub(crate) struct Bench {
     pub(crate) data: tempfile::TempDir,
     pub(crate) engine: Engine,
     pub(crate) runner: ProcessRunner,
+    /// Nothing is durable while it is false.
+    pub(crate) gate: watch::Sender<bool>,
 }
 
 impl Bench {
@@ -40,11 +41,12 @@ impl Bench {
     pub(crate) async fn with(clock: Arc<dyn Clock>, options: RunnerOptions) -> Self {
         let data = tempfile::tempdir().unwrap();
         let host = Arc::new(LocalHost::new(clock.clone()));
-        let journal = Box::new(ListJournal::default());
+        let gate = watch::Sender::new(true);
+        let journal = Box::new(GatedJournal { journal: MemoryJournal::new(), gate: gate.subscribe() });
         let parts = Parts { journal, clock, ids: Arc::new(UlidSource::new()), host, checkpoints: None };
         let (engine, _) = Engine::open(parts, Options::default()).await.unwrap();
         let runner = ProcessRunner::new(engine.clone(), data.path().join("runs"), options);
-        Self { data, engine, runner }
+        Self { data, engine, runner, gate }
     }
 
     /// Creates and starts a shell script.
@@ -172,82 +174,28 @@ pub(crate) fn rounds(default: usize) -> usize {
     std::env::var("TACHO_TEST_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// A journal that is a list.
-#[derive(Clone, Default)]
-struct ListJournal(Arc<ListShared>);
-
-#[derive(Default)]
-struct ListShared {
-    entries: Mutex<Vec<Entry>>,
-    catalog: CatalogOf,
-}
-
-struct CatalogOf(Catalog);
-
-impl Default for CatalogOf {
-    fn default() -> Self {
-        Self(Catalog::in_memory())
-    }
+/// A journal whose appends wait while the gate is closed.
+struct GatedJournal {
+    journal: MemoryJournal,
+    gate: watch::Receiver<bool>,
 }
 
 #[async_trait]
-impl Journal for ListJournal {
+impl Journal for GatedJournal {
     fn opening(&self) -> Opening {
-        Opening { clean: true, ..Opening::default() }
+        self.journal.opening()
     }
 
     async fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Entry>, AppendError> {
-        let mut appended = Vec::new();
-        for draft in drafts {
-            let position = self.head().position.next();
-            let mut entry =
-                Entry { id: draft.id, position, recorded_at: draft.recorded_at, previous: None, body: draft.body };
-            if let Some(run) = entry.run() {
-                entry.previous = self.0.catalog.0.run_head(run)?.map(|head| head.last);
-            }
-            self.0.entries.lock().unwrap().push(entry.clone());
-            self.0.catalog.0.observe(std::slice::from_ref(&entry), Digest::ZERO);
-            appended.push(entry);
-        }
-        Ok(appended)
+        self.gate.wait_for(|open| *open).await.unwrap();
+        self.journal.append(drafts).await
     }
 
     fn reader(&self) -> Arc<dyn JournalReader> {
-        Arc::new(self.clone())
+        self.journal.reader()
     }
 
     async fn close(self: Box<Self>) -> Result<(), JournalError> {
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl JournalReader for ListJournal {
-    fn head(&self) -> Head {
-        Head { position: Position(self.0.entries.lock().unwrap().len() as u64), digest: Digest::ZERO }
-    }
-
-    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Entry>, JournalError> {
-        Ok(self.0.entries.lock().unwrap().iter().skip(after.0 as usize).take(limit).cloned().collect())
-    }
-
-    async fn entry(&self, at: Position) -> Result<Option<Entry>, JournalError> {
-        Ok(self.0.entries.lock().unwrap().get((at.0 as usize).wrapping_sub(1)).cloned())
-    }
-
-    async fn digest_at(&self, _position: Position) -> Result<Option<Digest>, JournalError> {
-        Ok(Some(Digest::ZERO))
-    }
-
-    async fn run_head(&self, run: RunId) -> Result<Option<RunHead>, JournalError> {
-        self.0.catalog.0.run_head(run)
-    }
-
-    async fn answered(&self, run: RunId, command: CommandId) -> Result<Option<Position>, JournalError> {
-        self.0.catalog.0.answered(run, command)
-    }
-
-    async fn named(&self, name: &str) -> Result<Option<RunId>, JournalError> {
-        self.0.catalog.0.named(name)
+        Box::new(self.journal).close().await
     }
 }
