@@ -16,6 +16,7 @@
 //! | [`run`], [`supervise`] | the two commands that write |
 //! | [`runs`], [`show`], [`timeline`], [`tail`], [`verify`] | the commands that read |
 //! | [`dataset`] | a journal that is read: which runs there are, which one is meant, what happened |
+//! | [`writer`] | a data directory, opened for writing |
 //! | [`view`], [`words`] | what happened, for programs and for people |
 //!
 //! Read commands change no byte: they open the journal's files for reading only, take no lock and create nothing, so

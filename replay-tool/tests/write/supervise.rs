@@ -114,3 +114,13 @@ fn a_wrong_jobs_file_is_refused_as_a_whole_before_anything_is_made() {
     assert_eq!(finished.code, Some(2));
     assert!(finished.stderr.starts_with("tacho: error[unreadable_jobs]: cannot read the jobs file missing.toml: "));
 }
+
+#[test]
+fn the_example_ends_as_it_says() {
+    let place = Place::new();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/jobs.toml");
+    let finished = place.finish(["supervise", example]);
+    assert_eq!(finished.code, Some(0), "{}\n{}", finished.stdout, finished.stderr);
+    assert!(finished.stdout.contains("  19 (incomplete)\n"), "{}", finished.stdout);
+    place.assert_closed_cleanly();
+}
