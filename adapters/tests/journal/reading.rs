@@ -1,8 +1,11 @@
 //! Readers see what is complete, as soon as it is, and change nothing.
 
 use std::fs;
+use std::sync::Arc;
 
-use tachograph_adapters::journal::{FileReader, Salvage, verify};
+use tachograph_adapters::journal::disk::RealDisk;
+use tachograph_adapters::journal::simulated::SimulatedDisk;
+use tachograph_adapters::journal::{FileJournal, FileReader, JournalOptions, Salvage, verify};
 use tachograph_engine::domain::Position;
 use tachograph_engine::ports::{Journal, JournalError, JournalReader};
 
@@ -12,7 +15,7 @@ use crate::support::{Script, append_all, at, copy, options, segments, wait, writ
 fn a_reader_follows_a_live_writer_across_segments() {
     let dir = tempfile::tempdir().unwrap();
     let mut script = Script::default();
-    let mut journal = tachograph_adapters::journal::FileJournal::open(dir.path(), options()).unwrap();
+    let mut journal = FileJournal::open(dir.path(), options()).unwrap();
     let outside = FileReader::open(dir.path()).unwrap();
     let inside = journal.reader();
     assert_eq!(outside.head(), inside.head());
@@ -110,4 +113,31 @@ fn what_is_no_journal_is_named() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+#[test]
+fn a_segment_of_another_history_is_not_followed() {
+    let small = JournalOptions { segment_bytes: 1 << 10, ..options() };
+    let write = |numbers: [u64; 4]| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut script = Script::default();
+        let lives = numbers.map(|number| script.life(number));
+        let mut journal = FileJournal::open_on(Arc::new(RealDisk), dir.path(), small.clone()).unwrap();
+        append_all(&mut journal, lives.into());
+        dir
+    };
+    let (one, other) = (write([1, 2, 3, 4]), write([5, 6, 7, 8]));
+    let (ours, theirs) = (segments(one.path()), segments(other.path()));
+    assert_eq!(ours[1].file_name(), theirs[1].file_name());
+    let disk = SimulatedDisk::default();
+    disk.put(&ours[0], fs::read(&ours[0]).unwrap());
+    let reader = FileReader::open_on(Arc::new(disk.clone()), one.path()).unwrap();
+    let sealed = reader.head().position;
+    disk.put(&ours[1], fs::read(&theirs[1]).unwrap());
+    match wait(reader.read(sealed, 10)) {
+        Err(JournalError::Damaged { file, offset: 0, .. }) => assert_eq!(file, ours[1]),
+        other => panic!("{other:?}"),
+    }
+    disk.put(&ours[1], fs::read(&ours[1]).unwrap());
+    assert!(!wait(reader.read(sealed, 10)).unwrap().is_empty());
 }

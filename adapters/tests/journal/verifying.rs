@@ -277,3 +277,30 @@ fn an_empty_directory_is_no_journal() {
     assert_eq!(verified(dir.path()).findings, vec![]);
     assert_eq!(wait(journal.reader().read(Position::ZERO, 1)).unwrap(), vec![]);
 }
+
+#[test]
+fn a_footer_that_does_not_describe_its_segment_is_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    written_small(dir.path());
+    let file = segments(dir.path()).swap_remove(0);
+    let whole = fs::read(&file).unwrap();
+    let footer = u64::from_le_bytes(whole[whole.len() - 24..][..8].try_into().unwrap()) as usize;
+    // Alone, as after a crash before the next segment: nothing behind it names its hash.
+    let alone = tempfile::tempdir().unwrap();
+    fs::create_dir(alone.path().join("journal")).unwrap();
+    let path = alone.path().join("journal").join(file.file_name().unwrap());
+    fs::write(&path, &whole).unwrap();
+    assert_eq!(verified(alone.path()).findings, vec![]);
+    for at in footer + 72..whole.len() - 24 {
+        let mut altered = whole.clone();
+        altered[at] ^= 1;
+        let payload = crc32c::crc32c(&altered[footer + 72..whole.len() - 24]);
+        altered[footer + 64..footer + 68].copy_from_slice(&payload.to_le_bytes());
+        let header = crc32c::crc32c(&altered[footer..footer + 68]);
+        altered[footer + 68..footer + 72].copy_from_slice(&header.to_le_bytes());
+        fs::write(&path, altered).unwrap();
+        let report = verified(alone.path());
+        assert_eq!(report.findings.len(), 1, "byte {at}: {:#?}", report.findings);
+        assert_eq!((report.findings[0].severity, report.findings[0].offset), (Severity::Damage, footer as u64));
+    }
+}
