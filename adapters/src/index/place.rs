@@ -3,9 +3,9 @@
 //! `sled/` belongs to sled. `closed` exists as long as the index is closed: it repeats the last [`Meta`] record, and is
 //! written after everything else is synced.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::meta::{Meta, sealed, unsealed};
@@ -41,6 +41,11 @@ impl Place {
         DirBuilder::new().mode(0o700).recursive(true).create(&self.dir)
     }
 
+    /// Takes away from others what sled lets them read.
+    pub(super) fn protect(&self) -> io::Result<()> {
+        protect_all_under(&self.sled())
+    }
+
     /// Deletes the index, or whatever is in its place.
     pub(super) fn clear(&self) -> io::Result<()> {
         match self.dir.symlink_metadata() {
@@ -74,6 +79,19 @@ impl Place {
         file.sync_all()?;
         sync(&self.dir)
     }
+}
+
+fn protect_all_under(dir: &Path) -> io::Result<()> {
+    fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+    for found in fs::read_dir(dir)? {
+        let found = found?;
+        if found.file_type()?.is_dir() {
+            protect_all_under(&found.path())?;
+        } else {
+            fs::set_permissions(found.path(), Permissions::from_mode(0o600))?;
+        }
+    }
+    Ok(())
 }
 
 fn sync(path: &Path) -> io::Result<()> {

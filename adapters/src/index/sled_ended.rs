@@ -255,6 +255,7 @@ pub(super) fn open_sled(place: &Place) -> Result<(sled::Db, Option<Meta>), Strin
             .mode(sled::Mode::HighThroughput)
             .flush_every_ms(None)
             .open()?;
+        place.protect()?;
         let meta = db.get(META_KEY)?.and_then(|bytes| Meta::from_bytes(unsealed(META_KEY, &bytes)?));
         Ok((db, meta))
     })

@@ -41,7 +41,7 @@ fn fates() -> impl Strategy<Value = Fate> {
     ]
 }
 
-fn files_under(dir: &Path) -> Vec<std::path::PathBuf> {
+pub(super) fn files_under(dir: &Path) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
     for found in fs::read_dir(dir).into_iter().flatten() {
         let path = found.unwrap().path();
