@@ -304,3 +304,18 @@ fn a_footer_that_does_not_describe_its_segment_is_damage() {
         assert_eq!((report.findings[0].severity, report.findings[0].offset), (Severity::Damage, footer as u64));
     }
 }
+
+#[test]
+fn salvage_takes_no_entry_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, entries) = written(dir.path(), Script::default().batches(2));
+    close(journal);
+    let file = segments(dir.path()).pop().unwrap();
+    let whole = fs::read(&file).unwrap();
+    let second = whole.windows(4).enumerate().filter(|(_, four)| four == b"TFRM").map(|(at, _)| at).nth(1).unwrap();
+    fs::write(&file, [&whole[..], &whole[88..second]].concat()).unwrap();
+    let (kept, gaps) = salvaged(dir.path());
+    assert_eq!(kept, entries);
+    assert_eq!(gaps, vec![(whole.len() as u64, second as u64 - 88)]);
+    assert!(!verified(dir.path()).is_sound());
+}
