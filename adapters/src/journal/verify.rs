@@ -48,14 +48,15 @@ pub fn verify_on(
     mut progress: impl FnMut(Progress),
 ) -> Result<VerifyReport, JournalError> {
     let journal_dir = data_dir.join(JOURNAL_DIR);
+    // The anchor first: a live writer may replace it, and make a segment, meanwhile.
+    let found = match Anchor::find(&*disk, &journal_dir) {
+        Err(JournalError::Io { source, .. }) if is_nothing(&source) => FoundAnchor::Absent,
+        found => found?,
+    };
     let segments = match segment::list(&*disk, &journal_dir) {
         Ok(segments) => segments,
         Err(JournalError::Io { source, .. }) if is_nothing(&source) => Vec::new(),
         Err(error) => return Err(error),
-    };
-    let found = match Anchor::find(&*disk, &journal_dir) {
-        Err(JournalError::Io { source, .. }) if is_nothing(&source) => FoundAnchor::Absent,
-        found => found?,
     };
     if segments.is_empty() && found == FoundAnchor::Absent {
         let why = "there are no segments in its directory `journal`".to_owned();

@@ -208,3 +208,27 @@ fn what_a_killed_writer_left_unsynced_is_durable_before_it_is_built_upon() {
     assert_eq!(seen.len(), 3);
     assert_eq!(read(&next.durable()), seen);
 }
+
+#[test]
+fn a_batch_of_several_frames_that_reached_the_disk_in_pieces_is_torn_as_a_whole() {
+    let disk = SimulatedDisk::default();
+    let mut journal = FileJournal::open_on(Arc::new(disk.clone()), Path::new(DATA), options()).unwrap();
+    let mut script = Script::default();
+    let kept = wait(journal.append(vec![script.large(1_000)])).unwrap();
+    let drafts: Vec<Draft> = (0..200).map(|number| script.large(number)).collect();
+    wait(journal.append(drafts)).unwrap();
+    drop(journal);
+    let path = Path::new(DATA).join("journal/00000000000000000001.seg");
+    let whole = disk.bytes(&path).unwrap();
+    // The second frame of the batch arrived whole, and the first did not: neither was acknowledged without the other.
+    let first = 88 + 72 + u32::from_le_bytes(whole[96..100].try_into().unwrap()) as usize;
+    for hole in [first + 5, first + 5_000] {
+        let mut pieces = whole.clone();
+        pieces[hole..hole + 4].fill(0xee);
+        disk.put(&path, pieces);
+        let journal = FileJournal::open_on(Arc::new(disk.clone()), Path::new(DATA), options()).unwrap();
+        let torn = journal.opening().torn.unwrap();
+        assert_eq!((torn.offset, torn.bytes), (first as u64, (whole.len() - first) as u64));
+        assert_eq!(wait(journal.reader().read(Position::ZERO, 1_000)).unwrap(), kept);
+    }
+}
