@@ -212,7 +212,8 @@ fn what_a_killed_writer_left_unsynced_is_durable_before_it_is_built_upon() {
 #[test]
 fn a_batch_of_several_frames_that_reached_the_disk_in_pieces_is_torn_as_a_whole() {
     let disk = SimulatedDisk::default();
-    let mut journal = FileJournal::open_on(Arc::new(disk.clone()), Path::new(DATA), options()).unwrap();
+    let one_segment = JournalOptions { segment_bytes: 64 << 20, ..options() };
+    let mut journal = FileJournal::open_on(Arc::new(disk.clone()), Path::new(DATA), one_segment.clone()).unwrap();
     let mut script = Script::default();
     let kept = wait(journal.append(vec![script.large(1_000)])).unwrap();
     let drafts: Vec<Draft> = (0..200).map(|number| script.large(number)).collect();
@@ -226,7 +227,7 @@ fn a_batch_of_several_frames_that_reached_the_disk_in_pieces_is_torn_as_a_whole(
         let mut pieces = whole.clone();
         pieces[hole..hole + 4].fill(0xee);
         disk.put(&path, pieces);
-        let journal = FileJournal::open_on(Arc::new(disk.clone()), Path::new(DATA), options()).unwrap();
+        let journal = FileJournal::open_on(Arc::new(disk.clone()), Path::new(DATA), one_segment.clone()).unwrap();
         let torn = journal.opening().torn.unwrap();
         assert_eq!((torn.offset, torn.bytes), (first as u64, (whole.len() - first) as u64));
         assert_eq!(wait(journal.reader().read(Position::ZERO, 1_000)).unwrap(), kept);
