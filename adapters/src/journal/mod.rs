@@ -5,6 +5,15 @@
 //!
 //! What a crash leaves: every acknowledged entry, and perhaps an incomplete write behind them, which the next writer
 //! cuts off and reports. Anything else that is not as it was written is damage, and refused with file and offset.
+//!
+//! | files | what |
+//! | --- | --- |
+//! | `segment`, `frame`, `footer`, `anchor`, `fields` | the bytes, encoded and decoded |
+//! | `scan`, `walk` | frame by frame over a segment: up to the first bad one, or past it |
+//! | `writer`, `active`, `lock`, `recover` | the one writer; what it finds when it opens |
+//! | `reader`, `view`, `tail`, `follow` | readers beside it |
+//! | `verify`, `runs`, `report`, `salvage` | what is wrong, and what can still be read |
+//! | [`disk`], [`simulated`] | the seam to the disk, and a disk that fails on demand |
 
 mod active;
 mod anchor;

@@ -10,7 +10,8 @@
 //! - Ids are 16 bytes in the order of their text form, digests 32 bytes, times `i64` microseconds since the Unix epoch.
 //! - A variant is its place among the variants, from 0, as a varint. The number beside each is that place, for the
 //!   reader; a test compares the two. Variants and fields are never reordered or removed; a new variant comes last.
-//!   Anything else is a new [`ENTRY_FORMAT`].
+//! - Any change at all, a new variant too, is a new [`ENTRY_FORMAT`]: a reader that does not know it must say that the
+//!   entries are newer, not that they are damaged.
 //! - A committed `Create` refers to the spec in its own `Created` event instead of repeating it.
 
 mod command;
