@@ -110,6 +110,8 @@ async fn a_run_over_its_wall_clock_limit_failed_and_says_how_it_ended() {
     assert_eq!(failure.diagnostics.facts["exit_status"], "signal 15");
     assert_eq!(failure.diagnostics.facts["stdout_bytes"], "8");
     assert_eq!(failure.diagnostics.last_output, ["stdout: working"]);
+    let on_disk: serde_json::Value = serde_json::from_slice(&file(&handle, "exit.json")).unwrap();
+    assert_eq!(on_disk["failure"]["kind"], "timed_out", "a recovery would record the same");
     assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Failed"]);
 }
 
@@ -182,9 +184,14 @@ async fn a_shutdown_has_one_budget_and_leaves_every_end_recorded() {
 #[tokio::test]
 async fn a_shutdown_gives_up_a_held_pipe_within_its_budget() {
     let (bench, clock) = Bench::manual().await;
-    let never = bench.pipe("never");
-    // Out of the group, so no signal reaches it; and it keeps the pipe.
-    let handle = bench.sh(&format!("setsid sh -c 'read line < {}' & exit 0", never.path())).await;
+    let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
+    // Out of the group before the child ends, so no signal reaches it; and it keeps the pipe.
+    let script = format!(
+        "setsid sh -c 'echo > {ready}; read line < {}' & read line < {ready}; exit 0",
+        never.path(),
+        ready = ready.path()
+    );
+    let handle = bench.sh(&script).await;
     handle.exited().await;
     let shutdown = tokio::spawn({
         let runner = bench.runner.clone();

@@ -68,6 +68,28 @@ async fn the_end_is_on_disk_with_its_receipt() {
 }
 
 #[tokio::test]
+async fn nobody_is_told_of_an_end_that_is_not_durable() {
+    let bench = Bench::open().await;
+    let go = bench.pipe("go");
+    let handle = bench.sh(&format!("read line < {}; exit 5", go.path())).await;
+    bench.gate.send_replace(false);
+    go.release().await;
+    let path = handle.directory().unwrap().join("exit.json");
+    let begun = Instant::now();
+    while !exists(&path) && begun.elapsed() < Duration::from_secs(20) {
+        tokio::task::yield_now().await;
+    }
+    // The record is on disk, and the report on its way: from here on it would be told, if it were told too early.
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+        assert!(handle.ended().is_none());
+    }
+    bench.gate.send_replace(true);
+    assert_eq!(exit(&handle.wait().await.unwrap()).status, ExitStatus::Code(5));
+    assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Exited"]);
+}
+
+#[tokio::test]
 async fn an_exit_is_on_disk_while_its_output_is_awaited() {
     let (bench, clock) = Bench::manual().await;
     let go = bench.pipe("go");

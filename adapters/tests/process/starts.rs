@@ -79,7 +79,11 @@ async fn too_long_an_environment_is_a_failed_spawn() {
     let bench = Bench::open().await;
     let launch = Launch { env: vec![("LONG".into(), "x".repeat(200_000).into())], ..Launch::default() };
     let told = refused_start(&bench, sh("exit 0"), launch).await;
-    assert!(told.starts_with("spawn_failed: cannot start \"sh\"") && told.contains("too long"), "{told}");
+    assert!(
+        told.starts_with("spawn_failed: cannot start \"sh\"")
+            && told.contains("arguments and environment together are too long"),
+        "{told}"
+    );
 }
 
 #[tokio::test]

@@ -106,11 +106,14 @@ async fn many_short_ones(bench: Bench) -> Bench {
 }
 
 async fn held_pipes(bench: Bench) -> Bench {
-    let pipes: Vec<_> = (0..4).map(|number| bench.pipe(&format!("never-{number}"))).collect();
+    let pipes: Vec<_> =
+        (0..4).map(|number| (bench.pipe(&format!("ready-{number}")), bench.pipe(&format!("never-{number}")))).collect();
     let mut handles = Vec::new();
-    for never in &pipes {
-        // In a session of its own, where no signal to the group reaches it.
-        let handle = bench.sh(&format!("setsid sh -c 'read line < {}' & exit 0", never.path())).await;
+    for (ready, never) in &pipes {
+        // In a session of its own before the child ends, where no signal to the group reaches it.
+        let (ready, never) = (ready.path(), never.path());
+        let script = format!("setsid sh -c 'echo > {ready}; read line < {never}' & read line < {ready}; exit 0");
+        let handle = bench.sh(&script).await;
         handle.exited().await;
         handles.push(handle);
     }
@@ -120,7 +123,7 @@ async fn held_pipes(bench: Bench) -> Bench {
         let drain = &exit(&end).output.as_ref().unwrap().drain;
         assert!(matches!(drain, Drain::DrainTimedOut { .. }), "{drain:?}");
     }
-    for never in pipes {
+    for (_, never) in pipes {
         never.release().await;
     }
     bench
