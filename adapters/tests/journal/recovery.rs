@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use tachograph_adapters::journal::simulated::{Faults, SimulatedDisk};
 use tachograph_adapters::journal::{FileJournal, FileReader};
-use tachograph_engine::domain::{Position, TornTail};
-use tachograph_engine::ports::{Journal, JournalError, Opening};
+use tachograph_engine::domain::{Entry, Position, TornTail};
+use tachograph_engine::ports::{Journal, JournalError, JournalReader, Opening};
 
 use crate::support::{
-    Script, append_all, close, copy, in_memory, open, options, read_all, segments, wait, written, written_small,
+    Script, append_all, close, copy, in_memory, open, options, segments, wait, written, written_small,
 };
 
 #[test]
@@ -21,15 +21,16 @@ fn a_tail_cut_at_any_byte_of_the_last_three_frames_is_reported_and_nothing_befor
     let (journal, entries) = written(dir.path(), script.batches(2));
     let further = script.life(3);
     drop(journal);
+    let disk = in_memory(dir.path());
     let live = segments(dir.path()).pop().unwrap();
-    let whole = fs::read(&live).unwrap();
+    let whole = disk.bytes(&live).unwrap();
     let ends = frame_ends(&whole);
     assert_eq!(ends.len(), 5);
     for length in ends[1]..whole.len() {
-        fs::write(&live, &whole[..length]).unwrap();
+        disk.put(&live, whole[..length].to_vec());
         let kept = ends.iter().rposition(|end| *end <= length).unwrap();
         let count = [0, 1, 3, 6, 8][kept];
-        let mut journal = open(dir.path()).unwrap();
+        let mut journal = open_in(&disk, dir.path());
         let bytes = (length - ends[kept]) as u64;
         let torn = (bytes > 0).then(|| TornTail {
             file: "00000000000000000001.seg".to_owned(),
@@ -39,10 +40,19 @@ fn a_tail_cut_at_any_byte_of_the_last_three_frames_is_reported_and_nothing_befor
         });
         assert_eq!(journal.opening(), Opening { clean: false, torn, missing_up_to: None }, "length {length}");
         assert_eq!(wait(journal.append(further[..1].to_vec())).unwrap()[0].position, Position(count as u64 + 1));
-        let seen = read_all(dir.path()).unwrap();
+        let seen = read_in(&disk, dir.path());
         assert_eq!(seen[..count], entries[..count], "length {length}");
         assert_eq!(seen.len(), count + 1);
     }
+}
+
+fn open_in(disk: &SimulatedDisk, data: &Path) -> FileJournal {
+    FileJournal::open_on(Arc::new(disk.clone()), data, options()).unwrap()
+}
+
+fn read_in(disk: &SimulatedDisk, data: &Path) -> Vec<Entry> {
+    let reader = FileReader::open_on(Arc::new(disk.clone()), data).unwrap();
+    wait(reader.read(Position::ZERO, usize::MAX)).unwrap()
 }
 
 /// Ends of the header and of each frame, read as docs/format.md describes them.
@@ -155,19 +165,19 @@ fn a_segment_whose_creation_did_not_complete_is_replaced() {
     }
     drop(journal);
     let last = segments(dir.path()).pop().unwrap();
-    let whole = fs::read(&last).unwrap();
+    let disk = in_memory(dir.path());
+    let whole = disk.bytes(&last).unwrap();
     entries.truncate(entries.len() - 4);
     for length in 0..=88 {
-        fs::write(&last, &whole[..length]).unwrap();
-        let other = tempfile::tempdir().unwrap();
-        copy(dir.path(), other.path());
-        assert_eq!(read_all(other.path()).unwrap(), entries, "length {length}");
-        let mut journal = open(other.path()).unwrap();
+        let disk = disk.after_kill();
+        disk.put(&last, whole[..length].to_vec());
+        assert_eq!(read_in(&disk, dir.path()), entries, "length {length}");
+        let mut journal = open_in(&disk, dir.path());
         assert_eq!(journal.opening().torn.is_some(), length < 88, "length {length}");
         assert_eq!(journal.opening().missing_up_to, None);
         let mut expected = entries.clone();
         expected.extend(append_all(&mut journal, vec![Script::default().life(90)]));
-        assert_eq!(read_all(other.path()).unwrap(), expected, "length {length}");
+        assert_eq!(read_in(&disk, dir.path()), expected, "length {length}");
     }
 }
 
