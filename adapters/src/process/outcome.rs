@@ -113,6 +113,9 @@ pub(super) fn last_output(directory: &AttemptDirectory) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use tachograph_engine::domain::testing::ids;
+    use tachograph_engine::domain::{Digest, Ordinal, StreamReceipt};
+
     use super::*;
 
     #[test]
@@ -125,5 +128,30 @@ mod tests {
         let (status, witness) = exit_status(&Err(io::Error::from_raw_os_error(10)));
         assert!(matches!(status, ExitStatus::Unknown { .. }));
         assert_eq!(witness, Witness::Synthesised);
+    }
+    #[test]
+    fn output_that_is_not_on_file_is_no_success_and_the_status_is_kept() {
+        let data = tempfile::tempdir().unwrap();
+        let directory = AttemptDirectory::of(data.path(), ids::run(1), Ordinal(1));
+        let stream = |bytes| StreamReceipt { bytes, digest: Digest::ZERO };
+        let receipt = OutputReceipt { stdout: stream(10), stderr: stream(0), drain: Drain::Drained };
+        let seen = |lost: Option<&str>| Seen {
+            status: ExitStatus::Code(0),
+            witness: Witness::Waited,
+            drained: Drained {
+                receipt: receipt.clone(),
+                kept_bytes: [4, 0],
+                lost: lost.map(|why| (Stream::Stdout, why.to_owned())),
+            },
+            limit_ms: None,
+            lingering: Vec::new(),
+        };
+        // A limit keeps less as well, and is no loss.
+        assert!(matches!(seen(None).outcome(&directory), Outcome::Exited { .. }));
+        let Outcome::Failed(failure) = seen(Some("the disk is full")).outcome(&directory) else { panic!("exited") };
+        assert_eq!(failure.kind, FailureKind::OutputLost);
+        let facts = &failure.diagnostics.facts;
+        let told = ["exit_status", "stdout_bytes", "stdout_kept_bytes", "output_lost"].map(|name| facts[name].as_str());
+        assert_eq!(told, ["code 0", "10", "4", "the disk is full"]);
     }
 }
