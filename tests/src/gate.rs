@@ -6,8 +6,8 @@ use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tachograph_engine::domain::Entry;
-use tachograph_engine::ports::{AppendError, Draft, Journal, JournalError, JournalReader, Opening};
+use tachograph_engine::domain::{CommandId, Digest, Entry, Position, RunId};
+use tachograph_engine::ports::{AppendError, Draft, Head, Journal, JournalError, JournalReader, Opening, RunHead};
 use tokio::sync::watch;
 
 /// When a broken append fails.
@@ -19,7 +19,7 @@ pub enum Break {
     After,
 }
 
-/// Stands before a journal's append. Clones are the same gate.
+/// Stands before a journal's append, and behind its reads. Clones are the same gate.
 #[derive(Debug, Clone)]
 pub struct Gate {
     state: watch::Sender<State>,
@@ -29,6 +29,8 @@ pub struct Gate {
 struct State {
     held: bool,
     waiting: bool,
+    ends_held: bool,
+    end_waiting: bool,
     broken: Option<Break>,
     /// Size of every batch that was let through.
     batches: Vec<usize>,
@@ -56,6 +58,21 @@ impl Gate {
         self.state.send_modify(|state| state.held = false);
     }
 
+    /// From now on reads that found the end of the journal wait before they say so.
+    pub fn hold_ends(&self) {
+        self.state.send_modify(|state| state.ends_held = true);
+    }
+
+    /// Lets them say so.
+    pub fn release_ends(&self) {
+        self.state.send_modify(|state| state.ends_held = false);
+    }
+
+    /// Returns once a read has found the end, and waits.
+    pub async fn until_end_waiting(&self) {
+        self.state.subscribe().wait_for(|state| state.end_waiting).await.expect("the gate is alive");
+    }
+
     /// The next append that passes fails.
     pub fn break_next(&self, when: Break) {
         self.state.send_modify(|state| state.broken = Some(when));
@@ -69,6 +86,13 @@ impl Gate {
     /// Sizes of the batches that were let through so far, in entries.
     pub fn batches(&self) -> Vec<usize> {
         self.state.borrow().batches.clone()
+    }
+
+    async fn end_found(&self) {
+        let mut changes = self.state.subscribe();
+        self.state.send_modify(|state| state.end_waiting = state.ends_held);
+        changes.wait_for(|state| !state.ends_held).await.expect("the gate is alive");
+        self.state.send_modify(|state| state.end_waiting = false);
     }
 
     async fn pass(&self, entries: usize) -> Option<Break> {
@@ -107,10 +131,50 @@ impl Journal for Gated {
     }
 
     fn reader(&self) -> Arc<dyn JournalReader> {
-        self.journal.reader()
+        Arc::new(GatedReader { reader: self.journal.reader(), gate: self.gate.clone() })
     }
 
     async fn close(self: Box<Self>) -> Result<(), JournalError> {
         self.journal.close().await
+    }
+}
+
+struct GatedReader {
+    reader: Arc<dyn JournalReader>,
+    gate: Gate,
+}
+
+#[async_trait]
+impl JournalReader for GatedReader {
+    fn head(&self) -> Head {
+        self.reader.head()
+    }
+
+    async fn read(&self, after: Position, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        let entries = self.reader.read(after, limit).await?;
+        if entries.is_empty() {
+            self.gate.end_found().await;
+        }
+        Ok(entries)
+    }
+
+    async fn entry(&self, at: Position) -> Result<Option<Entry>, JournalError> {
+        self.reader.entry(at).await
+    }
+
+    async fn digest_at(&self, position: Position) -> Result<Option<Digest>, JournalError> {
+        self.reader.digest_at(position).await
+    }
+
+    async fn run_head(&self, run: RunId) -> Result<Option<RunHead>, JournalError> {
+        self.reader.run_head(run).await
+    }
+
+    async fn answered(&self, run: RunId, command: CommandId) -> Result<Option<Position>, JournalError> {
+        self.reader.answered(run, command).await
+    }
+
+    async fn named(&self, name: &str) -> Result<Option<RunId>, JournalError> {
+        self.reader.named(name).await
     }
 }

@@ -1,11 +1,15 @@
 //! Subscriptions catch up and go on live, without gap or double, and never hold up the committer.
 
+use std::time::Duration;
+
 use futures::FutureExt;
 use tachograph_engine::domain::{EntryBody, Position, SystemFact};
 use tachograph_engine::shell::{Engine, Options, Subscription, SubscriptionError};
 use tachograph_tests::Supervisor;
 use tachograph_tests::place::{in_memory, memory_parts};
 use tachograph_tests::supervisor::{Expect, code};
+
+use crate::queue::gated;
 
 /// Everything up to the end, with the number of times that it lagged.
 async fn drain(mut subscription: Subscription) -> (Vec<Position>, bool, u32) {
@@ -64,6 +68,21 @@ async fn under_concurrent_writers_there_is_no_gap_and_no_double_and_closed_comes
             assert!(closed, "the last entry is the Closed fact");
         }
     }
+}
+
+/// What becomes durable after the files were read to their end and before the subscriber follows live is not lost.
+#[tokio::test]
+async fn between_catching_up_and_following_live_nothing_is_missed() {
+    let (supervisor, gate) = gated(64, Options::default()).await;
+    let mut subscription = supervisor.engine.subscribe(Position(1));
+    gate.hold_ends();
+    let next = tokio::spawn(async move { subscription.next().await });
+    gate.until_end_waiting().await;
+    let (position, _) = supervisor.submit(supervisor.creation(None)).await.expect_written();
+    gate.release_ends();
+    // The time is there only so that a subscriber who missed it fails the test instead of stopping it.
+    let next = tokio::time::timeout(Duration::from_secs(60), next).await.expect("it is not missed");
+    assert_eq!(next.unwrap().unwrap().position, position);
 }
 
 #[tokio::test]

@@ -137,8 +137,11 @@ async fn a_chatty_grandchild_is_waited_for_until_the_deadline_and_then_named() {
     assert_eq!(ends(&supervisor.events(run).await), 0);
     let deadline_ms = RunnerOptions::default().drain_deadline_ms;
     place.clock.advance(Duration::from_millis(deadline_ms - 1));
-    place.clock.until_asleep(1).await;
-    assert!(handle.ended().is_none(), "not a millisecond early");
+    tokio::select! {
+        biased;
+        early = handle.wait() => panic!("a millisecond early: {early:?}"),
+        () = place.clock.until_asleep(1) => {}
+    }
     place.clock.advance(Duration::from_millis(1));
     let exit = exit_of(&handle).await;
     assert_eq!(exit.status, ExitStatus::Code(5));
