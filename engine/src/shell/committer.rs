@@ -29,6 +29,9 @@ pub(super) const FOLD: &str = "engine";
 pub(super) const FOLD_VERSION: u32 = 1;
 /// How often a batch is decided again because another writer of a shared store was faster.
 const CONFLICTS_MAX: usize = 16;
+/// How often the committer looks for more commands before it writes. More than fit into the longest wait: only a clock
+/// that stands still gets there.
+const YIELDS_MAX: u32 = 10_000;
 
 pub(super) type Reply = oneshot::Sender<Result<Answer, SubmitError>>;
 
@@ -131,6 +134,7 @@ impl Committer {
         close: &mut Option<oneshot::Sender<Result<(), JournalError>>>,
     ) {
         let mut until: Option<Duration> = None;
+        let mut yields = 0;
         while close.is_none() && batch.len() < self.batch_max {
             match self.requests.try_recv() {
                 Ok(request) => *close = self.take(request, batch),
@@ -138,9 +142,10 @@ impl Committer {
                 Err(mpsc::error::TryRecvError::Empty) => {
                     let budget = self.linger.budget(batch.len());
                     let now = self.clock.monotonic();
-                    if budget.is_zero() || now >= *until.get_or_insert(now + budget) {
+                    if budget.is_zero() || yields >= YIELDS_MAX || now >= *until.get_or_insert(now + budget) {
                         return;
                     }
+                    yields += 1;
                     std::thread::yield_now();
                 }
             }

@@ -93,6 +93,7 @@ impl Working {
                 self.keep(record);
             }
         }
+        self.trim_resting();
         changes
     }
 
@@ -127,6 +128,10 @@ impl Working {
         }
         self.resting.insert(id, record);
         self.resting_order.push_back(id);
+    }
+
+    /// Lets go of the runs that ended longest ago. Between batches only: all that a batch touches stays at hand for it.
+    fn trim_resting(&mut self) {
         // A run may stand in the order more than once, when it ended, was read and ended again: what matters is that
         // both are bounded.
         while self.resting_order.len() > RESTING_MAX {

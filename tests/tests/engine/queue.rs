@@ -1,9 +1,13 @@
 //! The bounded queue, group commit and close.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use futures::FutureExt;
+use tachograph_adapters::clock::ManualClock;
 use tachograph_engine::domain::{EntryBody, Position, SystemFact};
 use tachograph_engine::shell::{Engine, Options, SubmitError};
-use tachograph_tests::place::memory_parts;
+use tachograph_tests::place::{BEGIN, memory_parts};
 use tachograph_tests::supervisor::Expect;
 use tachograph_tests::{Gate, Supervisor};
 
@@ -94,4 +98,29 @@ async fn dropping_the_last_handle_closes() {
     drop(engine);
     let closed = subscription.next().await.unwrap();
     assert!(matches!(closed.body, EntryBody::System(SystemFact::Closed(_))));
+}
+
+/// A clock that stands still while the committer waits a little for a batch to fill does not stop it for ever.
+#[tokio::test]
+async fn a_clock_that_stands_still_holds_up_no_batch() {
+    let clock = ManualClock::new(BEGIN);
+    let gate = Gate::default();
+    let mut parts = memory_parts(6);
+    parts.clock = Arc::new(clock.clone());
+    parts.journal = gate.before(parts.journal);
+    let (engine, _) = Engine::open(parts, Options::default()).await.unwrap();
+    let supervisor = Supervisor { engine };
+    // A batch of ten, of which the next one falls short, and a commit that takes five seconds.
+    gate.hold();
+    let plug = supervisor.engine.try_submit(supervisor.creation(None)).unwrap();
+    gate.until_waiting().await;
+    let batch: Vec<_> = (0..10).map(|_| supervisor.engine.try_submit(supervisor.creation(None)).unwrap()).collect();
+    clock.advance(Duration::from_secs(5));
+    gate.release();
+    for pending in std::iter::once(plug).chain(batch) {
+        pending.await.unwrap().expect_written();
+    }
+    // The time is there only so that a committer that waits for ever fails the test instead of stopping it.
+    let answer = tokio::time::timeout(Duration::from_secs(60), supervisor.submit(supervisor.creation(None))).await;
+    answer.expect("it is committed").expect_written();
 }

@@ -1,6 +1,6 @@
 //! A command is answered once, however often it comes (invariant 5).
 
-use tachograph_engine::domain::FailureKind;
+use tachograph_engine::domain::{FailureKind, StartMode};
 use tachograph_engine::shell::{CommandOutcome, FirstAnswer, Options};
 use tachograph_tests::supervisor::{Expect, code, failure};
 use tachograph_tests::{Place, Supervisor};
@@ -100,4 +100,36 @@ async fn the_same_report_of_an_end_twice_in_one_batch_is_a_duplicate_of_the_firs
     assert_eq!(again.await.unwrap().expect_duplicate(), written);
     conflict.await.unwrap().expect_refused("conflicting_terminal");
     assert_eq!(gate.batches().last(), Some(&2));
+}
+
+/// More ended runs in one batch than are kept at hand between batches.
+#[tokio::test]
+async fn a_large_batch_about_ended_runs_forgets_none_of_them() {
+    let (supervisor, gate) = gated(14, Options::default()).await;
+    let mut claims = Vec::new();
+    for _ in 0..1_100 {
+        let claim = supervisor.claim(supervisor.create(None).await, "r1");
+        supervisor.submit(supervisor.starting(&claim, StartMode::Fresh)).await.expect_written();
+        supervisor.exit(&claim, code(0)).await.expect_written();
+        claims.push(claim);
+    }
+    let expected = supervisor.record(claims[0].run).await.ended.unwrap();
+    gate.hold();
+    let plug = supervisor.engine.try_submit(supervisor.creation(None)).unwrap();
+    gate.until_waiting().await;
+    let again = |claim| supervisor.engine.try_submit(supervisor.exiting(claim, code(0))).unwrap();
+    let reports: Vec<_> = claims.iter().chain([&claims[0]]).map(again).collect();
+    let restart = StartMode::Restart { previous: claims[0].attempt };
+    let restart = supervisor.starting(&supervisor.claim(claims[0].run, "r2"), restart);
+    let restart = supervisor.engine.try_submit(restart).unwrap();
+    gate.release();
+    plug.await.unwrap().expect_written();
+    let mut answers = Vec::new();
+    for report in reports {
+        answers.push(report.await.unwrap().expect_duplicate());
+    }
+    assert_eq!((answers[0], answers[1_100]), (expected, expected));
+    restart.await.unwrap().expect_written();
+    assert_eq!(gate.batches().last(), Some(&1), "one batch");
+    assert!(supervisor.engine.live().iter().any(|record| record.run.id == claims[0].run), "it is open again");
 }
