@@ -178,7 +178,7 @@ impl Disk for RealDisk {
                 file.set_len(0)?;
                 file.rewind()?;
                 file.write_all(holder.as_bytes())?;
-                Ok(Locking::Held(Box::new(RealLock { _file: file })))
+                Ok(Locking::Held(Box::new(RealLock { file })))
             }
             Err(TryLockError::WouldBlock) => {
                 let mut bytes = Vec::new();
@@ -196,10 +196,20 @@ const HOLDER_BYTES_MAX: u64 = 512;
 /// The kernel drops the lock with the open file, however the process ends.
 #[derive(Debug)]
 struct RealLock {
-    _file: File,
+    file: File,
 }
 
 impl Held for RealLock {}
+
+impl Drop for RealLock {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child that another thread is just spawning has it open, too, until it
+        // executes its program.
+        if let Err(error) = self.file.unlock() {
+            tracing::debug!(%error, "the writer's lock ends with its file");
+        }
+    }
+}
 
 #[derive(Debug)]
 struct RealFile(File);

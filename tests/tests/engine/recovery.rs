@@ -4,8 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rustix::process::{PidfdFlags, PidfdGetfdFlags};
 use tachograph_engine::domain::{Digest, EntryBody, FailureKind, RunRecord, StatusName, SystemFact};
-use tachograph_engine::ports::Checkpoint;
+use tachograph_engine::ports::{Checkpoint, JournalError};
 use tachograph_engine::shell::{Engine, OpenReport, Options};
 use tachograph_tests::place::BEGIN;
 use tachograph_tests::supervisor::{Expect, code, failure};
@@ -207,4 +208,26 @@ async fn an_ended_run_is_restarted_after_reopening() {
         assert_eq!(supervisor.record(run).await.run.spent, [first.attempt]);
         engine.close().await.unwrap();
     }
+}
+
+/// Between fork and exec, a child that another thread is spawning has a copy of every descriptor, the lock's included.
+#[tokio::test]
+async fn a_descriptor_that_a_child_inherited_does_not_keep_a_closed_place_locked() {
+    let place = Place::new(78);
+    let (engine, _) = place.open().await;
+    let lock = place.path().join("LOCK").canonicalize().unwrap();
+    let number: i32 = fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .map(|item| item.unwrap())
+        .find(|item| fs::read_link(item.path()).is_ok_and(|target| target == lock))
+        .map(|item| item.file_name().to_str().unwrap().parse().unwrap())
+        .expect("the lock is held open");
+    let this_process = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty()).unwrap();
+    let inherited = rustix::process::pidfd_getfd(this_process, number, PidfdGetfdFlags::empty()).unwrap();
+    engine.close().await.unwrap();
+    let (engine, report) = place.open().await;
+    assert!(report.opening.clean);
+    assert!(matches!(place.parts(), Err(JournalError::Locked { .. })), "one writer at a time");
+    engine.close().await.unwrap();
+    drop(inherited);
 }
