@@ -3,6 +3,7 @@
 
 mod names;
 mod poison;
+mod power;
 mod queue;
 mod reads;
 mod recovery;
