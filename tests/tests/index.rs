@@ -107,12 +107,9 @@ async fn survives(seed: u64, crash: bool, harm: impl AsyncFn(&Place, &Path)) {
     asked.life(&Supervisor::of(&engine), 20).await;
     let expected = asked.answers(&Supervisor::of(&engine)).await;
     assert!(expected.retries.iter().all(|outcome| matches!(outcome, CommandOutcome::Duplicate { .. })));
-    let place = if crash {
-        place.crashed()
-    } else {
-        engine.close().await.unwrap();
-        place
-    };
+    let crashed = crash.then(|| place.crashed());
+    engine.close().await.unwrap();
+    let place = crashed.unwrap_or(place);
     harm(&place, older.path()).await;
     for opening in 0..2 {
         let (engine, _) = place.open().await;

@@ -111,11 +111,9 @@ fn one_by_one_over_files() {
             let mut answered = Answered::default();
             for (index, step) in walk.steps.iter().enumerate() {
                 if step.reopened {
-                    if index % 2 == 0 {
-                        engine.close().await.unwrap();
-                    } else {
-                        place = place.crashed();
-                    }
+                    let crashed = (index % 2 == 1).then(|| place.crashed());
+                    engine.close().await.unwrap();
+                    place = crashed.unwrap_or(place);
                     engine = place.open().await.0;
                 }
                 if !answered.follows(step) {
