@@ -4,6 +4,7 @@
 //! index may be deleted at any time, is never trusted unless the journal's own hash vouches for it, and is otherwise
 //! rebuilt from the entries that the journal feeds through [`Catalog::observe`] when it is opened.
 
+mod filter;
 mod meta;
 mod open_runs;
 mod place;
@@ -24,6 +25,7 @@ use tachograph_engine::ports::{JournalError, RunHead};
 
 pub(crate) use self::placing::place;
 
+use self::filter::RunFilter;
 use self::open_runs::{OpenRun, OpenRuns, Turn, created_name, takes_name};
 use self::row::{RunRow, command_key, name_key, name_row, position_row, read_name, read_position, run_key};
 use self::sled_ended::SledEnded;
@@ -37,6 +39,8 @@ use crate::lock::lock;
 pub struct Catalog {
     open: Mutex<OpenRuns>,
     store: RwLock<Arc<dyn EndedStore>>,
+    /// Every run that any entry was about: the store is asked about no other.
+    seen: RunFilter,
 }
 
 impl Catalog {
@@ -62,7 +66,7 @@ impl Catalog {
     }
 
     fn over(store: Arc<dyn EndedStore>) -> Self {
-        Self { open: Mutex::default(), store: RwLock::new(store) }
+        Self { open: Mutex::default(), store: RwLock::new(store), seen: RunFilter::default() }
     }
 
     /// Takes in a durable batch, or one frame of a journal that is being opened: consecutive entries, and the hash
@@ -74,6 +78,8 @@ impl Catalog {
             if let (Some(run), Some(command)) = (entry.run(), entry.command_id()) {
                 // The store has noted its failure and answers with it.
                 let _ = self.observe_one(entry, run, command);
+                // Afterwards, so that a run's first entry need not ask the store either.
+                self.seen.add(run);
             }
         }
         if let Some(last) = entries.last() {
@@ -279,6 +285,9 @@ impl Catalog {
     }
 
     fn row(&self, run: RunId) -> Result<Option<RunRow>, JournalError> {
+        if !self.seen.may_contain(run) {
+            return Ok(None);
+        }
         self.read(&run_key(run), RunRow::from_bytes)
     }
 
