@@ -39,11 +39,14 @@ impl OpenRun {
     }
 }
 
+/// Ids are looked up several times per command, so their hash should cost little; it is seeded all the same.
+type FastHash = foldhash::fast::RandomState;
+
 /// All of them, and the names that they hold.
 #[derive(Debug, Default)]
 pub(super) struct OpenRuns {
-    pub(super) runs: HashMap<RunId, OpenRun>,
-    pub(super) names: HashMap<String, RunId>,
+    pub(super) runs: HashMap<RunId, OpenRun, FastHash>,
+    pub(super) names: HashMap<String, RunId, FastHash>,
 }
 
 impl OpenRuns {

@@ -13,9 +13,10 @@ use super::sled_ended::{contained, open_sled};
 use crate::lock::lock;
 
 /// So many rows are worth writing at once.
-pub(super) const ROWS_AT_ONCE: usize = 8_192;
-/// How long rows wait for more of them: a run that restarts meanwhile is written once.
-const LINGER: Duration = Duration::from_millis(250);
+pub(super) const ROWS_AT_ONCE: usize = 65_536;
+/// How long rows wait for more of them: a run that restarts meanwhile is written once, and sled, which is not cheap, is
+/// left alone during a burst. They are answered from memory meanwhile, and a crash costs a look at the journal.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Opens sled and reports what it found, then writes until told to stop.
 pub(super) fn run(shared: &Shared, opened: &mpsc::Sender<Result<Option<Meta>, String>>) {

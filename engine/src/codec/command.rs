@@ -63,7 +63,7 @@ impl<'a> From<&'a domain::Actor> for Actor<'a> {
 impl From<Actor<'_>> for domain::Actor {
     fn from(actor: Actor<'_>) -> Self {
         let Actor { kind, id } = actor;
-        Self { kind: kind.into(), id: id.to_owned() }
+        Self { kind: kind.into(), id: id.into() }
     }
 }
 

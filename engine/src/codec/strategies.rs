@@ -93,7 +93,7 @@ fn start_cause() -> impl Strategy<Value = StartCause> {
 
 fn actor() -> impl Strategy<Value = Actor> {
     use ActorKind::{Operator, Recovery, Runner, Supervisor, Timer};
-    (one_of(&[Runner, Supervisor, Operator, Timer, Recovery]), text()).prop_map(|(kind, id)| Actor { kind, id })
+    (one_of(&[Runner, Supervisor, Operator, Timer, Recovery]), text()).prop_map(|(kind, id)| Actor::new(kind, id))
 }
 
 fn claim() -> BoxedStrategy<Claim> {

@@ -34,13 +34,13 @@ pub struct Command {
 pub struct Actor {
     /// In which role.
     pub kind: ActorKind,
-    /// Which one: an opaque text of 1 to 256 bytes.
-    pub id: String,
+    /// Which one: an opaque text of 1 to 256 bytes, shared by all commands that the actor clones itself into.
+    pub id: Arc<str>,
 }
 
 impl Actor {
     /// An actor of this kind with this id.
-    pub fn new(kind: ActorKind, id: impl Into<String>) -> Self {
+    pub fn new(kind: ActorKind, id: impl Into<Arc<str>>) -> Self {
         Self { kind, id: id.into() }
     }
 }

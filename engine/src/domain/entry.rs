@@ -114,7 +114,7 @@ impl RefusedCommand {
                 action: command.action.name(),
                 actor: Actor {
                     kind: command.actor.kind,
-                    id: cut(&command.actor.id, limits::ACTOR_ID_BYTES_MAX).to_owned(),
+                    id: cut(&command.actor.id, limits::ACTOR_ID_BYTES_MAX).into(),
                 },
             },
             _ => Self::Whole(Box::new(command)),

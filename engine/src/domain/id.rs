@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use ulid::Ulid;
 use uuid::Uuid;
@@ -147,12 +148,14 @@ count! {
 }
 
 /// The actor that holds an attempt: a worker, a VM, a node agent. An opaque text of 1 to 256 bytes.
+///
+/// Cheap to clone: every command, event and state of an attempt shares the one text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RunnerId(String);
+pub struct RunnerId(Arc<str>);
 
 impl RunnerId {
     /// Wraps the text as it is; its bounds are checked where a command is decided.
-    pub fn new(text: impl Into<String>) -> Self {
+    pub fn new(text: impl Into<Arc<str>>) -> Self {
         Self(text.into())
     }
 
@@ -164,7 +167,7 @@ impl RunnerId {
 
 impl From<&str> for RunnerId {
     fn from(text: &str) -> Self {
-        Self(text.to_owned())
+        Self(text.into())
     }
 }
 

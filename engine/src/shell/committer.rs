@@ -1,6 +1,5 @@
 //! The one committer: takes commands off the queue, decides, writes, and only then answers.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,12 +11,13 @@ use super::linger::Linger;
 use super::meter;
 use super::refusals::RefusalCounts;
 use super::view::View;
-use super::working::Working;
+use super::working::{FastHash, FastMap, Working};
 use crate::codec;
 use crate::domain::fleet::{check_name_free, name_wanted};
 use crate::domain::{
     Command, CommandId, Committed, Decision, Digest, Effect, Entry, EntryBody, EntryId, Events, Position, Refusal,
-    Refused, RefusedCommand, RunId, RunRecord, SystemFact, Version, decide, effects_of_events, effects_of_refusal,
+    Refused, RefusedCommand, RunId, RunRecord, SystemFact, Timestamp, Version, decide, effects_of_events,
+    effects_of_refusal,
 };
 use crate::ports::{
     AppendError, Checkpoint, CheckpointStore, Clock, Draft, Host, IdSource, Journal, JournalError, JournalReader,
@@ -188,7 +188,7 @@ impl Committer {
         &mut self,
         batch: Vec<(Command, Reply)>,
     ) -> Result<(Vec<Planned>, Vec<Draft>), (JournalError, Vec<Reply>)> {
-        let mut plan = Plan::with_capacity(batch.len());
+        let mut plan = Plan::begin(self.clock.now(), batch.len());
         let mut rest = batch.into_iter();
         while let Some((command, reply)) = rest.next() {
             match self.decide(&command, &mut plan).await {
@@ -273,7 +273,7 @@ impl Committer {
     }
 
     fn draft(&self, body: EntryBody, plan: &mut Plan) -> usize {
-        plan.drafts.push(Draft { id: EntryId::from_ulid(self.ids.next()), recorded_at: self.clock.now(), body });
+        plan.drafts.push(Draft { id: EntryId::from_ulid(self.ids.next()), recorded_at: plan.now, body });
         plan.drafts.len() - 1
     }
 
@@ -295,6 +295,10 @@ impl Committer {
 
     fn publish(&mut self, entries: &[Arc<Entry>]) {
         self.view.publish(self.working.settle(entries));
+        if self.feed.receiver_count() == 0 {
+            // Whoever joins from here on reads these from the files: they are there.
+            return;
+        }
         for entry in entries {
             // Nobody listening is no error.
             let _ = self.feed.send(entry.clone());
@@ -400,21 +404,24 @@ impl Committer {
 
 /// What a batch leads to, while it is being decided.
 struct Plan {
+    /// When the batch was taken in: one time for all of it.
+    now: Timestamp,
     planned: Vec<Planned>,
     drafts: Vec<Draft>,
     /// Commands of this batch by id, with their place in it.
-    commands: HashMap<(RunId, CommandId), usize>,
+    commands: FastMap<(RunId, CommandId), usize>,
     /// Commands of this batch that end an attempt, with their place in it.
-    ends: HashMap<RunId, usize>,
+    ends: FastMap<RunId, usize>,
 }
 
 impl Plan {
-    fn with_capacity(commands: usize) -> Self {
+    fn begin(now: Timestamp, commands: usize) -> Self {
         Self {
+            now,
             planned: Vec::with_capacity(commands),
             drafts: Vec::with_capacity(commands),
-            commands: HashMap::with_capacity(commands),
-            ends: HashMap::new(),
+            commands: FastMap::with_capacity_and_hasher(commands, FastHash::default()),
+            ends: FastMap::default(),
         }
     }
 }

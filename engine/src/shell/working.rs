@@ -4,22 +4,47 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::view;
-use crate::domain::{Entry, Event, Events, Run, RunId, RunRecord, RunState, evolve};
+use crate::domain::{Entry, Event, Events, RunId, RunRecord, RunState, evolve};
 use crate::ports::{JournalError, JournalReader};
 
 /// Ended runs that are kept at hand, for the reports that follow shortly after an end.
 const RESTING_MAX: usize = 1_024;
 
+/// Ids are looked up several times per command, so their hash should cost little; it is seeded all the same.
+pub(super) type FastHash = foldhash::fast::RandomState;
+/// A map by ids.
+pub(super) type FastMap<K, V> = HashMap<K, V, FastHash>;
+
 /// The committer's own state: open runs, some that ended lately, and the batch that is being decided.
 #[derive(Default)]
 pub(super) struct Working {
-    open: HashMap<RunId, Arc<RunRecord>>,
+    runs: FastMap<RunId, Known>,
     /// Names held by open runs, those that the batch will open or has ended included.
-    names: HashMap<String, RunId>,
-    resting: HashMap<RunId, Arc<RunRecord>>,
-    resting_order: VecDeque<RunId>,
-    /// States of runs that the batch touches, ahead of what is durable.
-    ahead: HashMap<RunId, RunState>,
+    names: FastMap<String, RunId>,
+    /// Ended runs among `runs`, those that were of use longest ago first, each with the number of that use. A run may
+    /// stand here more than once; its last use counts.
+    resting: VecDeque<(RunId, u64)>,
+    /// How often an ended run was of use.
+    uses: u64,
+    /// Runs that the batch has asked for.
+    touched: Vec<RunId>,
+}
+
+/// A run that is at hand.
+struct Known {
+    /// As of the last durable batch; absent as long as nothing about the run is.
+    record: Option<Arc<RunRecord>>,
+    /// As of the last command that was decided.
+    ahead: RunState,
+    /// The number of its last use since it ended.
+    used: u64,
+}
+
+impl Known {
+    fn new(record: Option<Arc<RunRecord>>) -> Self {
+        let ahead = record.as_ref().map_or(RunState::Unknown, |record| RunState::Known(Box::new(record.run.clone())));
+        Self { record, ahead, used: 0 }
+    }
 }
 
 impl Working {
@@ -27,37 +52,38 @@ impl Working {
     pub(super) fn new(records: impl IntoIterator<Item = Arc<RunRecord>>) -> Self {
         let mut working = Self::default();
         for record in records {
+            let run = record.run.id;
             if let Some(name) = &record.run.spec.name {
-                working.names.insert(name.clone(), record.run.id);
+                working.names.insert(name.clone(), run);
             }
-            working.open.insert(record.run.id, record);
+            working.runs.insert(run, Known::new(Some(record)));
         }
         working
     }
 
-    /// Open runs, in no order.
+    /// Runs that are durably open, in no order.
     pub(super) fn open(&self) -> impl Iterator<Item = &Arc<RunRecord>> {
-        self.open.values()
+        self.runs.values().filter_map(|known| known.record.as_ref()).filter(|record| !record.run.is_ended())
     }
 
     /// The record of a run as of the last durable batch, if it is at hand.
     pub(super) fn record(&self, run: RunId) -> Option<&Arc<RunRecord>> {
-        self.open.get(&run).or_else(|| self.resting.get(&run))
+        self.runs.get(&run).and_then(|known| known.record.as_ref())
     }
 
     /// The state to decide on, read from the journal if it is not at hand.
+    #[expect(clippy::map_entry, reason = "reading the journal needs the map in between")]
     pub(super) async fn state(&mut self, reader: &dyn JournalReader, run: RunId) -> Result<&RunState, JournalError> {
-        if !self.ahead.contains_key(&run) {
-            if self.record(run).is_none()
-                && let Some(record) = view::load(reader, run).await?
-            {
-                self.keep(Arc::new(record));
+        if !self.runs.contains_key(&run) {
+            let record = view::load(reader, run).await?.map(Arc::new);
+            let found = record.clone();
+            self.runs.insert(run, Known::new(record));
+            if let Some(record) = found {
+                self.found(&record);
             }
-            let state =
-                self.record(run).map_or(RunState::Unknown, |record| RunState::Known(Box::new(record.run.clone())));
-            self.ahead.insert(run, state);
         }
-        Ok(self.ahead.entry(run).or_default())
+        self.touched.push(run);
+        Ok(&self.runs.entry(run).or_insert_with(|| Known::new(None)).ahead)
     }
 
     /// The open run that holds a name.
@@ -67,85 +93,91 @@ impl Working {
 
     /// Advances the state that the next command of the batch is decided on.
     pub(super) fn advance(&mut self, run: RunId, events: &Events) {
-        let state = self.ahead.remove(&run).unwrap_or_default();
-        let state = events.iter().fold(state, evolve);
-        if let Some(known) = state.run() {
-            let takes = |event: &Event| matches!(event, Event::Created { .. } | Event::Started { .. });
-            match &known.spec.name {
-                Some(name) if known.is_ended() => self.release(name.clone(), run),
-                Some(name) if events.iter().any(takes) => drop(self.names.insert(name.clone(), run)),
-                Some(_) | None => {}
+        let Some(known) = self.runs.get_mut(&run) else { return };
+        known.ahead = events.iter().fold(std::mem::take(&mut known.ahead), evolve);
+        let Some(ahead) = known.ahead.run() else { return };
+        let takes = |event: &Event| matches!(event, Event::Created { .. } | Event::Started { .. });
+        match &ahead.spec.name {
+            Some(name) if ahead.is_ended() => {
+                let name = name.clone();
+                self.release(&name, run);
             }
+            Some(name) if events.iter().any(takes) => drop(self.names.insert(name.clone(), run)),
+            Some(_) | None => {}
         }
-        self.ahead.insert(run, state);
     }
 
     /// Takes in the durable entries of the batch, and returns what changed for readers.
     pub(super) fn settle(&mut self, entries: &[Arc<Entry>]) -> Vec<(RunId, Option<Arc<RunRecord>>)> {
-        self.ahead.clear();
         let mut changes = Vec::with_capacity(entries.len());
         for entry in entries {
             let Some(run) = entry.run() else { continue };
-            let before = self.take(run);
-            if let Some(record) = RunRecord::fold(before, entry) {
-                let record = Arc::new(record);
-                changes.push((run, (!record.run.is_ended()).then(|| record.clone())));
-                self.keep(record);
+            let Some(known) = self.runs.get_mut(&run) else { continue };
+            let before = known.record.take();
+            let Some(record) = RunRecord::fold(before.map(Arc::unwrap_or_clone), entry) else { continue };
+            let is_ended = record.run.is_ended();
+            let record = Arc::new(record);
+            changes.push((run, (!is_ended).then(|| record.clone())));
+            known.record = Some(record);
+            if is_ended {
+                self.rest(run);
             }
         }
-        self.trim_resting();
+        self.end_batch();
         changes
     }
 
     /// Forgets the batch and everything about the runs that it touches: they are read again from the journal.
     pub(super) fn forget_batch(&mut self) {
-        for (run, state) in std::mem::take(&mut self.ahead) {
-            let record = self.take(run);
-            let name = state.run().or(record.as_ref().map(|record| &record.run)).and_then(|run| run.spec.name.clone());
+        for run in std::mem::take(&mut self.touched) {
+            let Some(known) = self.runs.remove(&run) else { continue };
+            let name = known.ahead.run().and_then(|ahead| ahead.spec.name.clone());
             if let Some(name) = name {
-                self.release(name, run);
+                self.release(&name, run);
             }
         }
     }
 
-    fn take(&mut self, run: RunId) -> Option<RunRecord> {
-        let record = self.open.remove(&run).or_else(|| self.resting.remove(&run))?;
-        Some(Arc::unwrap_or_clone(record))
-    }
-
-    fn keep(&mut self, record: Arc<RunRecord>) {
-        let Run { id, .. } = record.run;
-        if !record.run.is_ended() {
-            if let Some(name) = &record.run.spec.name {
-                self.names.entry(name.clone()).or_insert(id);
+    /// Lets go of runs that do not exist, and of those that ended longest ago. Between batches only: all that a batch
+    /// touches stays at hand for it.
+    fn end_batch(&mut self) {
+        for run in std::mem::take(&mut self.touched) {
+            if self.runs.get(&run).is_some_and(|known| known.record.is_none()) {
+                self.runs.remove(&run);
             }
-            self.open.insert(id, record);
-            return;
         }
-        // A run may begin and end within one batch: then its name was taken in again on the way here.
-        if let Some(name) = record.run.spec.name.clone() {
-            self.release(name, id);
-        }
-        self.resting.insert(id, record);
-        self.resting_order.push_back(id);
-    }
-
-    /// Lets go of the runs that ended longest ago. Between batches only: all that a batch touches stays at hand for it.
-    fn trim_resting(&mut self) {
-        // A run may stand in the order more than once, when it ended, was read and ended again: what matters is that
-        // both are bounded.
-        while self.resting_order.len() > RESTING_MAX {
-            if let Some(oldest) = self.resting_order.pop_front()
-                && !self.resting_order.contains(&oldest)
-            {
-                self.resting.remove(&oldest);
+        while self.resting.len() > RESTING_MAX {
+            let Some((oldest, use_number)) = self.resting.pop_front() else { break };
+            let is_last_use = |known: &Known| known.used == use_number;
+            let is_ended = self.record(oldest).is_some_and(|record| record.run.is_ended());
+            if is_ended && self.runs.get(&oldest).is_some_and(is_last_use) {
+                self.runs.remove(&oldest);
             }
         }
     }
 
-    fn release(&mut self, name: String, run: RunId) {
-        if self.names.get(&name) == Some(&run) {
-            self.names.remove(&name);
+    /// Keeps an ended run at hand for a while longer.
+    fn rest(&mut self, run: RunId) {
+        self.uses += 1;
+        if let Some(known) = self.runs.get_mut(&run) {
+            known.used = self.uses;
+            self.resting.push_back((run, self.uses));
+        }
+    }
+
+    /// A run that was read from the journal: one that ended before, or that another writer of a shared store changed.
+    fn found(&mut self, record: &RunRecord) {
+        let run = record.run.id;
+        if record.run.is_ended() {
+            self.rest(run);
+        } else if let Some(name) = &record.run.spec.name {
+            self.names.entry(name.clone()).or_insert(run);
+        }
+    }
+
+    fn release(&mut self, name: &str, run: RunId) {
+        if self.names.get(name) == Some(&run) {
+            self.names.remove(name);
         }
     }
 }

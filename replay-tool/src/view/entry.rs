@@ -195,7 +195,7 @@ impl From<&RefusedCommand> for CommandView {
 
 impl From<&Actor> for ActorView {
     fn from(actor: &Actor) -> Self {
-        Self { kind: actor.kind.name(), id: actor.id.clone() }
+        Self { kind: actor.kind.name(), id: actor.id.to_string() }
     }
 }
 
