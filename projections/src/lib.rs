@@ -3,6 +3,7 @@
 //! | read model | answers |
 //! | --- | --- |
 //! | [`CurrentState`] | which runs there are, by id, name, label and status, as of any position or time |
+//! | [`Timers`] | which snapshots and deadlines are armed, by whom, and which of them are due |
 //! | [`Timeline`] | what happened to one run, why, what was refused meanwhile, and where it was silent |
 //!
 //! A fold sees entries and nothing else: no clock, no files, no randomness. The same entries give the same result, on
@@ -13,8 +14,12 @@ mod current;
 mod filter;
 mod projection;
 mod timeline;
+mod timers;
+mod wheel;
 
 pub use current::CurrentState;
 pub use filter::{LabelFilter, RunFilter};
 pub use projection::{Projection, Until, fold_until, position_at};
 pub use timeline::{Cause, Item, ItemBody, Silence, Timeline};
+pub use timers::{ArmedTimer, TimerKey, TimerOf, Timers};
+pub use wheel::{Due, TimerWheel};
