@@ -249,7 +249,7 @@ impl Candidate for Wheel {
     }
 
     fn cancel(&mut self, (key, due_ms): Armed) -> bool {
-        self.peek(&key) == Some(due_ms) && self.0.cancel(&key).is_some()
+        self.0.cancel_if(&key, |due| due == START.plus_millis(due_ms as i64)).is_some()
     }
 
     fn peek(&self, key: &TimerKey) -> Option<u64> {

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
 
+use hashbrown::hash_table::Entry;
 use hashbrown::{DefaultHashBuilder, HashTable};
 use tachograph_engine::domain::Timestamp;
 
@@ -79,7 +80,7 @@ pub struct TimerWheel<K> {
     /// The bucket of those that were inserted late, in order.
     late: BTreeSet<Due<K>>,
     /// Timers by key.
-    index: HashTable<u32>,
+    index: HashTable<Found>,
     hasher: DefaultHashBuilder,
     /// What each timer is. Looking one up or canceling it reads this, and nothing of its bucket.
     timers: Vec<Due<K>>,
@@ -94,6 +95,18 @@ struct Ready<K> {
     due: Due<K>,
     /// Absent once it is canceled.
     timer: Option<u32>,
+}
+
+/// A timer in the index, with the hash of its key: a growing index looks at no timer.
+#[derive(Debug, Clone, Copy)]
+struct Found {
+    timer: u32,
+    hash: u32,
+}
+
+/// The index takes a bucket from the low bits and a tag from the high ones.
+const fn spread(hash: u32) -> u64 {
+    (hash as u64) << 32 | hash as u64
 }
 
 impl<K: Copy + Ord + Hash> TimerWheel<K> {
@@ -126,33 +139,53 @@ impl<K: Copy + Ord + Hash> TimerWheel<K> {
 
     /// Makes the key due at this time, and at no other: says when it was due before, if it was pending.
     pub fn insert(&mut self, key: K, due: Timestamp) -> Option<Timestamp> {
-        let hash = self.hasher.hash_one(key);
-        if let Some(timer) = self.find(hash, &key) {
-            self.unplace(timer);
-            let replaced = std::mem::replace(&mut self.timers[timer as usize].due, due);
-            self.place(timer);
-            return Some(replaced);
+        let hash = self.hash(&key);
+        let timers = &self.timers;
+        let is_key = |found: &Found| found.hash == hash && timers[found.timer as usize].key == key;
+        let unused = if self.free == NONE { self.timers.len() as u32 } else { self.free };
+        match self.index.entry(spread(hash), is_key, |found| spread(found.hash)) {
+            Entry::Occupied(found) => {
+                let timer = found.get().timer;
+                self.unplace(timer);
+                let replaced = std::mem::replace(&mut self.timers[timer as usize].due, due);
+                self.place(timer);
+                Some(replaced)
+            }
+            Entry::Vacant(vacant) => {
+                vacant.insert(Found { timer: unused, hash });
+                self.allocate(unused, Due { due, key });
+                self.place(unused);
+                None
+            }
         }
-        let timer = self.allocate(Due { due, key });
-        let (hasher, timers) = (&self.hasher, &self.timers);
-        self.index.insert_unique(hash, timer, |timer| hasher.hash_one(timers[*timer as usize].key));
-        self.place(timer);
-        None
     }
 
     /// When the key is due, if it is pending.
     pub fn peek(&self, key: &K) -> Option<Timestamp> {
-        let timer = self.find(self.hasher.hash_one(key), key)?;
-        Some(self.timers[timer as usize].due)
+        let hash = self.hash(key);
+        let is_key = |found: &Found| found.hash == hash && self.timers[found.timer as usize].key == *key;
+        let found = self.index.find(spread(hash), is_key)?;
+        Some(self.timers[found.timer as usize].due)
     }
 
     /// Forgets the key. Says when it was due, if it was pending.
     pub fn cancel(&mut self, key: &K) -> Option<Timestamp> {
-        let hash = self.hasher.hash_one(key);
-        let timer = self.find(hash, key)?;
-        let due = self.timers[timer as usize].due;
+        self.cancel_if(key, |_| true)
+    }
+
+    /// Forgets the key, if it is pending and `guard` agrees to when it is due. Says when it was due, if it is forgotten.
+    pub fn cancel_if(&mut self, key: &K, guard: impl FnOnce(Timestamp) -> bool) -> Option<Timestamp> {
+        let hash = self.hash(key);
+        let timers = &self.timers;
+        let is_key = |found: &Found| found.hash == hash && timers[found.timer as usize].key == *key;
+        let found = self.index.find_entry(spread(hash), is_key).ok()?;
+        let due = timers[found.get().timer as usize].due;
+        if !guard(due) {
+            return None;
+        }
+        let (Found { timer, .. }, _) = found.remove();
         self.unplace(timer);
-        self.forget(hash, timer);
+        self.release(timer);
         Some(due)
     }
 
@@ -212,13 +245,13 @@ impl<K: Copy + Ord + Hash> TimerWheel<K> {
             if next.is_single_tick() {
                 return self.make_ready(next.bucket);
             }
-            self.spread(next.bucket);
+            self.hand_down(next.bucket);
         }
         self.time = self.time.max(now);
     }
 
     /// Moves the timers of a bucket that begins now to the levels below.
-    fn spread(&mut self, bucket: usize) {
+    fn hand_down(&mut self, bucket: usize) {
         self.buckets.drain(bucket, |buckets, item| {
             let bucket = levels::bucket(self.time, Tick::firing(item.due));
             self.levels.occupy(bucket);
@@ -284,27 +317,23 @@ impl<K: Copy + Ord + Hash> TimerWheel<K> {
         }
     }
 
-    fn find(&self, hash: u64, key: &K) -> Option<u32> {
-        self.index.find(hash, |timer| self.timers[*timer as usize].key == *key).copied()
+    fn hash(&self, key: &K) -> u32 {
+        self.hasher.hash_one(key) as u32
     }
 
-    fn allocate(&mut self, due: Due<K>) -> u32 {
-        if self.free == NONE {
+    /// Takes the first timer of the free ones, or the one after all.
+    fn allocate(&mut self, timer: u32, due: Due<K>) {
+        if timer == self.free {
+            self.free = self.places[timer as usize];
+            self.timers[timer as usize] = due;
+        } else {
             self.timers.push(due);
             self.places.push(NONE);
-            return self.timers.len() as u32 - 1;
         }
-        let timer = self.free;
-        self.free = self.places[timer as usize];
-        self.timers[timer as usize] = due;
-        timer
     }
 
-    /// Frees a timer that has no place any more.
-    fn forget(&mut self, hash: u64, timer: u32) {
-        if let Ok(found) = self.index.find_entry(hash, |other| *other == timer) {
-            found.remove();
-        }
+    /// Frees a timer that has no place and is not in the index any more.
+    fn release(&mut self, timer: u32) {
         self.places[timer as usize] = self.free;
         self.free = timer;
         self.shrink();

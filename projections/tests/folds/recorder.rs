@@ -122,7 +122,10 @@ impl Recorder {
                     start(StartMode::Restart { previous })
                 }
             },
-            ActionName::Wait => Action::Wait { claim, on: "a reply".to_owned(), deadline: None },
+            ActionName::Wait => {
+                let deadline = (step.attempt % 3 > 0).then(|| Timestamp::from_micros(self.now + 5_000));
+                Action::Wait { claim, on: "a reply".to_owned(), deadline }
+            }
             ActionName::Exit => Action::Exit { claim, exit: exit(step.attempt) },
             ActionName::Fail => Action::Fail { claim, failure: failure() },
             ActionName::Destroy => Action::Destroy { force: step.attempt.is_multiple_of(2), why: "done".to_owned() },
