@@ -58,6 +58,12 @@ impl Buckets {
         self.chunks.iter().flat_map(|chunk| chunk.items.iter().take(chunk.used as usize).copied())
     }
 
+    /// Chunks there is memory for, free ones included.
+    #[cfg(test)]
+    pub(super) fn chunks(&self) -> usize {
+        self.chunks.len()
+    }
+
     /// Adds an item.
     pub(super) fn push(&mut self, bucket: usize, item: Item) -> Place {
         let mut at = self.first[bucket];

@@ -2,6 +2,8 @@
 
 mod buckets;
 mod levels;
+#[cfg(test)]
+mod tests;
 mod tick;
 
 use std::collections::BTreeSet;

@@ -123,7 +123,7 @@ impl Recorder {
                 }
             },
             ActionName::Wait => {
-                let deadline = (step.attempt % 3 > 0).then(|| Timestamp::from_micros(self.now + 5_000));
+                let deadline = (!step.attempt.is_multiple_of(3)).then(|| Timestamp::from_micros(self.now + 5_000));
                 Action::Wait { claim, on: "a reply".to_owned(), deadline }
             }
             ActionName::Exit => Action::Exit { claim, exit: exit(step.attempt) },

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use tachograph_engine::domain::testing::{claim, ids, spec};
 use tachograph_engine::domain::{
-    Action, Actor, ActorKind, Claim, Command, Committed, Decision, Entry, EntryBody, Exit, ExitStatus, Fleet, Guard,
-    Position, RunId, RunnerId, StartMode, Timestamp, Witness,
+    Action, Actor, ActorKind, Claim, Command, Committed, Decision, Entry, EntryBody, Event, Exit, ExitStatus, Fleet,
+    Guard, Position, RunId, RunnerId, StartMode, Timestamp, Witness,
 };
 use tachograph_projections::{ArmedTimer, Projection, TimerKey, TimerOf, Timers};
 
@@ -134,6 +134,23 @@ fn re_scheduling_replaces_and_exactly_one_fires() {
     let second = recorded.schedule(&claim, 6, 1_000, at(4_000));
     assert_eq!(recorded.popped(3_999), []);
     assert_eq!(recorded.popped(10_000), [second]);
+}
+
+#[test]
+fn in_a_history_that_lacks_the_cancel_the_later_snapshot_replaces_the_earlier() {
+    let mut recorded = Recorded::default();
+    let (_, claim) = recorded.waiting(1, "r1", 0, None);
+    recorded.schedule(&claim, 5, 0, at(3_000));
+    let second = recorded.schedule(&claim, 6, 0, at(4_000));
+    let mut timers = Timers::empty();
+    for entry in &mut recorded.entries {
+        if let EntryBody::Committed(committed) = &mut entry.body {
+            committed.events.retain(|event| !matches!(event, Event::SnapshotCanceled { .. }));
+        }
+        timers.apply(entry);
+    }
+    assert_eq!(timers, recorded.timers);
+    assert_eq!(popped(&mut timers, 10_000), [second]);
 }
 
 /// B7: three armed, one overdue; the supervisor is killed and comes back ten seconds later.

@@ -1,0 +1,63 @@
+//! What only the inside shows: the memory of a wheel, and when it follows the clock.
+
+use super::*;
+
+fn after(ms: i64) -> Timestamp {
+    Timestamp::from_micros(0).plus_millis(ms)
+}
+
+/// Memory for so many timers and chunks of them.
+fn held(wheel: &TimerWheel<u64>) -> (usize, usize) {
+    (wheel.timers.len(), wheel.buckets.chunks())
+}
+
+#[test]
+fn a_canceled_timer_leaves_no_garbage() {
+    let mut wheel = TimerWheel::starting(after(0));
+    (0..100).for_each(|key| _ = wheel.insert(key, after(50_000)));
+    let before = held(&wheel);
+    for round in 0..10_000 {
+        let key = round % 100;
+        // Far away, so that nothing but the cancel can have made room.
+        wheel.cancel(&key);
+        wheel.insert(key, after(30 * 24 * 3_600_000));
+        wheel.insert(key, after(50_000));
+    }
+    assert!(held(&wheel).0 <= before.0 && held(&wheel).1 <= before.1 + 1, "{before:?} {:?}", held(&wheel));
+    for key in 0..100 {
+        wheel.cancel(&key);
+    }
+    assert!(wheel.ready.is_empty() && wheel.late.is_empty() && wheel.buckets.items().next().is_none());
+    assert_eq!(wheel.levels.next(wheel.time), None);
+}
+
+#[test]
+fn memory_that_far_outgrew_what_is_pending_is_given_back() {
+    const BURST: u64 = 100_000;
+    for fire in [false, true] {
+        let mut wheel = TimerWheel::starting(after(0));
+        wheel.insert(BURST, after(30 * 24 * 3_600_000));
+        (0..BURST).for_each(|key| _ = wheel.insert(key, after(key as i64 % 7_000 + 1)));
+        if fire {
+            while wheel.pop_due(after(7_000)).is_some() {}
+        } else {
+            (0..BURST).for_each(|key| _ = wheel.cancel(&key));
+        }
+        assert_eq!(wheel.pending(), [Due { due: after(30 * 24 * 3_600_000), key: BURST }]);
+        assert!(wheel.timers.capacity() <= 2 * KEPT_TIMERS, "{fire} {}", wheel.timers.capacity());
+        assert!(wheel.index.capacity() <= 2 * KEPT_TIMERS, "{fire} {}", wheel.index.capacity());
+    }
+}
+
+#[test]
+fn a_clock_that_is_far_behind_is_followed_and_one_that_is_not_is_waited_for() {
+    let mut wheel = TimerWheel::starting(after(0));
+    wheel.insert(1, after(10_000_000));
+    wheel.pop_due(after(1_000_000));
+    let reached = wheel.time;
+    wheel.pop_due(after(1_000_000 - BEHIND_TICKS_MAX as i64));
+    assert_eq!(wheel.time, reached);
+    wheel.pop_due(after(1_000_000 - BEHIND_TICKS_MAX as i64 - 1));
+    assert_eq!(wheel.time, Tick::reached_at(after(1_000_000 - BEHIND_TICKS_MAX as i64 - 1)));
+    assert_eq!(wheel.peek(&1), Some(after(10_000_000)));
+}
