@@ -15,12 +15,12 @@ use super::working::{FastHash, FastMap, Working};
 use crate::codec;
 use crate::domain::fleet::{check_name_free, name_wanted};
 use crate::domain::{
-    Command, CommandId, Committed, Decision, Digest, Effect, Entry, EntryBody, EntryId, Events, Position, Refusal,
-    Refused, RefusedCommand, RunId, RunRecord, SystemFact, Timestamp, Version, decide, effects_of_events,
-    effects_of_refusal,
+    Command, CommandId, Committed, Decision, Effect, Entry, EntryBody, EntryId, Events, Position, Refusal, Refused,
+    RefusedCommand, RunId, RunRecord, RunState, SystemFact, Timestamp, Version, decide, effects_of_events,
+    effects_of_refusal, evolve,
 };
 use crate::ports::{
-    AppendError, Checkpoint, CheckpointStore, Clock, Draft, Host, IdSource, Journal, JournalError, JournalReader,
+    AppendError, Checkpoint, CheckpointStore, Clock, Draft, Head, Host, IdSource, Journal, JournalError, JournalReader,
 };
 
 /// Which fold the engine's own checkpoints hold: the runs that have not ended.
@@ -82,7 +82,7 @@ enum Verdict {
     /// Repeats what an earlier command of this batch will be told.
     RepeatsPlanned(usize),
     /// Repeats what was answered before this batch.
-    Repeats(FirstAnswer),
+    Repeats(FirstAnswer, Vec<Effect>),
 }
 
 impl Committer {
@@ -100,7 +100,6 @@ impl Committer {
                 return self.refuse_all(error, close).await;
             }
             if let Some(reply) = close {
-                self.requests.close();
                 // Whoever is told that the engine is closed can open it again at once.
                 let closed = self.close().await;
                 let _ = reply.send(closed);
@@ -164,14 +163,20 @@ impl Committer {
             };
             match self.append(drafts).await {
                 Ok(entries) => {
+                    self.refusals.keep_batch();
                     self.publish(&entries);
                     self.answer(planned, &entries);
                     return Ok(());
                 }
                 Err(AppendError::Conflict { run, actual }) => {
                     debug!(%run, %actual, "another writer was faster; deciding the batch again");
-                    self.working.forget_batch();
+                    self.refusals.forget_batch();
+                    let reloaded = self.working.reload_batch(&*self.reader).await;
                     batch = planned.into_iter().map(|planned| (planned.command, planned.reply)).collect();
+                    match reloaded {
+                        Ok(changes) => self.view.publish(changes),
+                        Err(error) => return tell_all(batch.into_iter().map(|(_, reply)| reply).collect(), error),
+                    }
                 }
                 Err(AppendError::Journal(error)) => {
                     return tell_all(planned.into_iter().map(|planned| planned.reply).collect(), error);
@@ -209,9 +214,13 @@ impl Committer {
             return Ok(Verdict::RepeatsPlanned(*first));
         }
         if let Some(position) = self.reader.answered(command.run, command.id).await?
-            && let Some(first) = self.first_answer(position).await?
+            && let Some(verdict) = self.first_answer(command, position).await?
         {
-            return Ok(Verdict::Repeats(first));
+            return Ok(verdict);
+        }
+        if let Some(refusal) = self.refusals.told(command.run, command.id).cloned() {
+            let effects = effects_of_refusal(command, &refusal);
+            return Ok(Verdict::Refused { refusal, draft: None, effects });
         }
         let state = self.working.state(&*self.reader, command.run).await?;
         let version = state.version();
@@ -232,7 +241,7 @@ impl Committer {
         match decision {
             Ok(Decision::Append(events)) => Ok(self.accept(command, events, version, effects, plan)),
             Ok(Decision::AlreadyRecorded) => Ok(self.already_recorded(command.run, plan)),
-            Err(refusal) => Ok(self.refuse(command, refusal, effects, plan)),
+            Err(refusal) => Ok(self.refuse(command, refusal, version != Version::ZERO, effects, plan)),
         }
     }
 
@@ -253,9 +262,15 @@ impl Committer {
         Verdict::Events { draft: self.draft(body, plan), version, effects }
     }
 
-    fn refuse(&mut self, command: &Command, refusal: Refusal, effects: Vec<Effect>, plan: &mut Plan) -> Verdict {
-        meter::refused(&refusal);
-        let draft = self.refusals.count(command, &refusal).map(|count| {
+    fn refuse(
+        &mut self,
+        command: &Command,
+        refusal: Refusal,
+        is_known: bool,
+        effects: Vec<Effect>,
+        plan: &mut Plan,
+    ) -> Verdict {
+        let draft = self.refusals.count(command, &refusal, is_known).map(|count| {
             let command = RefusedCommand::keep(command.clone(), &refusal);
             self.draft(EntryBody::Refused(Refused { command, refusal: refusal.clone(), count }), plan)
         });
@@ -269,7 +284,7 @@ impl Committer {
         }
         let (position, version) =
             self.working.record(run).and_then(|record| record.ended).unwrap_or((Position::ZERO, Version::ZERO));
-        Verdict::Repeats(FirstAnswer::Written { position, version })
+        Verdict::Repeats(FirstAnswer::Written { position, version }, Vec::new())
     }
 
     fn draft(&self, body: EntryBody, plan: &mut Plan) -> usize {
@@ -277,8 +292,22 @@ impl Committer {
         plan.drafts.len() - 1
     }
 
-    async fn first_answer(&self, position: Position) -> Result<Option<FirstAnswer>, JournalError> {
-        Ok(self.reader.entry(position).await?.as_ref().and_then(FirstAnswer::of))
+    /// What a command was told the first time. Its effects follow once more, in case the first answer was lost and
+    /// nobody performed them; but no snapshot is taken twice.
+    async fn first_answer(&self, command: &Command, position: Position) -> Result<Option<Verdict>, JournalError> {
+        let Some(entry) = self.reader.entry(position).await? else { return Ok(None) };
+        let Some(first) = FirstAnswer::of(&entry) else { return Ok(None) };
+        let mut effects = match &first {
+            FirstAnswer::Refused { refusal, .. } => effects_of_refusal(command, refusal),
+            FirstAnswer::Written { .. } => {
+                let history = self.reader.history(command.run).await?;
+                let before = history.iter().take_while(|earlier| earlier.position < position);
+                let state = before.flat_map(Entry::events).fold(RunState::Unknown, evolve);
+                effects_of_events(&state, entry.events())
+            }
+        };
+        effects.retain(|effect| !matches!(effect, Effect::TakeSnapshot { .. }));
+        Ok(Some(Verdict::Repeats(first, effects)))
     }
 
     async fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Arc<Entry>>, AppendError> {
@@ -314,11 +343,12 @@ impl Committer {
                     Answer { outcome: CommandOutcome::Written { position: position(draft), version }, effects }
                 }
                 Verdict::Refused { refusal, draft, effects } => {
+                    meter::refused(&refusal);
                     Answer { outcome: CommandOutcome::Refused { refusal, recorded: draft.map(position) }, effects }
                 }
-                Verdict::Repeats(of) => {
+                Verdict::Repeats(of, effects) => {
                     meter::duplicate();
-                    Answer { outcome: CommandOutcome::Duplicate { of }, effects: Vec::new() }
+                    Answer { outcome: CommandOutcome::Duplicate { of }, effects }
                 }
                 Verdict::RepeatsPlanned(first) => {
                     meter::duplicate();
@@ -335,7 +365,11 @@ impl Committer {
 
     /// After a failure of the journal: everybody is told, nothing is retried as if it worked.
     async fn refuse_all(mut self, error: JournalError, close: Option<oneshot::Sender<Result<(), JournalError>>>) {
-        let poisoned = JournalError::Poisoned { why: error.to_string() };
+        // A full disk stays what it is: there is something to do about it.
+        let poisoned = match error {
+            JournalError::Full { .. } => error,
+            other => JournalError::Poisoned { why: other.to_string() },
+        };
         let mut close = close;
         // The lock goes with the journal, so that it can be opened again while handles of this engine still exist.
         drop(self.journal);
@@ -357,7 +391,9 @@ impl Committer {
 
     async fn close(self) -> Result<(), JournalError> {
         let Self { mut journal, reader, clock, ids, host, checkpoints, working, mut requests, .. } = self;
-        while let Ok(request) = requests.try_recv() {
+        // Whoever holds a place in the queue already may still use it.
+        requests.close();
+        while let Some(request) = requests.recv().await {
             match request {
                 Request::Submit { reply, .. } => drop(reply.send(Err(SubmitError::Closed))),
                 Request::Close { reply } => drop(reply.send(Err(JournalError::Closed))),
@@ -371,8 +407,7 @@ impl Committer {
             Err(AppendError::Conflict { .. }) => return Err(JournalError::Closed),
         }
         if let Some(checkpoints) = checkpoints {
-            let head = reader.head();
-            let checkpoint = checkpoint(working.open(), head.position, head.digest);
+            let checkpoint = checkpoint(working.open().cloned().collect(), reader.head());
             if let Err(error) = checkpoints.save(checkpoint).await {
                 debug!(%error, "no checkpoint was saved; the next open reads more of the journal");
             }
@@ -388,10 +423,11 @@ impl Committer {
             return;
         }
         self.checkpointed = head.position;
-        let checkpoint = checkpoint(self.working.open(), head.position, head.digest);
+        let open: Vec<_> = self.working.open().cloned().collect();
         let position = head.position;
         #[expect(clippy::disallowed_methods, reason = "a slow checkpoint store must not hold up commits")]
         let saving = std::thread::Builder::new().name("tacho-checkpoint".to_owned()).spawn(move || {
+            let checkpoint = checkpoint(open, head);
             if let Err(error) = futures::executor::block_on(store.save(checkpoint)) {
                 debug!(%error, "no checkpoint was saved; the next open reads more of the journal");
             }
@@ -441,7 +477,9 @@ fn repeat(first: Option<&Answer>) -> Answer {
             CommandOutcome::Duplicate { of: FirstAnswer::Written { position: Position::ZERO, version: Version::ZERO } }
         }
     };
-    Answer { outcome, effects: Vec::new() }
+    let mut effects = first.map(|answer| answer.effects.clone()).unwrap_or_default();
+    effects.retain(|effect| !matches!(effect, Effect::TakeSnapshot { .. }));
+    Answer { outcome, effects }
 }
 
 fn tell_all(replies: Vec<Reply>, error: JournalError) -> Result<(), JournalError> {
@@ -451,14 +489,14 @@ fn tell_all(replies: Vec<Reply>, error: JournalError) -> Result<(), JournalError
     Err(error)
 }
 
-fn checkpoint<'a>(open: impl Iterator<Item = &'a Arc<RunRecord>>, position: Position, digest: Digest) -> Checkpoint {
-    let mut records: Vec<RunRecord> = open.map(|record| RunRecord::clone(record)).collect();
+fn checkpoint(open: Vec<Arc<RunRecord>>, head: Head) -> Checkpoint {
+    let mut records: Vec<RunRecord> = open.into_iter().map(Arc::unwrap_or_clone).collect();
     records.sort_unstable_by_key(|record| record.run.id);
     Checkpoint {
         fold: FOLD.to_owned(),
         fold_version: FOLD_VERSION,
-        position,
-        digest,
+        position: head.position,
+        digest: head.digest,
         payload: codec::encode_records(&records),
     }
 }

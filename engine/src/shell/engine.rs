@@ -191,7 +191,7 @@ impl Engine {
     }
 
     /// Answers what is queued, writes down that the journal was closed, and gives it back. Commands that are
-    /// submitted later get [`SubmitError::Closed`]. Closing again is no error.
+    /// submitted later get [`SubmitError::Closed`]. Closing again is no error, unless the journal had failed.
     ///
     /// # Errors
     ///

@@ -1,6 +1,6 @@
 //! What the committer decides on: the state of runs as of the last command it decided, durable or not yet.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::view;
@@ -127,15 +127,28 @@ impl Working {
         changes
     }
 
-    /// Forgets the batch and everything about the runs that it touches: they are read again from the journal.
-    pub(super) fn forget_batch(&mut self) {
-        for run in std::mem::take(&mut self.touched) {
-            let Some(known) = self.runs.remove(&run) else { continue };
+    /// Gives up the batch: all runs that it touches are read again from the journal, which another writer changed.
+    /// Returns what changed for readers.
+    pub(super) async fn reload_batch(
+        &mut self,
+        reader: &dyn JournalReader,
+    ) -> Result<Vec<(RunId, Option<Arc<RunRecord>>)>, JournalError> {
+        let touched: BTreeSet<RunId> = std::mem::take(&mut self.touched).into_iter().collect();
+        for run in &touched {
+            let Some(known) = self.runs.remove(run) else { continue };
             let name = known.ahead.run().and_then(|ahead| ahead.spec.name.clone());
             if let Some(name) = name {
-                self.release(&name, run);
+                self.release(&name, *run);
             }
         }
+        let mut changes = Vec::with_capacity(touched.len());
+        for run in touched {
+            let Some(record) = view::load(reader, run).await?.map(Arc::new) else { continue };
+            self.runs.insert(run, Known::new(Some(record.clone())));
+            self.found(&record);
+            changes.push((run, (!record.run.is_ended()).then_some(record)));
+        }
+        Ok(changes)
     }
 
     /// Lets go of runs that do not exist, and of those that ended longest ago. Between batches only: all that a batch
