@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tachograph_engine::domain::{CommandId, Digest, Entry, Position, RunId};
+use tachograph_engine::domain::{CommandId, Digest, Entry, EntryBody, Position, RunId};
 use tachograph_engine::ports::{AppendError, Draft, Head, Journal, JournalError, JournalReader, Opening, RunHead};
 use tokio::sync::watch;
 
@@ -17,6 +17,8 @@ pub enum Break {
     Before,
     /// After all of it is durable: the writer cannot tell the two apart.
     After,
+    /// Before anything is written, for want of room.
+    Full,
 }
 
 /// Stands before a journal's append, and behind its reads. Clones are the same gate.
@@ -32,6 +34,8 @@ struct State {
     ends_held: bool,
     end_waiting: bool,
     broken: Option<Break>,
+    /// Appends of events that meet another writer from now on.
+    conflicts: usize,
     /// Size of every batch that was let through.
     batches: Vec<usize>,
 }
@@ -78,6 +82,27 @@ impl Gate {
         self.state.send_modify(|state| state.broken = Some(when));
     }
 
+    /// So many appends from now on that bring events find that another writer of a shared store was faster.
+    pub fn conflict(&self, times: usize) {
+        self.state.send_modify(|state| state.conflicts = times);
+    }
+
+    /// The conflict that an append meets, if it does.
+    fn conflict_with(&self, drafts: &[Draft]) -> Option<AppendError> {
+        let conflict = drafts.iter().find_map(|draft| match &draft.body {
+            EntryBody::Committed(committed) => {
+                Some(AppendError::Conflict { run: committed.command.run, actual: committed.version })
+            }
+            EntryBody::Refused(_) | EntryBody::System(_) => None,
+        })?;
+        let mut is_met = false;
+        self.state.send_modify(|state| {
+            is_met = state.conflicts > 0;
+            state.conflicts = state.conflicts.saturating_sub(1);
+        });
+        is_met.then_some(conflict)
+    }
+
     /// Returns once an append waits at the held gate.
     pub async fn until_waiting(&self) {
         self.state.subscribe().wait_for(|state| state.waiting).await.expect("the gate is alive");
@@ -121,7 +146,13 @@ impl Journal for Gated {
     }
 
     async fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Entry>, AppendError> {
+        if let Some(conflict) = self.gate.conflict_with(&drafts) {
+            return Err(conflict);
+        }
         let broken = self.gate.pass(drafts.len()).await;
+        if broken == Some(Break::Full) {
+            return Err(JournalError::Full { path: "a full disk".into() }.into());
+        }
         if broken == Some(Break::After) {
             self.journal.append(drafts).await?;
         } else if broken.is_none() {

@@ -47,7 +47,7 @@ async fn everybody_is_told_and_reopening_finds_all_that_was_acknowledged() {
         assert_eq!(reopened.submit(kept).await.expect_duplicate(), acknowledged);
         let retried = reopened.submit(doomed.clone()).await;
         match when {
-            Break::Before => drop(retried.expect_written()),
+            Break::Before | Break::Full => drop(retried.expect_written()),
             Break::After => drop(retried.expect_duplicate()),
         }
         assert_eq!(reopened.history(doomed.run).await.len(), 1, "{when:?}: written once");
@@ -67,4 +67,16 @@ async fn a_subscriber_gets_what_is_durable_and_then_learns_that_it_is_over() {
     // The time is there only so that a subscriber who is told nothing fails the test instead of stopping it.
     let over = tokio::time::timeout(Duration::from_secs(60), subscription.next()).await.expect("it is told");
     assert!(matches!(over, Err(SubscriptionError::Closed)));
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_as_what_it_is_to_everybody() {
+    let place = Place::new(48);
+    let (supervisor, gate) = gated(&place).await;
+    gate.break_next(Break::Full);
+    for _ in 0..3 {
+        let error = supervisor.engine.submit(supervisor.creation(None)).await.unwrap_err();
+        assert_eq!(error.code(), "disk_full", "there is something to do about it: {error}");
+    }
+    assert!(matches!(supervisor.engine.close().await, Err(JournalError::Full { .. })));
 }
