@@ -194,3 +194,52 @@ impl Working {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::testing::{claim, command, ids, spec};
+    use crate::domain::{
+        Action, Committed, Decision, EntryBody, Exit, ExitStatus, Position, StartMode, Timestamp, Version, Witness,
+        decide,
+    };
+
+    /// Decides and settles one command, as a batch of its own.
+    fn commit(working: &mut Working, position: u64, command: crate::domain::Command) {
+        let run = command.run;
+        let state = &working.runs.entry(run).or_insert_with(|| Known::new(None)).ahead;
+        let before = state.version();
+        let Ok(Decision::Append(events)) = decide(state, &command) else { panic!("{command:?}") };
+        working.touched.push(run);
+        working.advance(run, &events);
+        let version = Version(before.0 + events.len() as u64);
+        let entry = Entry {
+            id: ids::entry(position),
+            position: Position(position),
+            recorded_at: Timestamp::from_micros(0),
+            previous: None,
+            body: EntryBody::Committed(Committed { command, version, events }),
+        };
+        working.settle(&[Arc::new(entry)]);
+    }
+
+    #[test]
+    fn memory_is_bounded_by_open_runs_whatever_has_ended() {
+        let mut working = Working::default();
+        let mut position = 0;
+        for number in 0..3 * RESTING_MAX as u64 {
+            let run = ids::run(number);
+            let mine = claim(run, number, "r1");
+            let start = Action::Start { attempt: mine.attempt, runner: mine.runner.clone(), mode: StartMode::Fresh };
+            let exit = Exit { status: ExitStatus::Code(0), witness: Witness::Waited, output: None };
+            let create = Action::Create { spec: Arc::new(spec(&format!("job-{number}"))) };
+            for action in [create, start, Action::Exit { claim: mine, exit }] {
+                position += 1;
+                commit(&mut working, position, command(run, action));
+            }
+        }
+        assert_eq!(working.runs.len(), RESTING_MAX);
+        assert_eq!((working.names.len(), working.touched.len(), working.open().count()), (0, 0, 0));
+        assert!(working.record(ids::run(3 * RESTING_MAX as u64 - 1)).is_some(), "the latest is at hand");
+    }
+}

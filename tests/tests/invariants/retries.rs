@@ -1,5 +1,8 @@
 //! Invariant 5: a retried command is written at most once, also after reopening. Invariant 8: refusals advance no
 //! version and change no state.
+//!
+//! The look-up of command ids is the shell's, not the domain's, so the walk models it: what is shown here is that the
+//! domain's answers allow it. The engine's own look-up is under test in `tests/engine/{retries,replay}.rs`.
 
 use std::collections::BTreeMap;
 
