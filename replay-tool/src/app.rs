@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use tachograph_engine::ports::JournalError;
 use tracing_subscriber::EnvFilter;
 
 use crate::cli::{Cli, Command, VerifyArgs};
@@ -66,9 +67,25 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
 async fn read(context: &Context, command: impl AsyncFnOnce(&mut Reading) -> Result<(), Error>) -> Result<u8, Error> {
     let dataset = Dataset::open(&context.data)?;
     let mut reading = Reading { dataset, format: context.format, now: context.now(), output: context.stdout() };
-    command(&mut reading).await?;
-    reading.output.flush()?;
-    Ok(exit::OK)
+    let done = command(&mut reading).await;
+    let flushed = reading.output.flush();
+    match (done, reading.dataset.damage()) {
+        // What could be read is shown by now; that it is not all must not be missed.
+        (Ok(()), Some(damage)) => flushed.and(Err(damage.into())),
+        (Err(Error::UnknownRun { text, .. }), Some(damage)) => Err(unknown_past(&text, damage)),
+        (done, _) => done.and(flushed).map(|()| exit::OK),
+    }
+}
+
+/// A run that is not among what can be read may be among the rest: that is damage, not a wrong name.
+fn unknown_past(text: &str, damage: JournalError) -> Error {
+    match damage {
+        JournalError::Damaged { file, offset, why } => {
+            let why = format!("{why}; the beginning of a run {text:?} is not among what can be read");
+            JournalError::Damaged { file, offset, why }.into()
+        }
+        other => other.into(),
+    }
 }
 
 /// Prints an error to standard error. If that fails too, the exit code is all that is left.

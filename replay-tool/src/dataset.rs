@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tachograph_adapters::journal::FileReader;
 use tachograph_engine::domain::{Entry, Position, RunId, RunRecord, Timestamp};
 use tachograph_engine::ports::{JournalError, JournalReader};
 use tachograph_projections::{CurrentState, Projection, Timeline};
 
 use crate::error::Error;
+use crate::salvaging::SalvagingReader;
 use crate::search::Search;
 use crate::when::AsOf;
 
@@ -22,6 +22,8 @@ const CHUNK_ENTRIES: usize = 4_096;
 #[derive(Clone)]
 pub struct Dataset {
     reader: Arc<dyn JournalReader>,
+    /// The same reader, if it goes on past damage.
+    salvaging: Option<Arc<SalvagingReader>>,
     data: PathBuf,
 }
 
@@ -48,16 +50,30 @@ impl History {
 impl Dataset {
     /// Opens the journal of a data directory for reading: takes no lock, makes nothing, changes nothing.
     ///
+    /// Damage is no obstacle: all that can be read is shown, and [`damage`](Self::damage) tells afterwards what cannot.
+    ///
     /// # Errors
     ///
-    /// [`JournalError`], as of [`FileReader::open`].
+    /// [`JournalError`] if there is no journal, or its files cannot be read at all.
     pub fn open(data: &Path) -> Result<Self, JournalError> {
-        Ok(Self::over(Arc::new(FileReader::open(data)?), data))
+        let salvaging = Arc::new(SalvagingReader::open(data)?);
+        Ok(Self { reader: salvaging.clone(), salvaging: Some(salvaging), data: data.to_owned() })
     }
 
-    /// The journal behind a reader; `data` is where it is said to be in messages.
+    /// The journal behind a reader; `data` is where it is said to be in messages. Where that reader meets damage,
+    /// reading ends with its error.
     pub fn over(reader: Arc<dyn JournalReader>, data: &Path) -> Self {
-        Self { reader, data: data.to_owned() }
+        Self { reader, salvaging: None, data: data.to_owned() }
+    }
+
+    /// The damage that was met so far, with the positions that are missing for it: what was read is not all.
+    pub fn damage(&self) -> Option<JournalError> {
+        self.salvaging.as_ref().and_then(|salvaging| salvaging.damage())
+    }
+
+    /// Whether what is appended can be followed: not if the last segment is damaged.
+    pub fn can_follow(&self) -> bool {
+        self.salvaging.as_ref().is_none_or(|salvaging| salvaging.can_follow())
     }
 
     /// The reader underneath.
@@ -129,7 +145,10 @@ impl Dataset {
             }
             // A reader that stops short of its own end must not hang its caller.
             if after <= before {
-                break;
+                match &self.salvaging {
+                    Some(salvaging) if salvaging.lacks(after, up_to)? => {}
+                    _ => break,
+                }
             }
         }
         Ok(())

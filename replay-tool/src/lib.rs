@@ -33,6 +33,7 @@ pub mod output;
 pub mod replay;
 pub mod run;
 pub mod runs;
+mod salvaging;
 mod search;
 pub mod show;
 pub mod signal;

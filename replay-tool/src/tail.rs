@@ -25,7 +25,8 @@ const ENTRIES_AT_ONCE: usize = 1_024;
 /// [`Error`] if the journal cannot be read or the output not written.
 pub async fn follow(reading: &mut Reading, args: &TailArgs) -> Result<(), Error> {
     let mut after = print(reading, args).await?;
-    if !args.follow {
+    // Behind a damaged end nothing can be followed; the command ends with that error.
+    if !args.follow || !reading.dataset.can_follow() {
         return Ok(());
     }
     loop {

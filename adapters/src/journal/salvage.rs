@@ -9,6 +9,7 @@ use tachograph_engine::domain::{Entry, Position};
 use tachograph_engine::ports::JournalError;
 
 use super::JOURNAL_DIR;
+use super::anchor::{Anchor, Found};
 use super::disk::{Disk, Mode, RealDisk};
 use super::frame::{FrameKind, Records};
 use super::scan::Frame;
@@ -69,6 +70,23 @@ impl Salvage {
     pub fn open_on(disk: Arc<dyn Disk>, data_dir: &Path) -> Result<Self, JournalError> {
         let segments = segment::list(&*disk, &data_dir.join(JOURNAL_DIR))?.into();
         Ok(Self { disk, segments, current: None, found: VecDeque::new(), last: Position::ZERO })
+    }
+
+    /// Leaves out the segments that lie before an entry as a whole, by their names alone.
+    #[must_use]
+    pub fn after(mut self, position: Position) -> Self {
+        while self.segments.get(1).is_some_and(|later| later.first <= position.next()) {
+            self.segments.pop_front();
+        }
+        self
+    }
+
+    /// The last position that the anchor proves to have been durable; absent if there is no sound anchor.
+    pub fn anchored(data_dir: &Path) -> Option<Position> {
+        match Anchor::find(&RealDisk, &data_dir.join(JOURNAL_DIR)) {
+            Ok(Found::Sound(anchor)) => Some(anchor.head.position),
+            Ok(Found::Absent | Found::Bad | Found::Newer(_)) | Err(_) => None,
+        }
     }
 
     fn begin(&mut self, name: SegmentName) {

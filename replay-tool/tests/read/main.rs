@@ -4,6 +4,8 @@
 
 /// The binary itself.
 mod binary;
+/// Files with damage: all that is sound is shown, and nobody takes it for whole.
+mod damaged;
 /// Help and documents.
 mod documented;
 /// What each command prints, byte by byte.
