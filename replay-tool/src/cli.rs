@@ -89,9 +89,10 @@ pub enum Command {
 /// Arguments of `tacho run`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-The output of the command is passed through, and recorded in the data directory. Exits with the code of the \
-command, or 128 + n if signal n ended it; 124 if its timeout ended it, 125 if tacho itself failed, 126 if the program cannot be executed, 127 if \
-there is none.
+The output of the command is passed through, and recorded in the data directory. The command cannot read from the \
+terminal, neither as its standard input nor as /dev/tty. Exits with the code of the \
+command, or 128 + n if signal n ended it; 124 if its timeout ended it, 125 if tacho itself failed, 126 if the program \
+cannot be executed, 127 if there is none.
 
 Examples:
   tacho run -- make -j2
@@ -108,7 +109,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub cwd: Option<PathBuf>,
     /// End the command after this time, for example 90s or 1h30m
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
     pub timeout: Option<DurationMs>,
     /// The program and its arguments, after `--`
     #[arg(last = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
@@ -128,7 +129,7 @@ pub struct SuperviseArgs {
     #[arg(value_name = "JOBS.toml", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
     /// How many jobs run at a time [default: as many as there are processors]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_jobs)]
     pub jobs: Option<NonZeroUsize>,
     /// Begin no further job once one did not end as it expects
     #[arg(long)]
@@ -259,6 +260,18 @@ fn parse_status(text: &str) -> Result<StatusName, String> {
         let names: Vec<&str> = StatusName::ALL.iter().map(|status| status.name()).collect();
         format!("expected one of {}", names.join(", "))
     })
+}
+
+fn parse_timeout(text: &str) -> Result<DurationMs, String> {
+    match text.parse::<DurationMs>() {
+        Ok(timeout) if timeout.is_zero() => Err("must be longer than zero; leave it out for no timeout".to_owned()),
+        Ok(timeout) => Ok(timeout),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn parse_jobs(text: &str) -> Result<NonZeroUsize, String> {
+    text.parse().map_err(|_| "expected a whole number, at least 1".to_owned())
 }
 
 fn parse_position(text: &str) -> Result<Position, std::num::ParseIntError> {

@@ -95,14 +95,28 @@ pub enum Error {
     #[error("refused: {0}")]
     Refused(Refusal),
     /// The journal, or its place, cannot be used.
-    #[error(transparent)]
+    #[error("{}", journal_message(.0))]
     Journal(#[from] JournalError),
     /// The program of `tacho run` did not start.
     #[error("{message}")]
     Program {
         /// Whether it exists.
         found: bool,
+        /// Whether it is not the program that is at fault, but the directory of `--cwd`.
+        directory: bool,
+        /// What the system said, naming the program or the directory.
+        message: String,
+    },
+    /// `tacho run`: the system could not start the command, though nothing is wrong with its program.
+    #[error("{message}")]
+    SpawnFailed {
         /// What the system said, naming the program.
+        message: String,
+    },
+    /// `tacho run`: the command has ended, and its output is not all on file.
+    #[error("{message}")]
+    OutputLost {
+        /// Which stream, why, and how the command ended.
         message: String,
     },
     /// `tacho run`: the command was ended by its timeout.
@@ -158,6 +172,8 @@ impl Error {
             Self::Journal(error) => error.code(),
             Self::Program { found: true, .. } => "not_executable",
             Self::Program { found: false, .. } => "not_found",
+            Self::SpawnFailed { .. } => "spawn_failed",
+            Self::OutputLost { .. } => "output_lost",
             Self::TimedOut { .. } => "timed_out",
             Self::Output(_) => "output",
             Self::BrokenPipe => "broken_pipe",
@@ -184,7 +200,7 @@ impl Error {
             Self::Program { found: false, .. } => exit::NOT_FOUND,
             Self::TimedOut { .. } => exit::TIMED_OUT,
             Self::BrokenPipe => exit::OK,
-            Self::Output(_) | Self::Internal(_) => exit::FAILED,
+            Self::SpawnFailed { .. } | Self::OutputLost { .. } | Self::Output(_) | Self::Internal(_) => exit::FAILED,
         }
     }
 
@@ -209,8 +225,15 @@ impl Error {
             Self::Jobs(JobsError::TooLong { .. }) => "split the file".to_owned(),
             Self::Refused(refusal) => refusal.remedy().to_owned(),
             Self::Journal(error) => journal_remedy(error).to_owned(),
+            Self::Program { directory: true, .. } => {
+                "check the directory of --cwd: it must exist, and you must be allowed to enter it".to_owned()
+            }
             Self::Program { found: true, .. } => "check its permissions, its format and its interpreter".to_owned(),
             Self::Program { found: false, .. } => "check the spelling and PATH, or give a path".to_owned(),
+            Self::SpawnFailed { .. } => "mend what the message names and run it again; nothing was executed".to_owned(),
+            Self::OutputLost { .. } => {
+                "make room where the data directory is; run the command again if its output matters".to_owned()
+            }
             Self::TimedOut { .. } => "give it more time with --timeout".to_owned(),
             Self::Output(_) => "make room, or write somewhere else".to_owned(),
             Self::BrokenPipe => String::new(),
@@ -234,6 +257,23 @@ impl Error {
     pub fn to_json(&self) -> String {
         let error = json!({"code": self.code(), "message": self.to_string(), "remedy": self.remedy()});
         json!({ "error": error }).to_string()
+    }
+}
+
+/// What is wrong, without the advice that a program that embeds the engine gets along with it: here that is the remedy.
+fn journal_message(error: &JournalError) -> String {
+    match error {
+        JournalError::Full { path } => format!("no space left while writing {}", path.display()),
+        JournalError::ReadOnly { path } => format!("{} is read-only", path.display()),
+        JournalError::Locked { path, holder } => format!("{} is in use by {holder}", path.display()),
+        JournalError::NewerFormat { path, found, supported } => {
+            format!("{} has format version {found}; this version reads up to {supported}", path.display())
+        }
+        JournalError::Damaged { file, offset, why } => {
+            format!("{} is damaged at offset {offset}: {why}", file.display())
+        }
+        JournalError::Poisoned { why } => format!("writing failed before ({why})"),
+        JournalError::Io { .. } | JournalError::NoJournal { .. } | JournalError::Closed => error.to_string(),
     }
 }
 
@@ -274,8 +314,10 @@ mod tests {
             (journal(JournalError::Full { path: path() }), "disk_full", 10, 125),
             (journal(JournalError::Poisoned { why: "x".into() }), "poisoned", 10, 125),
             (journal(JournalError::Closed), "closed", 1, 125),
-            (Error::Program { found: true, message: "x".into() }, "not_executable", 126, 126),
-            (Error::Program { found: false, message: "x".into() }, "not_found", 127, 127),
+            (Error::Program { found: true, directory: false, message: "x".into() }, "not_executable", 126, 126),
+            (Error::Program { found: false, directory: true, message: "x".into() }, "not_found", 127, 127),
+            (Error::SpawnFailed { message: "x".into() }, "spawn_failed", 1, 125),
+            (Error::OutputLost { message: "x".into() }, "output_lost", 1, 125),
             (Error::TimedOut { message: "x".into() }, "timed_out", 124, 124),
             (Error::output(io::ErrorKind::BrokenPipe.into()), "broken_pipe", 0, 0),
             (Error::output(io::ErrorKind::StorageFull.into()), "output", 1, 125),
@@ -283,6 +325,28 @@ mod tests {
         ];
         for (error, code, exit, run_exit) in cases {
             assert_eq!((error.code(), error.exit_code(), error.run_exit_code()), (code, exit, run_exit), "{error}");
+        }
+    }
+
+    #[test]
+    fn advice_is_given_once() {
+        let path = || PathBuf::from("d");
+        for (error, expected) in [
+            (
+                JournalError::Damaged { file: path(), offset: 7, why: "x".into() },
+                "error[damaged]: d is damaged at offset 7: x\n  help: keep a copy of the directory; `tacho verify` \
+                 shows the extent\n",
+            ),
+            (
+                JournalError::Locked { path: path(), holder: "pid 7".into() },
+                "error[locked]: d is in use by pid 7\n  help: stop that writer; read commands work beside it\n",
+            ),
+            (
+                JournalError::NewerFormat { path: path(), found: 2, supported: 1 },
+                "error[newer_format]: d has format version 2; this version reads up to 1\n  help: use a newer tacho\n",
+            ),
+        ] {
+            assert_eq!(Error::Journal(error).to_text(), format!("tacho: {expected}"));
         }
     }
 

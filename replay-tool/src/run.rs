@@ -6,31 +6,31 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
-use rustix::process::Signal;
-use tachograph_adapters::process::{AttemptEnd, EndRecord, Launch, RunHandle};
+use tachograph_adapters::process::{AttemptEnd, DIRECTORY_FACT, EndRecord, Launch, RunHandle};
 use tachograph_engine::domain::{ExitStatus, Failure, FailureKind, Outcome, ResourceLimits, RunSpec, Workload, limits};
 
 use self::passthrough::{Breakage, Sink};
-use crate::cli::RunArgs;
+use crate::cli::{Label, RunArgs};
 use crate::duration::DurationMs;
 use crate::error::Error;
 use crate::interrupt::Interrupts;
 use crate::output::Context;
 use crate::signal::shell_code;
+use crate::table::printable;
 use crate::words;
 use crate::writer::Writer;
 
 /// Runs the command and returns the exit code for the process: the command's own, or 128 + n for signal n.
 ///
 /// Nothing but the command's own output goes to standard output. Signals that ask for an end are passed on to the
-/// command's process group, and so is a reader of standard output that goes away, as the signal PIPE; otherwise the
-/// command would run on unseen where a shell's pipeline would have ended it.
+/// command's process group. If the reader of one of its streams goes away, the command is told by the signal PIPE and
+/// by failing writes; otherwise it would run on unseen where a shell's pipeline would have ended it.
 ///
 /// # Errors
 ///
 /// [`Error`] if Tachograph itself failed, the program could not be started, or its timeout ended it.
 pub async fn execute(context: &Context, args: RunArgs) -> Result<u8, Error> {
-    let spec = spec(&args);
+    let spec = spec(&args)?;
     // Before the data directory is touched; the engine would say the same.
     limits::check_spec(&spec).map_err(Error::Refused)?;
     let mut interrupts =
@@ -41,7 +41,7 @@ pub async fn execute(context: &Context, args: RunArgs) -> Result<u8, Error> {
         let _ = writeln!(std::io::stderr(), "tacho: {alarm}");
     }
     for remark in writer.remarks() {
-        tracing::warn!("{remark}");
+        let _ = writeln!(std::io::stderr(), "tacho: {}", printable(&remark));
     }
     let recorded = record(&writer, spec, args, &mut interrupts).await;
     let closed = writer.close().await;
@@ -50,17 +50,23 @@ pub async fn execute(context: &Context, args: RunArgs) -> Result<u8, Error> {
 }
 
 /// What is recorded of the arguments. Bytes that are no UTF-8 become U+FFFD here, and are executed as they are.
-fn spec(args: &RunArgs) -> RunSpec {
-    let labels: BTreeMap<_, _> = args.labels.iter().map(|label| (label.key.clone(), label.value.clone())).collect();
+fn spec(args: &RunArgs) -> Result<RunSpec, Error> {
+    let mut labels = BTreeMap::new();
+    for Label { key, value } in &args.labels {
+        if labels.insert(key.clone(), value.clone()).is_some() {
+            let message = format!("--label is given twice for the key {key:?}");
+            return Err(Error::Input { code: "usage", message, remedy: "give each key once".to_owned() });
+        }
+    }
     let argv = args.command.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let cwd = args.cwd.as_ref().map(|cwd| cwd.to_string_lossy().into_owned());
-    RunSpec {
+    Ok(RunSpec {
         name: args.name.clone(),
         labels,
         workload: Workload::Command { argv, cwd },
         limits: ResourceLimits { wall_ms: args.timeout.map(DurationMs::as_millis), ..ResourceLimits::default() },
         parent: None,
-    }
+    })
 }
 
 async fn record(writer: &Writer, spec: RunSpec, args: RunArgs, interrupts: &mut Interrupts) -> Result<u8, Error> {
@@ -72,7 +78,7 @@ async fn record(writer: &Writer, spec: RunSpec, args: RunArgs, interrupts: &mut 
         cwd: args.cwd,
         inherit_stdin: !std::io::stdin().is_terminal(),
         stdout: Some(Box::new(Sink::stdout(breakage.clone()))),
-        stderr: Some(Box::new(Sink::stderr())),
+        stderr: Some(Box::new(Sink::stderr(breakage.clone()))),
         ..Launch::default()
     };
     let handle = writer.runner.start(run, launch).await?;
@@ -100,7 +106,10 @@ async fn follow(
             biased;
             end = handle.wait() => return Ok(end?),
             signal = interrupts.next() => signal,
-            () = breakage.reader_left() => Signal::PIPE,
+            stream = breakage.reader_left() => {
+                handle.hang_up(stream);
+                continue;
+            }
         };
         if !handle.signal(signal) {
             tracing::warn!(signal = signal.as_raw(), "the run takes no more signals");
@@ -132,16 +141,20 @@ fn exit_code(end: &AttemptEnd) -> Result<u8, Error> {
 
 fn failed(failure: &Failure) -> Error {
     let message = failure.message.clone();
+    let directory = failure.diagnostics.facts.contains_key(DIRECTORY_FACT);
     match failure.kind {
-        FailureKind::NotFound => Error::Program { found: false, message },
-        FailureKind::NotExecutable => Error::Program { found: true, message },
+        FailureKind::NotFound => Error::Program { found: false, directory, message },
+        FailureKind::NotExecutable => Error::Program { found: true, directory, message },
         FailureKind::TimedOut => Error::TimedOut { message },
-        FailureKind::SpawnFailed
-        | FailureKind::StartTimeout
+        FailureKind::OutputLost => Error::OutputLost { message },
+        FailureKind::SpawnFailed => {
+            let cause = failure.diagnostics.likely_cause.as_ref().map(|cause| format!("; {cause}"));
+            Error::SpawnFailed { message: message + &cause.unwrap_or_default() }
+        }
+        FailureKind::StartTimeout
         | FailureKind::SupervisorLost
         | FailureKind::RunnerLost
         | FailureKind::StartAbandoned
-        | FailureKind::OutputLost
         | FailureKind::Other(_) => Error::internal(words::failed(failure)),
     }
 }

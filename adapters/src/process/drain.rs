@@ -5,7 +5,7 @@ use std::time::Duration;
 use tachograph_engine::domain::{Drain, OutputReceipt, Stream};
 use tokio::sync::watch;
 
-use super::pump::{Kept, Pump, Pumped};
+use super::pump::{Kept, PipeCloser, Pump, Pumped};
 
 /// The pumps of both streams.
 #[derive(Debug)]
@@ -34,6 +34,13 @@ impl Pumps {
     pub(super) async fn close(self, waited: Duration) -> Drained {
         let (stdout, stderr) = tokio::join!(self.stdout.close(), self.stderr.close());
         drained(stdout, stderr, waited)
+    }
+
+    pub(super) fn closer(&self, stream: Stream) -> PipeCloser {
+        match stream {
+            Stream::Stdout => self.stdout.closer(),
+            Stream::Stderr => self.stderr.closer(),
+        }
     }
 
     pub(super) fn kept(&self, stream: Stream) -> watch::Receiver<Kept> {

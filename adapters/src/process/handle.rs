@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tachograph_engine::domain::{AttemptId, Ordinal, Outcome, Position, Refusal, RunId, Version};
+use tachograph_engine::domain::{AttemptId, Ordinal, Outcome, Position, Refusal, RunId, Stream, Version};
 use tachograph_engine::shell::SubmitError;
 use tokio::sync::{mpsc, watch};
 
@@ -95,6 +95,8 @@ pub(super) struct Live {
     pub(super) phase: watch::Sender<Phase>,
     pub(super) stop: watch::Sender<Option<Stop>>,
     pub(super) signals: SignalQueue,
+    /// Streams whose readers have left.
+    pub(super) unread: watch::Sender<Unread>,
     /// Streams that are still being passed through.
     pub(super) passing: watch::Sender<usize>,
     /// Whether the task is done with everything, the rest of the group included.
@@ -111,6 +113,7 @@ impl Live {
             phase: watch::Sender::new(Phase::Starting),
             stop: watch::Sender::new(None),
             signals: SignalQueue::default(),
+            unread: watch::Sender::new(Unread::default()),
             passing: watch::Sender::new(0),
             settled: watch::Sender::new(false),
         }
@@ -119,6 +122,13 @@ impl Live {
     pub(super) fn stop(&self, stop: Stop) {
         self.stop.send_modify(|present| *present = Some(present.map_or(stop, |present| present.and(stop))));
     }
+}
+
+/// Streams that nobody reads any more where they are passed through to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Unread {
+    pub(super) stdout: bool,
+    pub(super) stderr: bool,
 }
 
 /// Signals that wait to be passed on, in their order.
@@ -212,7 +222,8 @@ impl RunHandle {
         let _ = self.live.passing.subscribe().wait_for(|passing| *passing == 0).await;
     }
 
-    /// Asks for its end: the polite signal to the whole process group now, the killing one after the grace. Asking
+    /// Asks for its end: the polite signal to the whole process group now, and CONT for those that are stopped, the
+    /// killing one after the grace. Asking
     /// again can only bring the latter forward. Output is still captured; [`wait`](Self::wait) tells the end.
     pub fn terminate(&self, grace: Duration) {
         let kill_at = self.clock.0.monotonic().saturating_add(grace);
@@ -220,10 +231,22 @@ impl RunHandle {
     }
 
     /// Passes a signal on to the whole process group, as if it had been sent there; the attempt ends only if that makes
-    /// it end. Before there is a process, the signal waits for it. Returns whether it was taken: not after the end, nor
-    /// if too many are waiting already.
+    /// it end. HUP, INT, QUIT and TERM are followed by CONT, since a stopped process would not notice them. Before there
+    /// is a process, the signal waits for it. Returns whether it was taken: not after the end, nor if too many are
+    /// waiting already.
     pub fn signal(&self, signal: Signal) -> bool {
         !matches!(&*self.live.phase.borrow(), Phase::Ended(_) | Phase::Abandoned) && self.live.signals.push(signal)
+    }
+
+    /// Says that nobody reads a stream any more where it is passed through to, and lets the processes feel it as in a
+    /// pipeline: the group gets PIPE, and then the stream's pipe is closed, so that whoever ignores PIPE fails at its next
+    /// write. What the pipe held is captured; nothing after that is, and the receipt names the stream as open, unless
+    /// its end was there already.
+    pub fn hang_up(&self, stream: Stream) {
+        self.live.unread.send_modify(|unread| match stream {
+            Stream::Stdout => unread.stdout = true,
+            Stream::Stderr => unread.stderr = true,
+        });
     }
 
     async fn phase(&self, is: impl FnMut(&Phase) -> bool) -> Option<Phase> {

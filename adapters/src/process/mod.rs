@@ -48,3 +48,4 @@ pub use passthrough::Passthrough;
 pub use recovery::RecoveryReport;
 pub use runner::{ProcessRunner, ShutdownReport};
 pub use spawn::{ATTEMPT_VARIABLE, DIRECTORY_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE};
+pub use spawn_failure::DIRECTORY_FACT;

@@ -94,9 +94,24 @@ impl Pump {
         lock(&self.capture).pumped()
     }
 
+    /// Closes the pipe from elsewhere, while this is waited for.
+    pub(super) fn closer(&self) -> PipeCloser {
+        PipeCloser(self.close.clone())
+    }
+
     /// How much is in the file, now and later.
     pub(super) fn kept(&self) -> watch::Receiver<Kept> {
         self.kept.clone()
+    }
+}
+
+/// Closes the pipe of one pump. The pump takes what the pipe holds by then, and does not count as read to its end.
+#[derive(Debug)]
+pub(super) struct PipeCloser(watch::Sender<bool>);
+
+impl PipeCloser {
+    pub(super) fn close(&self) {
+        self.0.send_replace(true);
     }
 }
 

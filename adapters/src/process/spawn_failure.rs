@@ -17,6 +17,8 @@ use super::text::cut;
 
 /// Shells and most systems look here if there is no PATH.
 const PATH_DEFAULT: &str = "/bin:/usr/bin";
+/// The fact of a failed start that names the working directory, there only if that is what was wrong.
+pub const DIRECTORY_FACT: &str = "working_directory";
 const PROGRAM_BYTES_MAX: usize = 512;
 
 /// The failure to record for a spawn that the operating system refused.
@@ -27,16 +29,21 @@ const PROGRAM_BYTES_MAX: usize = 512;
 pub(super) fn spawn_failure(line: &CommandLine, error: &io::Error) -> Failure {
     let errno = error.raw_os_error().map(Errno::from_raw_os_error);
     let program = Program::find(line);
-    let (kind, message, likely_cause) = match errno {
-        Some(Errno::NOENT | Errno::NOTDIR) => missing(line, &program),
-        Some(Errno::ACCESS | Errno::PERM) => forbidden(line, &program),
-        Some(Errno::NOEXEC) => {
+    let directory = directory_at_fault(line, errno);
+    let (kind, message, likely_cause) = match (&directory, errno) {
+        (Some((_, kind, message)), _) => (kind.clone(), message.clone(), None),
+        (None, Some(Errno::NOENT | Errno::NOTDIR)) => missing(&program),
+        (None, Some(Errno::ACCESS | Errno::PERM)) => forbidden(&program),
+        (None, Some(Errno::NOEXEC)) => {
             let cause = "it is neither a program for this machine nor a script whose first line names an interpreter";
             (FailureKind::NotExecutable, format!("{} has no executable format", program.shown), Some(cause.to_owned()))
         }
-        _ => (FailureKind::SpawnFailed, format!("cannot start {}: {error}", program.shown), exhausted(errno)),
+        (None, _) => (FailureKind::SpawnFailed, format!("cannot start {}: {error}", program.shown), exhausted(errno)),
     };
     let mut facts = BTreeMap::from([("os_error".to_owned(), cut(&error.to_string(), PROGRAM_BYTES_MAX).to_owned())]);
+    if let Some((shown, ..)) = directory {
+        facts.insert(DIRECTORY_FACT.to_owned(), shown);
+    }
     if let Some(found) = &program.found {
         facts.insert("program".to_owned(), cut(&found.to_string_lossy(), PROGRAM_BYTES_MAX).to_owned());
     }
@@ -45,19 +52,25 @@ pub(super) fn spawn_failure(line: &CommandLine, error: &io::Error) -> Failure {
 
 type Explained = (FailureKind, String, Option<String>);
 
-fn missing(line: &CommandLine, program: &Program) -> Explained {
-    if let Some(cwd) = &line.cwd {
-        let shown = cut(&cwd.to_string_lossy(), PROGRAM_BYTES_MAX).to_owned();
-        match cwd.metadata() {
-            Err(error) => {
-                return (FailureKind::NotFound, format!("working directory {shown:?} is missing: {error}"), None);
-            }
-            Ok(metadata) if !metadata.is_dir() => {
-                return (FailureKind::NotFound, format!("working directory {shown:?} is no directory"), None);
-            }
-            Ok(_) => {}
+/// The working directory, if that is what is wrong.
+fn directory_at_fault(line: &CommandLine, errno: Option<Errno>) -> Option<(String, FailureKind, String)> {
+    let cwd = line.cwd.as_ref()?;
+    let shown = cut(&cwd.to_string_lossy(), PROGRAM_BYTES_MAX).to_owned();
+    let (kind, what) = match (errno?, cwd.metadata()) {
+        (Errno::NOENT | Errno::NOTDIR, Err(error)) => (FailureKind::NotFound, format!("is missing: {error}")),
+        (Errno::NOENT | Errno::NOTDIR, Ok(metadata)) if !metadata.is_dir() => {
+            (FailureKind::NotFound, "is no directory".to_owned())
         }
-    }
+        (Errno::ACCESS | Errno::PERM, _) if access(cwd, Access::EXEC_OK) == Err(Errno::ACCESS) => {
+            (FailureKind::NotExecutable, "may not be entered".to_owned())
+        }
+        _ => return None,
+    };
+    let message = format!("working directory {shown:?} {what}");
+    Some((shown, kind, message))
+}
+
+fn missing(program: &Program) -> Explained {
     if let Some(interpreter) = program.found.as_deref().and_then(interpreter) {
         let message = format!("the interpreter {interpreter:?} of {} is missing", program.shown);
         return (FailureKind::NotFound, message, None);
@@ -72,12 +85,7 @@ fn missing(line: &CommandLine, program: &Program) -> Explained {
     (FailureKind::NotFound, format!("program {} is missing", program.shown), cause)
 }
 
-fn forbidden(line: &CommandLine, program: &Program) -> Explained {
-    let closed = |path: &PathBuf| access(path, Access::EXEC_OK) == Err(Errno::ACCESS);
-    if let Some(cwd) = line.cwd.as_ref().filter(|cwd| closed(cwd)) {
-        let shown = cut(&cwd.to_string_lossy(), PROGRAM_BYTES_MAX).to_owned();
-        return (FailureKind::NotExecutable, format!("working directory {shown:?} may not be entered"), None);
-    }
+fn forbidden(program: &Program) -> Explained {
     let cause = match program.found.as_deref().map(Path::metadata) {
         Some(Ok(metadata)) if metadata.is_dir() => Some("it is a directory"),
         Some(Ok(metadata)) if metadata.permissions().mode() & 0o111 == 0 => {

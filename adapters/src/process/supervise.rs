@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tachograph_engine::domain::ExitStatus;
+use tachograph_engine::domain::{ExitStatus, Stream};
 use tachograph_engine::ports::Clock;
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
@@ -14,8 +14,9 @@ use tokio::sync::{mpsc, watch};
 use super::attempt::{HeldAttempt, blocking};
 use super::drain::{Drained, Pumps};
 use super::group::ProcessGroup;
-use super::handle::{Phase, Stop};
+use super::handle::{Phase, Stop, Unread};
 use super::outcome::{Seen, exit_status};
+use super::pump::PipeCloser;
 
 /// Output that is not at its end so long after the exit may keep the runner waiting: the exit is noted on disk.
 const NOTE_AFTER: Duration = Duration::from_millis(20);
@@ -23,12 +24,16 @@ const NOTE_AFTER: Duration = Duration::from_millis(20);
 /// How often is looked whether a group that was asked to end is gone; nobody tells when a grandchild ends.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// Signals that stay pending while a process is stopped, for example because it read from a terminal that is not its
+/// own; so CONT follows each.
+const ASKING: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+
 /// Follows one child to its recorded end.
 ///
 /// The exit comes from the child's own handle and from nothing else. The pumps are tasks of their own: nothing that
 /// this task waits for, gives up or is asked meanwhile can lose a byte.
 pub(super) async fn supervise(held: HeldAttempt, mut child: Child, group: ProcessGroup, pumps: Pumps) {
-    let mut guard = Guard::new(&held, group);
+    let mut guard = Guard::new(&held, group, &pumps);
     let waited = guard.until_exit(&mut child).await;
     let exited_at = guard.clock.monotonic();
     guard.leader_was_reaped();
@@ -53,6 +58,9 @@ struct Guard {
     group: ProcessGroup,
     stop: watch::Receiver<Option<Stop>>,
     signals: Option<mpsc::Receiver<Signal>>,
+    unread: watch::Receiver<Unread>,
+    stdout: PipeCloser,
+    stderr: PipeCloser,
     grace: Duration,
     drain_deadline: Duration,
     /// When its wall-clock limit is reached, on the monotonic clock; absent if it has none or has exited.
@@ -64,16 +72,21 @@ struct Guard {
 }
 
 impl Guard {
-    fn new(held: &HeldAttempt, group: ProcessGroup) -> Self {
+    fn new(held: &HeldAttempt, group: ProcessGroup, pumps: &Pumps) -> Self {
         let clock = held.engine.clock().clone();
         let mut stop = held.live().stop.subscribe();
         // A wish from before the spawn counts as well.
         stop.mark_changed();
+        let mut unread = held.live().unread.subscribe();
+        unread.mark_changed();
         let limit_at = held.limits.wall_ms.map(|ms| clock.monotonic().saturating_add(Duration::from_millis(ms)));
         Self {
             group,
             stop,
             signals: held.live().signals.take(),
+            unread,
+            stdout: pumps.closer(Stream::Stdout),
+            stderr: pumps.closer(Stream::Stderr),
             grace: Duration::from_millis(held.options.grace_ms),
             drain_deadline: Duration::from_millis(held.options.drain_deadline_ms),
             limit_at,
@@ -146,6 +159,7 @@ impl Guard {
             // The sender lives as long as the attempt's registration.
             _ = self.stop.changed() => self.asked(),
             passed_on = next_signal(&mut self.signals) => passed_on,
+            _ = self.unread.changed() => return self.hang_up().await,
             () = until(&*clock, self.kill_at) => {
                 self.kill_at = None;
                 Some(Signal::KILL)
@@ -158,6 +172,23 @@ impl Guard {
         };
         if let Some(signal) = signal {
             self.signal(signal).await;
+            if ASKING.contains(&signal) {
+                self.signal(Signal::CONT).await;
+            }
+        }
+    }
+
+    /// The signal comes first, so that a process that does not ignore it ends by it and not by its failed write.
+    async fn hang_up(&mut self) {
+        let unread = *self.unread.borrow_and_update();
+        if unread != Unread::default() {
+            self.signal(Signal::PIPE).await;
+        }
+        if unread.stdout {
+            self.stdout.close();
+        }
+        if unread.stderr {
+            self.stderr.close();
         }
     }
 

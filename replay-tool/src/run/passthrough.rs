@@ -5,20 +5,25 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use tachograph_engine::domain::Stream;
 use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
 
-/// The first failure of standard output.
+/// What broke: the first failure of standard output, and readers of either stream that went away.
 #[derive(Debug, Default)]
 pub(super) struct Breakage {
     error: Mutex<Option<io::Error>>,
-    reader_left: Notify,
+    stdout_left: Notify,
+    stderr_left: Notify,
 }
 
 impl Breakage {
-    /// Returns once the reader went away; after that, never again.
-    pub(super) async fn reader_left(&self) {
-        self.reader_left.notified().await;
+    /// Returns once the reader of a stream went away; after that, never again for this stream.
+    pub(super) async fn reader_left(&self) -> Stream {
+        tokio::select! {
+            () = self.stdout_left.notified() => Stream::Stdout,
+            () = self.stderr_left.notified() => Stream::Stderr,
+        }
     }
 
     /// Takes the failure, unless it is only that the reader went away.
@@ -26,12 +31,16 @@ impl Breakage {
         self.error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn note(&self, error: &io::Error) {
-        if error.kind() == io::ErrorKind::BrokenPipe {
-            self.reader_left.notify_one();
-        } else {
-            let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert_with(|| io::Error::new(error.kind(), error.to_string()));
+    fn note(&self, stream: Stream, error: &io::Error) {
+        match (error.kind(), stream) {
+            (io::ErrorKind::BrokenPipe, Stream::Stdout) => self.stdout_left.notify_one(),
+            (io::ErrorKind::BrokenPipe, Stream::Stderr) => self.stderr_left.notify_one(),
+            (_, Stream::Stdout) => {
+                let mut first = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+                first.get_or_insert_with(|| io::Error::new(error.kind(), error.to_string()));
+            }
+            // Nobody would see that standard error fails.
+            (_, Stream::Stderr) => {}
         }
     }
 }
@@ -39,23 +48,24 @@ impl Breakage {
 /// A stream to pass output through to.
 pub(super) struct Sink {
     to: Box<dyn AsyncWrite + Send + Unpin>,
-    breakage: Option<Arc<Breakage>>,
+    stream: Stream,
+    breakage: Arc<Breakage>,
 }
 
 impl Sink {
-    /// Standard output; its failures are noted.
+    /// Standard output.
     pub(super) fn stdout(breakage: Arc<Breakage>) -> Self {
-        Self { to: Box::new(tokio::io::stdout()), breakage: Some(breakage) }
+        Self { to: Box::new(tokio::io::stdout()), stream: Stream::Stdout, breakage }
     }
 
-    /// Standard error; nobody would see its failures.
-    pub(super) fn stderr() -> Self {
-        Self { to: Box::new(tokio::io::stderr()), breakage: None }
+    /// Standard error.
+    pub(super) fn stderr(breakage: Arc<Breakage>) -> Self {
+        Self { to: Box::new(tokio::io::stderr()), stream: Stream::Stderr, breakage }
     }
 
     fn noting<T>(&self, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if let (Poll::Ready(Err(error)), Some(breakage)) = (&poll, &self.breakage) {
-            breakage.note(error);
+        if let Poll::Ready(Err(error)) = &poll {
+            self.breakage.note(self.stream, error);
         }
         poll
     }

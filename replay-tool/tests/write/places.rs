@@ -128,5 +128,18 @@ fn input_out_of_bounds_is_refused_before_anything_is_made() {
     {
         assert_eq!(place.finish(arguments).code, Some(125));
     }
+    for (arguments, code, message) in [
+        (vec!["run", "--timeout", "0", "--", "true"], 125, "must be longer than zero; leave it out for no timeout"),
+        (
+            vec!["run", "--label", "a=1", "--label", "a=2", "--", "true"],
+            125,
+            "error[usage]: --label is given twice for the key \"a\"",
+        ),
+        (vec!["supervise", "--jobs", "0", "jobs.toml"], 2, "expected a whole number, at least 1"),
+    ] {
+        let finished = place.finish(arguments);
+        assert_eq!(finished.code, Some(code));
+        assert!(finished.stderr.contains(message), "{}", finished.stderr);
+    }
     assert!(!place.data().exists());
 }

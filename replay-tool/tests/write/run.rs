@@ -2,10 +2,10 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use tachograph_engine::domain::{Drain, ExitStatus, FailureKind, Outcome, StatusName, Witness, Workload};
+use tachograph_engine::domain::{Drain, ExitStatus, FailureKind, Outcome, StatusName, Stream, Witness, Workload};
 
 use super::support::{Finished, Place, failure, status};
 
@@ -43,6 +43,49 @@ fn a_program_that_cannot_be_started_is_recorded_as_failed() {
     let kinds: Vec<_> = place.records().iter().map(failure).collect();
     assert_eq!(kinds, [Some(FailureKind::NotFound), Some(FailureKind::NotExecutable)]);
     place.assert_closed_cleanly();
+}
+
+#[test]
+fn a_missing_working_directory_is_not_blamed_on_path() {
+    let place = Place::new();
+    let finished = place.finish(["run", "--cwd", "/no/such/directory", "--", "true"]);
+    assert_eq!(finished.code, Some(127));
+    assert!(finished.stderr.contains("\n  help: check the directory of --cwd"), "{}", finished.stderr);
+    assert!(!finished.stderr.contains("PATH"), "{}", finished.stderr);
+}
+
+#[test]
+fn a_command_that_could_not_be_started_is_told_from_a_failure_of_tacho() {
+    let place = Place::new();
+    assert_eq!(place.run("true").code, Some(0));
+    std::fs::remove_dir_all(place.data().join("runs")).unwrap();
+    std::fs::write(place.data().join("runs"), "").unwrap();
+    let finished = place.run("true");
+    assert_eq!(finished.code, Some(125), "{}", finished.stderr);
+    assert!(finished.stderr.starts_with("tacho: error[spawn_failed]: its directory cannot be prepared: "));
+    assert!(finished.stderr.contains("\n  help: mend what the message names"), "{}", finished.stderr);
+    assert_eq!(failure(&place.records()[1]), Some(FailureKind::SpawnFailed));
+}
+
+#[test]
+fn output_that_cannot_be_kept_is_told_from_a_failure_of_tacho() {
+    let place = Place::new();
+    let tool = place.tacho(["run", "--", "head", "-c", "3000000", "/dev/zero"]);
+    // A file that would be longer fails to be written, as on a full disk.
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "trap '' XFSZ; ulimit -f 2000; exec \"$0\" \"$@\""])
+        .arg(tool.get_program())
+        .args(tool.get_args());
+    shell.env("TACHO_DATA", place.data()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let finished = Finished::of(shell.spawn().unwrap());
+    assert_eq!(finished.code, Some(125), "{}", finished.stderr);
+    assert!(
+        finished.stderr.starts_with("tacho: error[output_lost]: stdout is not all on file: "),
+        "{}",
+        finished.stderr
+    );
+    assert_eq!(failure(&place.record()), Some(FailureKind::OutputLost));
 }
 
 #[test]
@@ -111,6 +154,31 @@ fn a_reader_that_goes_away_ends_the_command_as_in_a_pipeline() {
     assert_eq!(first, "y\n");
     assert_eq!(Finished::of(child).code, Some(128 + 13));
     assert_eq!(status(&place.record()), Some(ExitStatus::Signal(13)));
+}
+
+#[test]
+fn a_command_that_ignores_the_signal_fails_at_its_next_write_and_its_output_counts_as_incomplete() {
+    for (redirection, stream) in [("", Stream::Stdout), (">&2", Stream::Stderr)] {
+        let place = Place::new();
+        let lines = format!("for i in $(seq 6000); do echo more {redirection} || exit 42; sleep 0.01; done");
+        let mut command = place.tacho(["run", "--", "sh", "-c", &format!("trap '' PIPE; {lines}")]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        match stream {
+            Stream::Stdout => command.stdout(writer),
+            Stream::Stderr => command.stderr(writer),
+        };
+        let child = command.spawn().unwrap();
+        // The command's own end of the pipe goes, so that the reader below is the only one.
+        drop(command);
+        reader.read_exact(&mut [0; 5]).unwrap();
+        drop(reader);
+        assert_eq!(Finished::of(child).code, Some(42));
+        let record = place.record();
+        let Some(Outcome::Exited { exit, .. }) = record.run.attempt.unwrap().outcome else { panic!("no exit") };
+        let Drain::DrainTimedOut { open, .. } = exit.output.unwrap().drain else { panic!("not all was received") };
+        assert_eq!(open, [stream]);
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use rustix::process::Signal;
 use tachograph_engine::domain::{ExitStatus, FailureKind, StatusName};
 
-use super::support::{Finished, Place, Ready, failure, send, status};
+use super::support::{Finished, HANG, Place, Ready, failure, send, status};
 
 #[test]
 fn a_signal_to_run_reaches_the_command_which_decides_what_to_do() {
@@ -22,6 +23,26 @@ fn a_signal_to_run_reaches_the_command_which_decides_what_to_do() {
         assert_eq!(Finished::of(child).code, Some(code), "{script}");
         assert_eq!(status(&place.record()), Some(recorded));
         place.assert_closed_cleanly();
+    }
+}
+
+#[test]
+fn a_signal_to_run_ends_a_command_that_is_stopped() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let place = Place::new();
+        let script = "echo $$; kill -STOP $$; exit 3";
+        let mut child = place.tacho(["run", "--", "sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let command = lines.next().unwrap().unwrap();
+        // Nobody but its parent is told when a process stops.
+        let begun = Instant::now();
+        while !std::fs::read_to_string(format!("/proc/{command}/stat")).unwrap().contains(") T ") {
+            assert!(begun.elapsed() < HANG, "it does not stop");
+            std::thread::yield_now();
+        }
+        send(child.id(), signal);
+        assert_eq!(Finished::of(child).code, Some(128 + signal.as_raw()));
+        assert_eq!(status(&place.record()), Some(ExitStatus::Signal(signal.as_raw())));
     }
 }
 
@@ -75,6 +96,13 @@ fn a_second_signal_ends_at_once_what_does_not_want_to_end() {
 
 #[test]
 fn what_a_killed_supervisor_left_open_is_recorded_by_the_next_and_its_name_is_free() {
+    assert_settled("", |place, jobs| place.finish(["supervise", jobs]));
+    assert_settled("tacho: ", |place, _| place.finish(["run", "--name", "first", "--", "true"]));
+}
+
+/// The next writer succeeds and says on standard error what it recorded.
+#[track_caller]
+fn assert_settled(prefix: &str, next: impl Fn(&Place, &str) -> Finished) {
     let place = Place::new();
     let ready = Ready::at(&place.path("ready"));
     let jobs = two_jobs(&place, &ready, ":");
@@ -85,11 +113,11 @@ fn what_a_killed_supervisor_left_open_is_recorded_by_the_next_and_its_name_is_fr
     child.wait().unwrap();
     send(orphan, Signal::KILL);
     let jobs = place.jobs("[jobs.first]\ncommand = [\"true\"]\n");
-    let finished = place.finish(["supervise", &jobs]);
+    let finished = next(&place, &jobs);
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
     let lost: Vec<_> = place.records().into_iter().filter(|record| failure(record).is_some()).collect();
     assert_eq!(lost.iter().map(failure).collect::<Vec<_>>(), [Some(FailureKind::SupervisorLost)]);
-    let remark = format!("run {} was left open: supervisor_lost\n", lost[0].run.id);
+    let remark = format!("{prefix}run {} was left open: supervisor_lost\n", lost[0].run.id);
     assert!(finished.stderr.starts_with(&remark), "{}", finished.stderr);
 }
 
