@@ -17,6 +17,8 @@ pub enum Mode {
     Read,
     /// An existing file, to be read, truncated and appended to.
     Append,
+    /// An existing file, to be read, truncated and written again where it has bytes already.
+    Overwrite,
     /// A file that must not exist, for its owner alone, to be read and appended to.
     Create,
 }
@@ -109,6 +111,14 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// As the operating system answers.
     fn append(&self, bytes: &[u8]) -> io::Result<()>;
 
+    /// Writes all of it at an offset of a file opened with [`Mode::Overwrite`]. The bytes are then to be synced anew,
+    /// even if they are the same as before: that is how what a failed sync has given up reaches the disk after all.
+    ///
+    /// # Errors
+    ///
+    /// As the operating system answers.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
     /// Makes its content and length durable.
     ///
     /// # Errors
@@ -134,6 +144,7 @@ impl Disk for RealDisk {
         match mode {
             Mode::Read => options.read(true),
             Mode::Append => options.read(true).append(true),
+            Mode::Overwrite => options.read(true).write(true),
             Mode::Create => options.read(true).append(true).create_new(true).mode(0o600),
         };
         Ok(Arc::new(RealFile(options.open(path)?)))
@@ -225,6 +236,10 @@ impl DiskFile for RealFile {
 
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
         (&self.0).write_all(bytes)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
     }
 
     fn sync(&self) -> io::Result<()> {

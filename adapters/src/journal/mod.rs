@@ -32,6 +32,7 @@ mod scan;
 mod segment;
 pub mod simulated;
 mod tail;
+mod unproved;
 mod verify;
 mod view;
 mod walk;

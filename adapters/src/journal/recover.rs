@@ -15,6 +15,7 @@ use super::footer::{self, Contents};
 use super::frame::{FrameKind, Records};
 use super::scan::{Bad, BadKind, Found, Frame, FrameScan, SEQUENTIAL_BYTES, Trailer, find_frame};
 use super::segment::{self, BadHeader, SegmentHeader, SegmentName};
+use super::unproved::Unproved;
 use crate::index::Catalog;
 
 /// What the files say, all of it checked.
@@ -29,6 +30,8 @@ pub(super) struct Recovered {
     /// The last segment, if it is to be appended to.
     pub(super) active: Option<Active>,
     pub(super) opening: Opening,
+    /// The end of the last complete segment; absent without segments.
+    unproved: Option<Unproved>,
     /// A segment whose creation did not complete; it holds nothing.
     leftover: Option<SegmentName>,
 }
@@ -53,26 +56,21 @@ impl Recovered {
         scan.finish(leftover)
     }
 
-    /// Cuts a torn tail off and removes a segment that was never completed, durably.
+    /// Cuts a torn tail off, removes a segment that was never completed, and makes everything durable that is about to
+    /// be built upon: what a killed writer left in the page cache, names of files included.
     ///
     /// # Errors
     ///
     /// [`JournalError::Io`] and its kin; it can be tried again by opening again.
     pub(super) fn settle(&self, disk: &dyn Disk, journal_dir: &Path) -> Result<(), JournalError> {
-        if let Some(leftover) = &self.leftover {
-            let path = &leftover.path;
+        if let Some(SegmentName { path, .. }) = &self.leftover {
             disk.remove(path).map_err(|error| JournalError::io("remove", path, error))?;
-            disk.sync_dir(journal_dir).map_err(|error| JournalError::io("sync", journal_dir, error))?;
         }
-        let Some(active) = &self.active else { return Ok(()) };
-        let settle = || {
-            if active.file.length()? > active.bytes {
-                active.file.truncate(active.bytes)?;
-            }
-            // What a killed writer left in the page cache is about to be built upon: it must be durable first.
-            active.file.sync()
-        };
-        settle().map_err(|error| JournalError::io("cut", &active.path, error))
+        disk.sync_dir(journal_dir).map_err(|error| JournalError::io("sync", journal_dir, error))?;
+        match &self.unproved {
+            Some(unproved) => unproved.settle(disk),
+            None => Ok(()),
+        }
     }
 }
 
@@ -104,6 +102,8 @@ struct Scan<'a> {
     closed: bool,
     torn: Option<TornTail>,
     active: Option<Active>,
+    /// Of the segment that was read last.
+    unproved: Option<Unproved>,
     /// The entries of one frame, kept for their memory.
     entries: Vec<Entry>,
 }
@@ -123,6 +123,7 @@ impl<'a> Scan<'a> {
             closed: true,
             torn: None,
             active: None,
+            unproved: None,
             entries: Vec::new(),
         }
     }
@@ -132,6 +133,8 @@ impl<'a> Scan<'a> {
         let mode = if has_later { Mode::Read } else { Mode::Append };
         let here = Here::open(disk, name, mode, has_later)?;
         self.header(&here)?;
+        let anchored = self.anchor.as_ref().map_or(Position::ZERO, |anchor| anchor.head.position);
+        let mut unproved = Unproved::new(name.path.clone(), anchored);
         let mut contents = Contents::default();
         let mut frames = FrameScan::new(here.file.clone(), segment::HEADER_BYTES as u64, here.end, SEQUENTIAL_BYTES);
         let bytes = loop {
@@ -142,16 +145,20 @@ impl<'a> Scan<'a> {
                     break bad.offset;
                 }
                 Found::Frame(frame) if frame.header.kind == FrameKind::Commit => {
+                    unproved.take_in(&frame.header, frame.offset);
                     self.commit(&here, &frame, &mut contents)?;
                 }
                 Found::Frame(frame) => {
                     if self.footer(&here, &frame)? {
+                        unproved.take_in(&frame.header, frame.offset);
+                        self.unproved = Some(unproved);
                         return Ok(());
                     }
                     break frame.offset;
                 }
             }
         };
+        self.unproved = Some(unproved);
         if here.has_later {
             return Err(here.damaged(bytes, "it ends without a footer, and a later segment exists"));
         }
@@ -266,6 +273,7 @@ impl<'a> Scan<'a> {
             link: self.link,
             ordinal: self.ordinal,
             active: self.active,
+            unproved: self.unproved,
             opening: Opening { clean, torn, missing_up_to },
             leftover,
         })

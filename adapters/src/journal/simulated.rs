@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -25,7 +26,8 @@ pub struct Faults {
     pub power_off_at_sync: Option<u64>,
     /// Whether that sync still takes effect before the power is gone.
     pub last_sync_holds: bool,
-    /// This sync fails, and nothing of that file that was not durable ever becomes so.
+    /// This sync fails, and the system gives up what it should have written: a reader sees it still, a later sync
+    /// succeeds without it, and only what is written again becomes durable.
     pub fail_sync: Option<u64>,
     /// Bytes that fit on the disk in all. A write beyond them writes as much as fits and fails.
     pub space_bytes: Option<u64>,
@@ -48,8 +50,8 @@ struct World {
 struct File {
     bytes: Vec<u8>,
     durable: Vec<u8>,
-    /// A sync failed: the kernel has dropped what was dirty, and no later sync brings it back.
-    lost: bool,
+    /// What was written since the last sync, failed ones included: as much as the next one writes.
+    dirty: Vec<Range<usize>>,
 }
 
 impl SimulatedDisk {
@@ -92,7 +94,7 @@ impl SimulatedDisk {
     /// Puts a file there, durably, in place of what had its name.
     pub fn put(&self, path: &Path, bytes: Vec<u8>) {
         let mut world = lock(&self.world);
-        world.files.push(File { durable: bytes.clone(), bytes, lost: false });
+        world.files.push(File { durable: bytes.clone(), bytes, dirty: Vec::new() });
         let file = world.files.len() - 1;
         world.names.insert(path.to_owned(), file);
         world.durable_names.insert(path.to_owned(), file);
@@ -139,6 +141,28 @@ impl SimulatedDisk {
 }
 
 impl File {
+    fn write(&mut self, bytes: &[u8], at: usize) {
+        let end = at + bytes.len();
+        self.bytes.resize(self.bytes.len().max(end), 0);
+        self.bytes[at..end].copy_from_slice(bytes);
+        self.dirty.push(at..end);
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.bytes.truncate(length);
+        for range in &mut self.dirty {
+            *range = range.start.min(length)..range.end.min(length);
+        }
+    }
+
+    /// The length as it is, and the content as far as it was written since the last sync.
+    fn sync(&mut self) {
+        self.durable.resize(self.bytes.len(), 0);
+        for range in self.dirty.drain(..) {
+            self.durable[range.clone()].copy_from_slice(&self.bytes[range]);
+        }
+    }
+
     fn after_power_cut(&self, random: &mut Random) -> Self {
         let mut bytes = self.durable.clone();
         let same = self.bytes.starts_with(&self.durable);
@@ -161,7 +185,7 @@ impl File {
             3 => bytes.clone_from(&self.bytes),
             _ => {}
         }
-        Self { durable: bytes.clone(), bytes, lost: false }
+        Self { durable: bytes.clone(), bytes, dirty: Vec::new() }
     }
 }
 
@@ -200,8 +224,8 @@ impl Disk for SimulatedDisk {
         world.check_power()?;
         let known = world.names.get(path).copied();
         let file = match (mode, known) {
-            (Mode::Read | Mode::Append, Some(file)) => file,
-            (Mode::Read | Mode::Append, None) => return Err(io::ErrorKind::NotFound.into()),
+            (Mode::Read | Mode::Append | Mode::Overwrite, Some(file)) => file,
+            (Mode::Read | Mode::Append | Mode::Overwrite, None) => return Err(io::ErrorKind::NotFound.into()),
             (Mode::Create, Some(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Mode::Create, None) => {
                 world.files.push(File::default());
@@ -311,8 +335,17 @@ impl DiskFile for SimulatedFile {
             world.free_bytes()
         };
         let fits = bytes.len().min(free);
-        self.with(|file| file.bytes.extend_from_slice(&bytes[..fits]))?;
+        self.with(|file| file.write(&bytes[..fits], file.bytes.len()))?;
         if fits < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        lock(&self.world).writes += 1;
+        let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        self.with(|file| {
+            let within = at.checked_add(bytes.len()).is_some_and(|end| end <= file.bytes.len());
+            if within { Ok(file.write(bytes, at)) } else { Err(io::ErrorKind::InvalidInput.into()) }
+        })?
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -320,15 +353,16 @@ impl DiskFile for SimulatedFile {
         let (holds, answer) = world.count_sync();
         let off = world.off;
         let Some(file) = world.files.get_mut(self.file) else { return Err(io::ErrorKind::NotFound.into()) };
-        if holds && !file.lost {
-            file.durable.clone_from(&file.bytes);
+        if holds {
+            file.sync();
+        } else if !off {
+            file.dirty.clear();
         }
-        file.lost |= answer.is_err() && !off;
         answer
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {
-        self.with(|file| file.bytes.truncate(usize::try_from(length).unwrap_or(usize::MAX)))
+        self.with(|file| file.truncate(usize::try_from(length).unwrap_or(usize::MAX)))
     }
 }
 

@@ -210,6 +210,44 @@ fn what_a_killed_writer_left_unsynced_is_durable_before_it_is_built_upon() {
 }
 
 #[test]
+fn what_is_acknowledged_after_a_kill_anywhere_survives_a_power_cut() {
+    let kill = |at, last_sync_holds| Faults { power_off_at_sync: Some(at), last_sync_holds, ..Faults::default() };
+    assert!(reopened_at_every_sync(|at| kill(at, false)) > 40);
+    assert!(reopened_at_every_sync(|at| kill(at, true)) > 40);
+}
+
+#[test]
+fn what_is_acknowledged_after_a_failed_sync_and_a_reopen_survives_a_power_cut() {
+    assert!(reopened_at_every_sync(|at| Faults { fail_sync: Some(at), ..Faults::default() }) > 40);
+}
+
+/// A process ends at a sync, the machine goes on, the next process opens the journal and is acknowledged one entry, and
+/// then the power goes: all that it was shown is there. Tells how often.
+fn reopened_at_every_sync(faults: impl Fn(u64) -> Faults) -> usize {
+    let batches = Script::default().batches(8);
+    let drafts: Vec<Draft> = batches.iter().flatten().cloned().collect();
+    let quiet = SimulatedDisk::default();
+    assert!(run(&quiet, &batches).1.is_none());
+    let mut tried = 0;
+    for at in 1..=quiet.syncs() {
+        let what = format!("{:?}", faults(at));
+        let disk = SimulatedDisk::with_faults(faults(at));
+        let (acknowledged, _) = run(&disk, &batches);
+        let next = disk.after_kill();
+        let mut journal = open(&next).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let mut shown = wait(journal.reader().read(Position::ZERO, usize::MAX)).unwrap();
+        assert!(shown.starts_with(&acknowledged), "{what}");
+        let one = drafts.get(shown.len()).cloned();
+        shown.extend(wait(journal.append(one.into_iter().collect())).unwrap());
+        let after = open(&next.durable()).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(after.opening().missing_up_to, None, "{what}");
+        assert_eq!(wait(after.reader().read(Position::ZERO, usize::MAX)).unwrap(), shown, "{what}");
+        tried += 1;
+    }
+    tried
+}
+
+#[test]
 fn a_batch_of_several_frames_that_reached_the_disk_in_pieces_is_torn_as_a_whole() {
     let disk = SimulatedDisk::default();
     let one_segment = JournalOptions { segment_bytes: 64 << 20, ..options() };
