@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anstyle::Style;
 use indicatif::{ProgressBar, ProgressStyle};
-use tachograph_adapters::journal::{self, Progress, Severity, VerifyFinding, VerifyReport};
+use tachograph_adapters::journal::{self, Loss, Progress, Severity, VerifyFinding, VerifyReport};
 use tachograph_engine::ports::JournalError;
 
 use crate::error::{Error, exit};
@@ -15,6 +15,8 @@ use crate::view::VerificationView;
 
 /// Journals below this size are checked before anybody wonders.
 const PROGRESS_BYTES_MIN: u64 = 64 << 20;
+
+const SOUND: &str = "sound";
 
 /// Checks the journal and returns the exit code: that of damage if anything is damaged or missing.
 ///
@@ -96,14 +98,28 @@ fn text(report: &VerifyReport, data: &Path) -> String {
     text
 }
 
-fn verdict(report: &VerifyReport) -> (&'static str, Style) {
+/// The first words of the summary: what matters most about the whole journal.
+fn verdict(report: &VerifyReport) -> (String, Style) {
+    let (verdict, style) = worst(report);
+    match report.lost {
+        None => (verdict.to_owned(), style),
+        Some(Loss { up_to, before, .. }) => {
+            let joint = if verdict == SOUND { ", but" } else { "; and" };
+            let lost =
+                format!("{verdict}{joint} acknowledged entries up to position {up_to} were lost before {before}");
+            (lost, if style == GOOD { WARN } else { style })
+        }
+    }
+}
+
+fn worst(report: &VerifyReport) -> (&'static str, Style) {
     let worst = report.findings.iter().map(|finding| finding.severity).min();
     match worst {
         _ if report.more > 0 => ("DAMAGED", BAD),
         Some(Severity::Damage) => ("DAMAGED", BAD),
         Some(Severity::Missing) => ("ENTRIES ARE MISSING", BAD),
         Some(Severity::Torn) => ("sound, but for an incomplete last write that was never acknowledged", WARN),
-        Some(Severity::Note) | None => ("sound", GOOD),
+        Some(Severity::Note) | None => (SOUND, GOOD),
     }
 }
 

@@ -122,6 +122,10 @@ impl Anchor {
 pub(super) const BAD: &str =
     "the anchor is not as it was written; without it a cut tail cannot be noticed: move it away to go on without it";
 
+/// What follows for a verification if there is none.
+pub(super) const ABSENT: &str =
+    "there is no anchor: unless the journal is younger than a second, it was removed; a cut tail cannot be noticed";
+
 impl Found {
     /// The anchor, if there is one.
     ///

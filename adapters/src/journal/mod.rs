@@ -43,7 +43,7 @@ use std::time::Duration;
 
 pub use follow::Follow;
 pub use reader::FileReader;
-pub use report::{Progress, Severity, VerifyFinding, VerifyReport};
+pub use report::{Loss, Progress, Severity, VerifyFinding, VerifyReport};
 pub use salvage::{Gap, Salvage, Salvaged};
 pub use verify::{verify, verify_on};
 pub use writer::FileJournal;

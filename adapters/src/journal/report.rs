@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use tachograph_engine::domain::Position;
+use tachograph_engine::domain::{Position, Timestamp};
 use tachograph_engine::ports::Head;
 use ulid::Ulid;
 
@@ -23,14 +23,28 @@ pub struct VerifyReport {
     pub head: Option<Head>,
     /// Whether the last entry says that the journal was closed.
     pub closed: bool,
-    /// What is not as it should be, in the order of the files; at most 1,000.
+    /// The latest loss that a writer found and recorded when it opened the journal.
+    pub lost: Option<Loss>,
+    /// What is not as it should be, in the order of the files; at most 1,000, of which at most 100 notes.
     pub findings: Vec<VerifyFinding>,
-    /// Findings beyond those.
+    /// Findings beyond those, notes not counted.
     pub more: u64,
 }
 
+/// Entries that were durable, and that the writer of a later entry found gone. Others have their positions now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loss {
+    /// The last of them.
+    pub up_to: Position,
+    /// The entry that records it.
+    pub position: Position,
+    /// When that was recorded.
+    pub before: Timestamp,
+}
+
 impl VerifyReport {
-    /// Whether nothing is damaged and nothing is missing. A torn tail was never acknowledged, and is sound.
+    /// Whether nothing is damaged and nothing is missing. A torn tail was never acknowledged, and is sound; so is what
+    /// follows a [loss](Self::lost) that a writer recorded.
     pub fn is_sound(&self) -> bool {
         self.more == 0 && self.findings.iter().all(|finding| finding.severity >= Severity::Torn)
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tachograph_engine::domain::{Digest, EntryBody, Position, SystemFact};
+use tachograph_engine::domain::{Digest, Entry, EntryBody, Position, SystemFact};
 use tachograph_engine::ports::{Head, JournalError};
 
 use super::JOURNAL_DIR;
@@ -12,7 +12,7 @@ use super::disk::{Disk, DiskFile, Mode, RealDisk};
 use super::footer::Contents;
 use super::frame::{FrameKind, Records};
 use super::recover::Evidence;
-use super::report::{Progress, Severity, VerifyFinding, VerifyReport};
+use super::report::{Loss, Progress, Severity, VerifyFinding, VerifyReport};
 use super::runs::Runs;
 use super::scan::{Bad, Frame, Trailer};
 use super::segment::{self, BadHeader, SegmentHeader, SegmentName};
@@ -20,6 +20,8 @@ use super::walk::{Unit, Walk};
 
 /// Findings that are kept; more are counted.
 const FINDINGS_MAX: usize = 1_000;
+/// Notes among them, so that they leave room for what is worse.
+const NOTES_MAX: usize = 100;
 /// Bytes between two calls of the progress callback, about.
 const PROGRESS_BYTES: u64 = 4 << 20;
 
@@ -116,6 +118,9 @@ struct Verifier<'a> {
     runs: Runs,
     /// Whether everything so far could be read: only then do entries have to follow from what was read.
     whole: bool,
+    notes: usize,
+    /// Whether there is no anchor at all.
+    is_unanchored: bool,
 }
 
 /// What is known about the present segment.
@@ -143,10 +148,18 @@ impl<'a> Verifier<'a> {
             link: Some(Digest::ZERO),
             runs: Runs::default(),
             whole: true,
+            notes: 0,
+            is_unanchored: false,
         }
     }
 
     fn note(&mut self, severity: Severity, file: &Path, offset: u64, position: Option<Position>, what: &str) {
+        if severity == Severity::Note {
+            self.notes += 1;
+            if self.notes > NOTES_MAX {
+                return;
+            }
+        }
         if self.report.findings.len() >= FINDINGS_MAX {
             self.report.more += 1;
             return;
@@ -166,6 +179,7 @@ impl<'a> Verifier<'a> {
             return Ok(());
         }
         self.anchor = found.sound(&self.journal_dir)?;
+        self.is_unanchored = self.anchor.is_none();
         Ok(())
     }
 
@@ -286,6 +300,7 @@ impl<'a> Verifier<'a> {
                         self.note(Severity::Damage, path, frame.offset, Some(entry.position), &what);
                     }
                     self.report.entries += 1;
+                    self.recorded_loss(&present.opened.name.path, frame.offset, &entry);
                     self.report.closed = matches!(entry.body, EntryBody::System(SystemFact::Closed(_)));
                     self.next = entry.position.next();
                 }
@@ -301,6 +316,18 @@ impl<'a> Verifier<'a> {
         let head = Head { position: Position(self.next.0.saturating_sub(1)), digest: frame.hash() };
         self.report.head = Some(head);
         self.anchored(present, frame, head);
+    }
+
+    /// Notes what a writer found to be gone: what is there is sound, and yet not all that was acknowledged.
+    fn recorded_loss(&mut self, path: &Path, offset: u64, entry: &Entry) {
+        let EntryBody::System(SystemFact::Recovered { missing_up_to: Some((up_to, _)), .. }) = &entry.body else {
+            return;
+        };
+        let loss = Loss { up_to: *up_to, position: entry.position, before: entry.recorded_at };
+        let Loss { up_to, before, .. } = loss;
+        let what = format!("acknowledged entries up to {up_to} were gone when the journal was opened at {before}");
+        self.note(Severity::Note, path, offset, Some(entry.position), &what);
+        self.report.lost = Some(loss);
     }
 
     fn anchored(&mut self, present: &Present<'_>, frame: &Frame<'_>, head: Head) {
@@ -370,6 +397,9 @@ impl<'a> Verifier<'a> {
                 let what = format!("entries up to {missing} were durable and were gone when it was last opened");
                 self.note(Severity::Missing, &file, 0, Some(head.next()), &what);
             }
+        }
+        if self.is_unanchored && self.report.head.is_some() {
+            self.note(Severity::Note, &file, 0, None, anchor::ABSENT);
         }
         self.report
     }

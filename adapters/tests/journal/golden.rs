@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tachograph_adapters::journal::simulated::SimulatedDisk;
-use tachograph_adapters::journal::{FileJournal, FileReader, JournalOptions, verify};
+use tachograph_adapters::journal::{FileJournal, FileReader, JournalOptions, Severity, verify};
 use tachograph_engine::domain::testing::ids;
 use tachograph_engine::domain::{
     Action, ActionName, Actor, ActorKind, Claim, Diagnostics, Digest, Drain, EntryBody, Exit, ExitStatus, Failure,
@@ -251,7 +251,11 @@ fn golden_files_are_read_as_what_was_written() {
         assert_eq!((entry.id, entry.recorded_at, &entry.body), (draft.id, draft.recorded_at, &draft.body));
     }
     let report = verify(&fixture(), |_| ()).unwrap();
-    assert_eq!((report.findings, report.entries, report.closed), (vec![], drafts.len() as u64, true));
+    // The second entry records a loss: worth a note, and no fault.
+    let notes: Vec<_> = report.findings.iter().map(|finding| (finding.severity, finding.position)).collect();
+    assert_eq!(notes, vec![(Severity::Note, Some(Position(2)))]);
+    assert_eq!(report.lost.map(|loss| (loss.up_to, loss.position)), Some((Position(3), Position(2))));
+    assert_eq!((report.entries, report.closed), (drafts.len() as u64, true));
 }
 
 #[test]

@@ -17,6 +17,12 @@ fn verified(data: &Path) -> VerifyReport {
     verify(data, |_| ()).unwrap()
 }
 
+/// The findings that are more than worth knowing.
+fn faults(report: &VerifyReport) -> Vec<Severity> {
+    let severities = report.findings.iter().map(|finding| finding.severity);
+    severities.filter(|severity| *severity != Severity::Note).collect()
+}
+
 fn salvaged(data: &Path) -> (Vec<Entry>, Vec<(u64, u64)>) {
     let (mut entries, mut gaps) = (Vec::new(), Vec::new());
     for item in Salvage::open(data).unwrap() {
@@ -134,7 +140,7 @@ fn torn_and_missing_tails_are_told_apart() {
     fs::write(&file, &whole[..whole.len() - 10]).unwrap();
     let torn = verified(dir.path());
     assert!(torn.is_sound());
-    assert_eq!(torn.findings.iter().map(|finding| finding.severity).collect::<Vec<_>>(), vec![Severity::Torn]);
+    assert_eq!(faults(&torn), vec![Severity::Torn]);
     fs::write(&file, &whole).unwrap();
     close(open(dir.path()).unwrap());
     fs::write(&file, &whole[..whole.len() - 10]).unwrap();
@@ -290,7 +296,7 @@ fn a_footer_that_does_not_describe_its_segment_is_damage() {
     fs::create_dir(alone.path().join("journal")).unwrap();
     let path = alone.path().join("journal").join(file.file_name().unwrap());
     fs::write(&path, &whole).unwrap();
-    assert_eq!(verified(alone.path()).findings, vec![]);
+    assert_eq!(faults(&verified(alone.path())), vec![]);
     for at in footer + 72..whole.len() - 24 {
         let mut altered = whole.clone();
         altered[at] ^= 1;
@@ -300,7 +306,7 @@ fn a_footer_that_does_not_describe_its_segment_is_damage() {
         altered[footer + 68..footer + 72].copy_from_slice(&header.to_le_bytes());
         fs::write(&path, altered).unwrap();
         let report = verified(alone.path());
-        assert_eq!(report.findings.len(), 1, "byte {at}: {:#?}", report.findings);
+        assert_eq!(faults(&report).len(), 1, "byte {at}: {:#?}", report.findings);
         assert_eq!((report.findings[0].severity, report.findings[0].offset), (Severity::Damage, footer as u64));
     }
 }

@@ -16,4 +16,4 @@ pub use run::{
     StreamView, WaitingView, WorkloadView,
 };
 pub use timeline::{ItemView, TimelineView};
-pub use verification::{FindingView, HeadView, VerificationView};
+pub use verification::{FindingView, HeadView, LossView, VerificationView};

@@ -1,7 +1,7 @@
 //! What a verification found.
 
 use serde::Serialize;
-use tachograph_adapters::journal::{VerifyFinding, VerifyReport};
+use tachograph_adapters::journal::{Loss, VerifyFinding, VerifyReport};
 use tachograph_engine::ports::Head;
 
 /// What a verification found.
@@ -23,10 +23,23 @@ pub struct VerificationView {
     pub head: Option<HeadView>,
     /// Whether the last entry says that the journal was closed.
     pub closed: bool,
+    /// The latest loss that a writer found and recorded.
+    pub lost: Option<LossView>,
     /// What is not as it should be, in the order of the files.
     pub findings: Vec<FindingView>,
     /// Findings beyond those that are listed.
     pub more_findings: u64,
+}
+
+/// Entries that were acknowledged and that a writer found gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LossView {
+    /// The last of them.
+    pub up_to: u64,
+    /// The entry that records it.
+    pub position: u64,
+    /// When that was recorded.
+    pub before: String,
 }
 
 /// The end of a journal.
@@ -64,9 +77,16 @@ impl From<&VerifyReport> for VerificationView {
             bytes: report.bytes,
             head: report.head.as_ref().map(Into::into),
             closed: report.closed,
+            lost: report.lost.as_ref().map(Into::into),
             findings: report.findings.iter().map(Into::into).collect(),
             more_findings: report.more,
         }
+    }
+}
+
+impl From<&Loss> for LossView {
+    fn from(loss: &Loss) -> Self {
+        Self { up_to: loss.up_to.0, position: loss.position.0, before: loss.before.to_string() }
     }
 }
 

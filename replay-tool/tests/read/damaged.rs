@@ -172,3 +172,38 @@ fn a_damaged_sealed_segment_of_the_first_format_is_read_past() {
     assert!(shown.is_subset(&all) && shown.len() < all.len() && !shown.is_empty(), "{message}");
     assert_eq!(shown.len(), readable(&data).len());
 }
+
+#[test]
+fn verify_remembers_a_loss_that_a_writer_recorded() {
+    let (_dir, data) = single();
+    let file = only_segment(&data);
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    let left = readable(&data).len() as u64;
+    let output = ran(&data, &["run", "--", "true"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let output = ran(&data, &["verify"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stdout(&output));
+    let all = Made::journal().entries.len();
+    let verdict = format!("sound, but acknowledged entries up to position {all} were lost before 2");
+    assert!(stdout(&output).contains(&verdict), "{}", stdout(&output));
+    let report: Value = serde_json::from_str(&stdout(&ran(&data, &["--format", "json", "verify"]))).unwrap();
+    assert_eq!((report["sound"].as_bool(), report["lost"]["up_to"].as_u64()), (Some(true), Some(all as u64)));
+    assert_eq!(report["lost"]["position"].as_u64(), Some(left + 2), "behind the opening: {report}");
+    assert_eq!(report["findings"][0]["severity"], "note");
+    assert_eq!(report["findings"][0]["position"], report["lost"]["position"]);
+}
+
+#[test]
+fn verify_mentions_that_there_is_no_anchor() {
+    let (_dir, data) = single();
+    assert!(!stdout(&ran(&data, &["verify"])).contains("anchor"));
+    std::fs::remove_file(data.join("journal").join("anchor")).unwrap();
+    let output = ran(&data, &["verify"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("note: ") && stdout(&output).contains("there is no anchor"),
+        "{}",
+        stdout(&output)
+    );
+}

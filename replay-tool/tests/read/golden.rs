@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tachograph_adapters::journal::{Severity, VerifyFinding, VerifyReport};
+use tachograph_adapters::journal::{Loss, Severity, VerifyFinding, VerifyReport};
 use tachograph_engine::domain::{Digest, Position};
 use tachograph_engine::ports::Head;
 use tachograph_replay::cli::{RunsArgs, ShowArgs, TailArgs, TimelineArgs};
@@ -81,6 +81,7 @@ fn report() -> VerifyReport {
         bytes: 8_192,
         head: Some(Head { position: Position(33), digest: Digest([0x33; 32]) }),
         closed: false,
+        lost: Some(Loss { up_to: Position(9), position: Position(8), before: made::START }),
         findings: vec![
             finding(Severity::Damage, 88, Some(1), "a frame's content is not as it was written"),
             finding(Severity::Missing, 500, Some(5), "entries 5 to 7 are missing before it"),
