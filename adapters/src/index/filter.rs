@@ -4,10 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tachograph_engine::domain::RunId;
 
-/// 4 MiB, whatever the history: one false alarm in a hundred with three million runs, one in four with ten million.
+/// 4 MiB, whatever the history: about one false alarm in a hundred with three million runs, one in four with ten
+/// million.
 const WORDS: usize = 1 << 19;
 /// Bits per run.
-const PROBES: u64 = 4;
+const PROBES: u32 = 4;
+/// Words in a cache line.
+const LINE_WORDS: usize = 8;
 
 /// A Bloom filter over run ids: 'no' is certain, 'yes' means that the store has to be asked.
 ///
@@ -38,14 +41,16 @@ impl Default for RunFilter {
     }
 }
 
-/// Ids that are minted one after the other differ in few bits, so they are mixed first.
+/// Ids that are minted one after the other differ in few bits, so they are mixed first. All bits of a run lie in one
+/// cache line.
 fn places(run: RunId) -> impl Iterator<Item = (usize, u64)> {
     let bits = run.to_u128();
     let first = mix(bits as u64 ^ mix((bits >> 64) as u64));
-    let step = mix(first) | 1;
+    let line = (first as usize % (WORDS / LINE_WORDS)) * LINE_WORDS;
+    let inside = mix(first);
     (0..PROBES).map(move |probe| {
-        let place = first.wrapping_add(probe.wrapping_mul(step));
-        ((place >> 6) as usize % WORDS, 1 << (place & 63))
+        let place = inside >> (probe * 9);
+        (line + (place >> 6) as usize % LINE_WORDS, 1 << (place & 63))
     })
 }
 

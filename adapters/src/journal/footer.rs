@@ -22,7 +22,7 @@ const FIXED_BYTES: usize = 48;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Contents {
     times: Option<(Timestamp, Timestamp)>,
-    runs: HashMap<RunId, RunHead>,
+    runs: HashMap<RunId, RunHead, foldhash::fast::RandomState>,
     sparse: Vec<(Position, u64)>,
 }
 
