@@ -1,6 +1,6 @@
 //! `tacho show`: all about one run.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tachograph_engine::domain::{Attempt, Diagnostics, Outcome, ResourceLimits, RunRecord, Status, Timestamp};
 
@@ -26,9 +26,15 @@ pub async fn show(reading: &mut Reading, args: &ShowArgs) -> Result<(), Error> {
     if reading.is_json() {
         reading.output.json(&RunView::from(&record))
     } else {
-        let files = dataset.files_of(run);
+        let files = dataset.files_of(run).map(|files| files_shown(files, &record));
         reading.output.text(&lines(&record, files.as_deref(), reading.now))
     }
+}
+
+/// The directory of the attempt that is shown, where its output is; the run's own if the attempt has none.
+fn files_shown(files: PathBuf, record: &RunRecord) -> PathBuf {
+    let attempt = record.run.attempt.as_ref().map(|attempt| files.join(format!("attempt-{}", attempt.ordinal)));
+    attempt.filter(|attempt| attempt.is_dir()).unwrap_or(files)
 }
 
 /// A list of named values.

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::OFlags;
 use tachograph_engine::domain::{Ordinal, RunId, Stream};
 
+use super::text::last_lines;
+
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 
@@ -57,6 +59,12 @@ impl AttemptDirectory {
     /// The file that keeps a stream.
     pub fn output(&self, stream: Stream) -> PathBuf {
         self.path.join(stream.name())
+    }
+
+    /// The last few lines of what a stream's file keeps, oldest first, each cut to a bounded length; none if it cannot be
+    /// read. Whatever the attempt put in the file's place is never waited for.
+    pub fn last_lines(&self, stream: Stream) -> Vec<String> {
+        last_lines(&self.output(stream))
     }
 
     /// The file that names the attempt and its process.

@@ -10,7 +10,7 @@ use tachograph_engine::domain::{
 
 use super::directory::AttemptDirectory;
 use super::drain::Drained;
-use super::text::{cut, last_lines};
+use super::text::cut;
 
 const FACT_BYTES_MAX: usize = 1_024;
 
@@ -106,7 +106,7 @@ pub(super) fn receipt_facts(receipt: &OutputReceipt) -> BTreeMap<String, String>
 pub(super) fn last_output(directory: &AttemptDirectory) -> Vec<String> {
     let lines = |stream: Stream| {
         let named = move |line: String| format!("{}: {line}", stream.name());
-        last_lines(&directory.output(stream)).into_iter().map(named)
+        directory.last_lines(stream).into_iter().map(named)
     };
     lines(Stream::Stdout).chain(lines(Stream::Stderr)).collect()
 }

@@ -5,6 +5,7 @@ mod launcher;
 mod progress;
 pub mod schedule;
 mod summary;
+mod unexpected;
 
 use std::convert::Infallible;
 use std::io::IsTerminal;
@@ -25,6 +26,7 @@ use self::launcher::ProcessLauncher;
 use self::progress::Lines;
 use self::schedule::{JobReport, JobResult, Limits, run_all};
 use crate::cli::SuperviseArgs;
+use crate::dataset::RUNS_DIR;
 use crate::error::{Error, exit};
 use crate::interrupt::Interrupts;
 use crate::jobs::{self, Job};
@@ -172,7 +174,8 @@ fn print(context: &Context, reports: &[JobReport<'_>], elapsed: Duration) -> Res
     let printed = if context.is_json() {
         output.json(&reports.iter().map(JobView::from).collect::<Vec<_>>())
     } else {
-        output.text(&summary::table(reports, elapsed))
+        let files = unexpected::text(reports, &context.data.join(RUNS_DIR));
+        output.text(&format!("{}{files}{}", summary::table(reports), summary::sum(reports, elapsed)))
     };
     match printed.and_then(|()| output.flush()) {
         Err(Error::BrokenPipe) => Ok(()),

@@ -105,8 +105,8 @@ fn bytes(receipt: &OutputReceipt) -> u64 {
     receipt.stdout.bytes.saturating_add(receipt.stderr.bytes)
 }
 
-/// The table of all jobs, and a last line with their sum.
-pub(super) fn table(reports: &[JobReport<'_>], elapsed: Duration) -> String {
+/// The table of all jobs.
+pub(super) fn table(reports: &[JobReport<'_>]) -> String {
     let mut table = Table::of(&[
         ("JOB", Align::Left),
         ("RUN", Align::Left),
@@ -119,12 +119,16 @@ pub(super) fn table(reports: &[JobReport<'_>], elapsed: Duration) -> String {
     for report in reports {
         table.row(row(report));
     }
+    table.render()
+}
+
+/// The last line: all jobs, and how many did not end as expected.
+pub(super) fn sum(reports: &[JobReport<'_>], elapsed: Duration) -> String {
     let expected = reports.iter().filter(|report| report.is_expected()).count();
-    let sum = match reports.len() - expected {
-        0 => format!("{} jobs in {}, all as expected", reports.len(), elapsed_text(elapsed)),
-        other => format!("{} jobs in {}, {other} NOT as expected", reports.len(), elapsed_text(elapsed)),
-    };
-    format!("{}{sum}\n", table.render())
+    match reports.len() - expected {
+        0 => format!("{} jobs in {}, all as expected\n", reports.len(), elapsed_text(elapsed)),
+        other => format!("{} jobs in {}, {other} NOT as expected\n", reports.len(), elapsed_text(elapsed)),
+    }
 }
 
 fn row(report: &JobReport<'_>) -> [Cell; 7] {
@@ -211,7 +215,9 @@ mod tests {
     #[test]
     fn the_table_tells_every_kind_of_end() {
         let jobs = jobs();
-        let text = anstream::adapter::strip_str(&table(&reports(&jobs), Duration::from_secs(61))).to_string();
+        let reports = reports(&jobs);
+        let text = table(&reports) + &sum(&reports, Duration::from_secs(61));
+        let text = anstream::adapter::strip_str(&text).to_string();
         let expected = "\
 JOB    RUN                         ATTEMPTS  RESULT           EXPECTED               TIME           OUTPUT
 fine   00000000000000000000000001         1  code 0           yes                    1.5s               42

@@ -2,8 +2,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
 
 use tachograph_engine::domain::{Drain, ExitStatus, FailureKind, Outcome, StatusName, Stream, Witness, Workload};
 
@@ -203,15 +202,26 @@ fn much_output_arrives_whole() {
 #[test]
 fn a_slow_reader_is_waited_for_though_the_run_has_ended() {
     let place = Place::new();
-    let mut child =
-        place.tacho(["run", "--", "head", "-c", "1000000", "/dev/zero"]).stdout(Stdio::piped()).spawn().unwrap();
-    // Much more than a pipe holds, and nobody reads. What is asserted here holds at any time: waiting only makes it
-    // more likely that the contrary would be seen.
-    for _ in 0..50 {
-        assert!(child.try_wait().unwrap().is_none(), "the rest of the output is lost");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    assert_eq!(place.run("exit 3").code, Some(3));
+    let mut follower = Follower(place.tacho(["tail", "--follow"]).stdout(Stdio::piped()).spawn().unwrap());
+    let mut entries = BufReader::new(follower.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(entries.any(|line| line.contains("exited with code 3")));
+    // Much more than a pipe holds, and nobody reads.
+    let script = "head -c 1000000 /dev/zero; exit 4";
+    let mut child = place.tacho(["run", "--", "sh", "-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+    assert!(entries.any(|line| line.contains("exited with code 4")), "the end is recorded before all is read");
+    assert!(child.try_wait().unwrap().is_none(), "the rest of the output is lost");
     let mut output = Vec::new();
     child.stdout.take().unwrap().read_to_end(&mut output).unwrap();
-    assert_eq!((output.len(), Finished::of(child).code), (1_000_000, Some(0)));
+    assert_eq!((output.len(), Finished::of(child).code), (1_000_000, Some(4)));
+}
+
+/// A tool that ends with the test, also with one that fails.
+struct Follower(Child);
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
 }

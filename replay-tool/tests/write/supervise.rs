@@ -85,6 +85,29 @@ fn one_unexpected_end_gives_1_and_is_named() {
 }
 
 #[test]
+fn who_does_not_end_as_expected_is_shown_with_the_place_and_the_last_lines_of_its_output() {
+    let place = Place::new();
+    let script = "for i in 1 2 3 4 5 6; do echo line $i >&2; done; printf '\\033[2J' >&2; exit 7";
+    let jobs = place.jobs(&format!(
+        "[jobs.bad]\ncommand = [\"sh\", \"-c\", \"{}\"]\nretries = 1\n[jobs.fine]\ncommand = [\"true\"]\n",
+        script.replace('\\', "\\\\")
+    ));
+    let finished = place.finish(["supervise", &jobs]);
+    let record = place.records().into_iter().find(|record| record.run.spec.name.as_deref() == Some("bad")).unwrap();
+    let attempt = place.data().join("runs").join(record.run.id.to_string()).join("attempt-2");
+    let files = format!("bad: output in {0}/stdout and {0}/stderr\n", attempt.display());
+    let lines: String = (3..=6).map(|number| format!("  stderr: line {number}\n")).collect();
+    assert!(
+        finished.stdout.contains(&format!("{files}{lines}  stderr: \\u{{1b}}[2J\n2 jobs in")),
+        "{}",
+        finished.stdout
+    );
+    assert!(!finished.stdout.contains("fine: "), "{}", finished.stdout);
+    let shown = place.finish(["show", "bad"]).stdout;
+    assert!(shown.contains(&format!("{}\n", attempt.display())), "{shown}");
+}
+
+#[test]
 fn fail_fast_leaves_later_jobs_alone() {
     let place = Place::new();
     let jobs = place.jobs("[jobs.a]\ncommand = [\"false\"]\n[jobs.b]\ncommand = [\"true\"]\n");
