@@ -164,8 +164,9 @@ impl Committer {
             match self.append(drafts).await {
                 Ok(entries) => {
                     self.refusals.keep_batch();
-                    self.publish(&entries);
-                    self.answer(planned, &entries);
+                    let positions: Vec<Position> = entries.iter().map(|entry| entry.position).collect();
+                    self.publish(entries);
+                    self.answer(planned, &positions);
                     return Ok(());
                 }
                 Err(AppendError::Conflict { run, actual }) => {
@@ -310,7 +311,7 @@ impl Committer {
         Ok(Some(Verdict::Repeats(first, effects)))
     }
 
-    async fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Arc<Entry>>, AppendError> {
+    async fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Entry>, AppendError> {
         if drafts.is_empty() {
             return Ok(Vec::new());
         }
@@ -319,25 +320,25 @@ impl Committer {
         let took = self.clock.monotonic().saturating_sub(begun);
         self.linger.committed(entries.len(), took);
         meter::committed(entries.len(), took);
-        Ok(entries.into_iter().map(Arc::new).collect())
+        Ok(entries)
     }
 
-    fn publish(&mut self, entries: &[Arc<Entry>]) {
-        self.view.publish(self.working.settle(entries));
+    fn publish(&mut self, entries: Vec<Entry>) {
+        self.view.publish(self.working.settle(&entries));
         if self.feed.receiver_count() == 0 {
             // Whoever joins from here on reads these from the files: they are there.
             return;
         }
         for entry in entries {
             // Nobody listening is no error.
-            let _ = self.feed.send(entry.clone());
+            let _ = self.feed.send(Arc::new(entry));
         }
     }
 
-    fn answer(&self, planned: Vec<Planned>, entries: &[Arc<Entry>]) {
+    fn answer(&self, planned: Vec<Planned>, positions: &[Position]) {
         let mut answers: Vec<Answer> = Vec::with_capacity(planned.len());
         for Planned { command, reply, verdict } in planned {
-            let position = |draft: usize| entries.get(draft).map_or(Position::ZERO, |entry| entry.position);
+            let position = |draft: usize| positions.get(draft).copied().unwrap_or_default();
             let answer = match verdict {
                 Verdict::Events { draft, version, effects } => {
                     Answer { outcome: CommandOutcome::Written { position: position(draft), version }, effects }

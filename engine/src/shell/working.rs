@@ -108,7 +108,7 @@ impl Working {
     }
 
     /// Takes in the durable entries of the batch, and returns what changed for readers.
-    pub(super) fn settle(&mut self, entries: &[Arc<Entry>]) -> Vec<(RunId, Option<Arc<RunRecord>>)> {
+    pub(super) fn settle(&mut self, entries: &[Entry]) -> Vec<(RunId, Option<Arc<RunRecord>>)> {
         let mut changes = Vec::with_capacity(entries.len());
         for entry in entries {
             let Some(run) = entry.run() else { continue };
@@ -220,7 +220,7 @@ mod tests {
             previous: None,
             body: EntryBody::Committed(Committed { command, version, events }),
         };
-        working.settle(&[Arc::new(entry)]);
+        working.settle(&[entry]);
     }
 
     #[test]
