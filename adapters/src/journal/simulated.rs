@@ -125,7 +125,7 @@ impl SimulatedDisk {
     /// The disk after a power cut now that keeps what is durable and nothing else.
     pub fn durable(&self) -> Self {
         let world = lock(&self.world);
-        let files = world.files.iter().map(|file| File { bytes: file.durable.clone(), ..file.clone() }).collect();
+        let files = world.files.iter().map(File::as_durable).collect();
         let names = world.durable_names.clone();
         let after = World { files, durable_names: names.clone(), names, ..World::default() };
         Self { world: Arc::new(Mutex::new(after)) }
@@ -141,6 +141,11 @@ impl SimulatedDisk {
 }
 
 impl File {
+    /// What is left of it when everything that is not durable is gone.
+    fn as_durable(&self) -> Self {
+        Self { bytes: self.durable.clone(), durable: self.durable.clone(), dirty: Vec::new() }
+    }
+
     fn write(&mut self, bytes: &[u8], at: usize) {
         let end = at + bytes.len();
         self.bytes.resize(self.bytes.len().max(end), 0);
