@@ -39,3 +39,44 @@ fn tell(report: &JobReport<'_>, runs: &Path) -> Option<String> {
     let shown: String = last.map(|line| format!("  stderr: {}\n", printable(line))).collect();
     Some(format!("{name}: output in {} and {}\n{shown}", paths[0], paths[1]))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tachograph_engine::domain::{Diagnostics, Failure, FailureKind, Outcome, RunId};
+
+    use super::*;
+    use crate::jobs::parse;
+    use crate::supervise::schedule::JobResult;
+
+    #[test]
+    fn only_so_many_jobs_are_told_about_and_none_without_files() {
+        let runs = tempfile::tempdir().unwrap();
+        let job = parse(b"[jobs.bad]\ncommand = [\"x\"]\n").unwrap().remove(0);
+        let failure = |message: &str| Failure {
+            kind: FailureKind::TimedOut,
+            message: message.to_owned(),
+            diagnostics: Diagnostics::default(),
+        };
+        let reports: Vec<_> = (0..JOBS_MAX as u128 + 3)
+            .map(|number| JobReport {
+                job: &job,
+                run: Some(RunId::from_u128(number)),
+                attempts: 1,
+                result: JobResult::Ended(Outcome::Failed(failure("ran too long"))),
+                elapsed: Duration::ZERO,
+            })
+            .collect();
+        // The first has no files.
+        for report in &reports[1..] {
+            let directory = AttemptDirectory::of(runs.path(), report.run.unwrap(), Ordinal(1));
+            std::fs::create_dir_all(directory.path()).unwrap();
+            std::fs::write(directory.output(Stream::Stderr), "last words\n").unwrap();
+        }
+        let told = text(&reports, runs.path());
+        assert_eq!(told.matches("\n  stderr: last words\n").count(), JOBS_MAX);
+        assert!(!told.contains(&RunId::from_u128(0).to_string()), "{told}");
+        assert!(told.ends_with("\n2 more did not end as expected: `tacho show JOB` tells where their output is\n"));
+    }
+}
