@@ -18,6 +18,7 @@
 mod active;
 mod anchor;
 pub mod disk;
+mod evidence;
 mod fields;
 mod follow;
 mod footer;

@@ -11,9 +11,10 @@ use ulid::Ulid;
 use super::active::Active;
 use super::anchor::Anchor;
 use super::disk::{Disk, DiskFile, Mode};
+use super::evidence::Evidence;
 use super::footer::{self, Contents};
 use super::frame::{FrameKind, Records};
-use super::scan::{Bad, BadKind, Found, Frame, FrameScan, SEQUENTIAL_BYTES, Trailer, find_frame};
+use super::scan::{Bad, BadKind, Found, Frame, FrameScan, SEQUENTIAL_BYTES, Trailer};
 use super::segment::{self, BadHeader, SegmentHeader, SegmentName};
 use super::unproved::Unproved;
 use crate::index::Catalog;
@@ -287,48 +288,6 @@ fn missing(anchor: &Anchor, head: Head) -> Option<(Position, Digest)> {
     }
     // Noticed before, and nothing was appended since: it is still to be recorded.
     anchor.missing_up_to.filter(|_| anchor.head.position == head.position)
-}
-
-/// What tells damage from a write that did not complete.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Evidence {
-    /// Position that the bad unit should begin with.
-    pub(super) next: Position,
-    /// Position that the anchor names as durable.
-    pub(super) anchor: Option<Position>,
-    /// Whether a later segment exists.
-    pub(super) has_later: bool,
-}
-
-impl Evidence {
-    /// Why a bad unit must once have been whole, if that is certain.
-    pub(super) fn of_damage(
-        &self,
-        file: &Arc<dyn DiskFile>,
-        bad: Bad,
-        end: u64,
-    ) -> std::io::Result<Option<&'static str>> {
-        if self.has_later {
-            return Ok(Some("a later segment exists"));
-        }
-        let behind = match bad.kind {
-            // The bytes are not there: a cut, which the anchor turns into a report of what is missing.
-            BadKind::Short => return Ok(None),
-            BadKind::Header => bad.offset + 1,
-            BadKind::Payload { end } => end,
-        };
-        if self.anchor.is_some_and(|anchor| anchor >= self.next) {
-            return Ok(Some("the anchor shows that it was durable"));
-        }
-        let mut from = behind;
-        while let Some((offset, header)) = find_frame(file, from, end)? {
-            if header.watermark >= self.next {
-                return Ok(Some("a later frame shows that it was durable"));
-            }
-            from = offset + header.frame_bytes();
-        }
-        Ok(None)
-    }
 }
 
 /// The segment that is being read.

@@ -142,6 +142,15 @@ impl FrameScan {
         self.offset = offset;
     }
 
+    /// The header at the offset, if there is a sound one, whatever follows it; without going on.
+    pub(super) fn header(&mut self) -> io::Result<Option<FrameHeader>> {
+        if self.offset >= self.end {
+            return Ok(None);
+        }
+        self.fetch(self.offset, HEADER_BYTES)?;
+        Ok(self.buffered(self.offset, HEADER_BYTES).first_chunk().and_then(FrameHeader::decode))
+    }
+
     /// What is at the offset, without going on.
     pub(super) fn look(&mut self) -> io::Result<Look> {
         let offset = self.offset;

@@ -349,7 +349,10 @@ impl DiskFile for SimulatedFile {
         let at = usize::try_from(offset).unwrap_or(usize::MAX);
         self.with(|file| {
             let within = at.checked_add(bytes.len()).is_some_and(|end| end <= file.bytes.len());
-            if within { Ok(file.write(bytes, at)) } else { Err(io::ErrorKind::InvalidInput.into()) }
+            if within {
+                file.write(bytes, at);
+            }
+            within.then_some(()).ok_or_else(|| io::ErrorKind::InvalidInput.into())
         })?
     }
 

@@ -10,9 +10,9 @@ use ulid::Ulid;
 
 use super::anchor::{Anchor, Found as FoundAnchor};
 use super::disk::{Disk, DiskFile, Mode};
+use super::evidence::Evidence;
 use super::footer::{self, Contents, Footer};
 use super::frame::{FrameKind, Records};
-use super::recover::Evidence;
 use super::scan::{Bad, BadKind, Found, Frame, FrameScan, SEQUENTIAL_BYTES, Trailer};
 use super::segment::{self, BadHeader, SegmentHeader, SegmentName};
 

@@ -1,12 +1,16 @@
 //! Opening after a crash: torn tails are cut and reported, damage is refused with its place.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tachograph_adapters::journal::simulated::{Faults, SimulatedDisk};
-use tachograph_adapters::journal::{FileJournal, FileReader};
-use tachograph_engine::domain::{Entry, Position, TornTail};
+use tachograph_adapters::journal::{FileJournal, FileReader, JournalOptions};
+use tachograph_engine::domain::testing::{claim, ids, spec};
+use tachograph_engine::domain::{
+    Action, Diagnostics, Entry, Failure, FailureKind, Position, RunnerId, StartMode, TornTail,
+};
 use tachograph_engine::ports::{Journal, JournalError, JournalReader, Opening};
 
 use crate::support::{
@@ -129,7 +133,11 @@ fn refused(disk: &SimulatedDisk, data: &Path, at: usize) -> (PathBuf, u64) {
 #[test]
 fn a_flipped_byte_before_the_last_frame_is_damage_even_without_an_anchor() {
     let dir = tempfile::tempdir().unwrap();
-    let (journal, _) = written(dir.path(), Script::default().batches(2));
+    let mut script = Script::default();
+    let mut batches = script.batches(2);
+    // Of one entry each: what is durable then ends with the very entry that is in doubt.
+    batches.extend(script.life(3).into_iter().map(|draft| vec![draft]));
+    let (journal, _) = written(dir.path(), batches);
     drop(journal);
     assert!(!dir.path().join("journal/anchor").exists());
     let disk = in_memory(dir.path());
@@ -151,6 +159,97 @@ fn a_flipped_byte_before_the_last_frame_is_damage_even_without_an_anchor() {
             assert_eq!(journal.opening().torn.unwrap().offset, last as u64, "byte {at}");
         }
     }
+}
+
+#[test]
+fn what_a_guest_prints_is_no_evidence_about_the_write_that_holds_it() {
+    let mut forgeries = vec!["hello".to_owned(), forged_frame(b"an entry, maybe", 0x7f7f_7f7e)];
+    forgeries.push(forged_frame(b"at the next position", 3));
+    for line in forgeries {
+        let dir = tempfile::tempdir().unwrap();
+        let mut script = Script::default();
+        let run = ids::run(1);
+        let mine = claim(run, 1, "r1");
+        let start = Action::Start { attempt: mine.attempt, runner: RunnerId::from("r1"), mode: StartMode::Fresh };
+        let begun =
+            vec![vec![script.draft(run, Action::Create { spec: Arc::new(spec("a")) })], vec![script.draft(run, start)]];
+        let one_segment = JournalOptions { segment_bytes: 1 << 20, ..options() };
+        let disk = SimulatedDisk::default();
+        let mut journal = FileJournal::open_on(Arc::new(disk.clone()), dir.path(), one_segment.clone()).unwrap();
+        append_all(&mut journal, begun);
+        let path = dir.path().join("journal/00000000000000000001.seg");
+        let kept = disk.bytes(&path).unwrap().len();
+        let diagnostics =
+            Diagnostics { alive: vec![], last_output: vec![line.clone()], likely_cause: None, facts: BTreeMap::new() };
+        let failure = Failure { kind: FailureKind::TimedOut, message: "late".to_owned(), diagnostics };
+        append_all(&mut journal, vec![vec![script.draft(run, Action::Fail { claim: mine, failure })]]);
+        drop(journal);
+        // The power went during that write: its first bytes did not arrive.
+        let whole = disk.bytes(&path).unwrap();
+        assert!(line == "hello" || whole.windows(4).filter(|window| window == b"TFRM").count() > 3);
+        for zeros in [64, 72, 80] {
+            let mut bytes = whole.clone();
+            bytes[kept..kept + zeros].fill(0);
+            disk.put(&path, bytes);
+            let disk = disk.after_kill();
+            let journal = FileJournal::open_on(Arc::new(disk), dir.path(), one_segment.clone()).unwrap();
+            let torn = journal.opening().torn.unwrap();
+            assert_eq!((torn.offset, torn.position), (kept as u64, Position(3)), "{line:?}");
+        }
+    }
+}
+
+#[test]
+fn a_later_frame_is_evidence_only_if_it_is_linked_to_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut script = Script::default();
+    let batches: Vec<_> = script.life(1).into_iter().map(|draft| vec![draft]).collect();
+    drop(written(dir.path(), batches));
+    let disk = in_memory(dir.path());
+    let live = segments(dir.path()).pop().unwrap();
+    let whole = disk.bytes(&live).unwrap();
+    let ends = frame_ends(&whole);
+    let mut damaged = whole.clone();
+    damaged[ends[1]..ends[1] + 80].fill(0);
+    // Frames 3 and 4 say that the second was durable: as they are, and with a write behind them that did not complete.
+    for end in [whole.len(), ends[3], whole.len() - 1, ends[3] + 72] {
+        disk.put(&live, damaged[..end].to_vec());
+        assert_eq!(refused(&disk, dir.path(), end).1, ends[1] as u64);
+    }
+    // The third alone says nothing with something behind it that does not follow.
+    disk.put(&live, [&damaged[..ends[3]], &[0; 72]].concat());
+    assert_eq!(open_in(&disk, dir.path()).opening().torn.unwrap().offset, ends[1] as u64);
+    // Nor does one at the very end whose entries are none.
+    let text = forged_frame(b"an entry, maybe", 2);
+    disk.put(&live, [&damaged[..ends[1] + 80], text.as_bytes()].concat());
+    assert_eq!(open_in(&disk, dir.path()).opening().torn.unwrap().offset, ends[1] as u64);
+    // Nor does a frame that has more entries before it than fit.
+    let cut = [&whole[..ends[1]], &[0; 30], &whole[ends[3]..]].concat();
+    disk.put(&live, cut);
+    assert_eq!(open_in(&disk, dir.path()).opening().torn.unwrap().offset, ends[1] as u64);
+}
+
+/// A frame with right checksums made of characters alone.
+fn forged_frame(entry: &[u8], watermark: u64) -> String {
+    let plain = |crc: u32| crc.to_le_bytes().iter().all(u8::is_ascii);
+    let found = |bytes: &dyn Fn(u32) -> Vec<u8>| (0..).map(bytes).find(|bytes| plain(crc32c::crc32c(bytes))).unwrap();
+    let record = |number: u32| [entry, format!("{number:08}").as_bytes()].concat();
+    let length = (entry.len() + 8) as u32;
+    let payload = found(&|number| [&length.to_le_bytes()[..], &record(number)].concat());
+    let mut head = b"TFRM\x01\0\0\0".to_vec();
+    head.extend((payload.len() as u32).to_le_bytes());
+    head.extend(1_u32.to_le_bytes());
+    head.extend((watermark + 1).to_le_bytes());
+    head.extend(watermark.to_le_bytes());
+    head.resize(64, b'0');
+    head.extend(crc32c::crc32c(&payload).to_le_bytes());
+    let head = found(&|number| {
+        let mut head = head.clone();
+        head[32..40].copy_from_slice(format!("{number:08}").as_bytes());
+        head
+    });
+    let crc = crc32c::crc32c(&head).to_le_bytes();
+    String::from_utf8([head, crc.to_vec(), payload].concat()).unwrap()
 }
 
 #[test]
