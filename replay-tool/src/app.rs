@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{Cli, Command, VerifyArgs};
 use crate::dataset::Dataset;
 use crate::error::{Error, exit};
+use crate::machine::Machine;
 use crate::output::{Context, Format, Reading};
 use crate::{run, runs, show, supervise, tail, timeline, verify};
 
@@ -66,7 +67,8 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
 /// Runs a command over the journal of the data directory.
 async fn read(context: &Context, command: impl AsyncFnOnce(&mut Reading) -> Result<(), Error>) -> Result<u8, Error> {
     let dataset = Dataset::open(&context.data)?;
-    let mut reading = Reading { dataset, format: context.format, now: context.now(), output: context.stdout() };
+    let (now, output) = (context.now(), context.stdout());
+    let mut reading = Reading { dataset, format: context.format, now, machine: Machine::this(), output };
     let done = command(&mut reading).await;
     let flushed = reading.output.flush();
     match (done, reading.dataset.damage()) {

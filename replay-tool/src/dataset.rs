@@ -9,6 +9,7 @@ use tachograph_engine::ports::{JournalError, JournalReader};
 use tachograph_projections::{CurrentState, Projection, Timeline};
 
 use crate::error::Error;
+use crate::machine::LastWriter;
 use crate::salvaging::SalvagingReader;
 use crate::search::Search;
 use crate::when::AsOf;
@@ -25,6 +26,17 @@ pub struct Dataset {
     /// The same reader, if it goes on past damage.
     salvaging: Option<Arc<SalvagingReader>>,
     data: PathBuf,
+}
+
+/// All runs at a position, with what else the entries up to there tell.
+#[derive(Debug, Clone)]
+pub struct Current {
+    /// The runs.
+    pub state: CurrentState,
+    /// When the last entry was recorded.
+    pub recorded_at: Option<Timestamp>,
+    /// The writer that opened the journal last by then.
+    pub last_writer: Option<LastWriter>,
 }
 
 /// One run's history with the entries that it was made from.
@@ -159,14 +171,46 @@ impl Dataset {
     /// # Errors
     ///
     /// As [`position`](Self::position).
-    pub async fn current(&self, at: Position) -> Result<CurrentState, Error> {
-        let mut state = CurrentState::empty();
+    pub async fn current(&self, at: Position) -> Result<Current, Error> {
+        let mut current = Current { state: CurrentState::empty(), recorded_at: None, last_writer: None };
         self.visit(Position::ZERO, at, |entry| {
-            state.apply(&entry);
+            current.state.apply(&entry);
+            current.recorded_at = Some(entry.recorded_at);
+            current.last_writer = LastWriter::told_by(&entry).or(current.last_writer.take());
             true
         })
         .await?;
-        Ok(state)
+        Ok(current)
+    }
+
+    /// When the last entry up to a position was recorded; absent if there is none that can be read.
+    ///
+    /// # Errors
+    ///
+    /// As [`position`](Self::position).
+    pub async fn recorded_at(&self, at: Position) -> Result<Option<Timestamp>, Error> {
+        Ok(self.reader.entry(at).await?.map(|entry| entry.recorded_at))
+    }
+
+    /// The writer that opened the journal last. Looks backwards from the end, as far as its opening.
+    ///
+    /// # Errors
+    ///
+    /// As [`position`](Self::position).
+    pub async fn last_writer(&self) -> Result<Option<LastWriter>, Error> {
+        let mut end = self.reader.head().position.0;
+        let mut found = None;
+        while end > 0 && found.is_none() {
+            // Past damage every look begins anew, so that there is only one.
+            let start = if self.damage().is_some() { 0 } else { end.saturating_sub(CHUNK_ENTRIES as u64) };
+            self.visit(Position(start), Position(end), |entry| {
+                found = LastWriter::told_by(&entry).or(found.take());
+                true
+            })
+            .await?;
+            end = start;
+        }
+        Ok(found)
     }
 
     /// The run that is meant by a run id, the beginning of one, or a name. A name stands for the run that holds it at

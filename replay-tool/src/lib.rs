@@ -7,6 +7,7 @@
 //! | [`error`] | every way to fail, with its stable code, exit code and remedy |
 //! | [`interrupt`] | signals that ask for an end |
 //! | [`jobs`] | the jobs file |
+//! | [`machine`] | this machine: whether the last writer still lives here |
 //! | [`output`] | standard output: format, colour, a reader that went away |
 //! | [`duration`], [`when`] | durations and points in time as people write them |
 //! | [`signal`] | signals by name and number |
@@ -29,6 +30,7 @@ pub mod duration;
 pub mod error;
 pub mod interrupt;
 pub mod jobs;
+pub mod machine;
 pub mod output;
 pub mod replay;
 pub mod run;

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use crate::dataset::Dataset;
 use crate::error::Error;
+use crate::machine::{LastWriter, Machine, WriterState};
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -83,6 +84,8 @@ pub struct Reading {
     pub format: Format,
     /// What 'now' is for relative times and for what is still open.
     pub now: Timestamp,
+    /// Where it is asked whether the last writer still lives.
+    pub machine: Machine,
     /// Where results go.
     pub output: Output,
 }
@@ -91,6 +94,13 @@ impl Reading {
     /// Whether results are JSON.
     pub fn is_json(&self) -> bool {
         self.format == Format::Json
+    }
+
+    /// The last writer, and whether it still lives.
+    pub fn ask_about(&self, writer: Option<LastWriter>) -> Option<(LastWriter, WriterState)> {
+        let writer = writer?;
+        let state = self.machine.state_of(&writer);
+        Some((writer, state))
     }
 }
 

@@ -4,10 +4,12 @@ use tachograph_engine::domain::{Outcome, RunRecord, Timestamp};
 use tachograph_projections::{LabelFilter, RunFilter};
 
 use crate::cli::RunsArgs;
+use crate::dataset::Current;
 use crate::duration;
 use crate::error::Error;
+use crate::machine::{LastWriter, WriterState};
 use crate::output::Reading;
-use crate::table::{Align, Cell, DIM, Table, printable, status_style};
+use crate::table::{Align, Cell, DIM, Table, WARN, printable, status_style};
 use crate::view::RunView;
 use crate::words;
 
@@ -32,15 +34,21 @@ const CELL_CHARS_MAX: usize = 60;
 pub async fn list(reading: &mut Reading, args: &RunsArgs) -> Result<(), Error> {
     let now = reading.now;
     let at = reading.dataset.position(args.at, now).await?;
-    let state = reading.dataset.current(at).await?;
+    let Current { state, recorded_at, last_writer } = reading.dataset.current(at).await?;
+    let writer = reading.ask_about(last_writer.filter(|_| args.at.is_none()));
     let selection = Selection::of(args, now);
     let mut records: Vec<&RunRecord> = state.records().filter(|record| selection.fits(record)).collect();
     records.sort_unstable_by_key(|record| std::cmp::Reverse(record.created));
     records.truncate(args.limit.map_or(usize::MAX, std::num::NonZero::get));
     if reading.is_json() {
-        return reading.output.json_list(records.into_iter().map(RunView::from));
+        let state = writer.map(|(_, state)| state);
+        return reading.output.json_list(records.into_iter().map(|record| RunView::with_writer(record, state)));
     }
-    reading.output.text(&table(&records, now))
+    // What is open lasts until now only as long as somebody may go on with it.
+    let is_over = args.at.is_some() || matches!(writer, Some((_, WriterState::Gone)));
+    let until = recorded_at.filter(|_| is_over).unwrap_or(now);
+    reading.output.text(&table(&records, until))?;
+    reading.output.text(&writer_of_open(&records, writer.as_ref()))
 }
 
 /// The filters of the command line.
@@ -69,7 +77,19 @@ impl Selection {
     }
 }
 
-fn table(records: &[&RunRecord], now: Timestamp) -> String {
+fn writer_of_open(records: &[&RunRecord], writer: Option<&(LastWriter, WriterState)>) -> String {
+    let open = records.iter().filter(|record| !record.run.is_ended()).count();
+    match writer {
+        Some((writer, state)) if open > 0 => {
+            let style = if *state == WriterState::Alive { DIM } else { WARN };
+            let words = printable(&words::last_writer(writer, *state));
+            format!("{}open: {open}; the writer, {words}{}\n", style.render(), style.render_reset())
+        }
+        _ => String::new(),
+    }
+}
+
+fn table(records: &[&RunRecord], until: Timestamp) -> String {
     if records.is_empty() {
         return "no runs\n".to_owned();
     }
@@ -85,16 +105,16 @@ fn table(records: &[&RunRecord], now: Timestamp) -> String {
             Cell::from(attempt),
             Cell::styled(cut(&result(record)), status),
             Cell::from(to_the_second(record.created_at)),
-            Cell::from(lasted(record, now)),
+            Cell::from(lasted(record, until)),
             Cell::styled(cut(&words::workload(&run.spec.workload)), DIM),
         ]);
     }
     table.render()
 }
 
-/// How long the run has been going on, or did until its last event.
-pub fn lasted(record: &RunRecord, now: Timestamp) -> String {
-    let end = if record.run.is_ended() { record.updated_at } else { now };
+/// How long the run had been going on at a time, or did until its last event.
+pub fn lasted(record: &RunRecord, until: Timestamp) -> String {
+    let end = if record.run.is_ended() { record.updated_at } else { until };
     let micros = end.as_micros().saturating_sub(record.created_at.as_micros());
     duration::human(u64::try_from(micros).unwrap_or(0))
 }

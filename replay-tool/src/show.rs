@@ -7,6 +7,7 @@ use tachograph_engine::domain::{Attempt, Diagnostics, Outcome, ResourceLimits, R
 use crate::cli::ShowArgs;
 use crate::duration;
 use crate::error::Error;
+use crate::machine::WriterState;
 use crate::output::Reading;
 use crate::runs::{exit_is_zero, lasted};
 use crate::table::{Align, BAD, Cell, DIM, Table, WARN, status_style};
@@ -23,12 +24,19 @@ pub async fn show(reading: &mut Reading, args: &ShowArgs) -> Result<(), Error> {
     let at = dataset.position(args.at, reading.now).await?;
     let run = dataset.resolve(&args.run, args.at.map(|_| at)).await?;
     let record = dataset.record(run, at).await?;
+    // What was open then may have been in other hands than what is open now.
+    let asks_about_now = args.at.is_none() && !record.run.is_ended();
+    let last = if asks_about_now { dataset.last_writer().await? } else { None };
+    let writer = reading.ask_about(last);
     if reading.is_json() {
-        reading.output.json(&RunView::from(&record))
-    } else {
-        let files = dataset.files_of(run).map(|files| files_shown(files, &record));
-        reading.output.text(&lines(&record, files.as_deref(), reading.now))
+        let state = writer.map(|(_, state)| state);
+        return reading.output.json(&RunView::with_writer(&record, state));
     }
+    let is_over = args.at.is_some() || matches!(writer, Some((_, WriterState::Gone)));
+    let until = if is_over { dataset.recorded_at(at).await?.unwrap_or(record.updated_at) } else { reading.now };
+    let files = dataset.files_of(run).map(|files| files_shown(files, &record));
+    let writer = writer.map(|(writer, state)| words::last_writer(&writer, state));
+    reading.output.text(&lines(&record, files.as_deref(), writer, until))
 }
 
 /// The directory of the attempt that is shown, where its output is; the run's own if the attempt has none.
@@ -52,7 +60,7 @@ impl Lines {
     }
 }
 
-fn lines(record: &RunRecord, files: Option<&Path>, now: Timestamp) -> String {
+fn lines(record: &RunRecord, files: Option<&Path>, writer: Option<String>, until: Timestamp) -> String {
     let run = &record.run;
     let spec = &run.spec;
     let mut lines = Lines(Table::of(&[("", Align::Left), ("", Align::Left)]));
@@ -75,7 +83,8 @@ fn lines(record: &RunRecord, files: Option<&Path>, now: Timestamp) -> String {
     lines.text("parent", spec.parent.map(|parent| parent.to_string()));
     lines.line("created", format!("{} (position {})", record.created_at, record.created));
     lines.line("updated", format!("{} (position {})", record.updated_at, record.updated));
-    lines.line("lasted", lasted(record, now));
+    lines.line("lasted", lasted(record, until));
+    lines.text("writer", writer);
     lines.line("version", run.version.to_string());
     let refused = if record.refusals > 0 { WARN } else { DIM };
     lines.line("refusals", Cell::styled(refusals(record.refusals), refused));

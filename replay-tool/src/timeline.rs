@@ -7,6 +7,7 @@ use crate::cli::TimelineArgs;
 use crate::dataset::History;
 use crate::duration;
 use crate::error::Error;
+use crate::machine::{LastWriter, WriterState};
 use crate::output::Reading;
 use crate::show::diagnostics;
 use crate::table::{Align, BAD, BOLD, Cell, DIM, Table, WARN, printable, status_style};
@@ -28,14 +29,18 @@ const COLUMNS: [(&str, Align); 5] = [
 /// [`Error`] if there is no such run, the journal cannot be read or the output not written.
 pub async fn tell(reading: &mut Reading, args: &TimelineArgs) -> Result<(), Error> {
     let history = reading.dataset.history(&args.run).await?;
+    let is_open = history.timeline.state().run().is_some_and(|run| !run.is_ended());
+    let last = if is_open { reading.dataset.last_writer().await? } else { None };
+    let writer = reading.ask_about(last);
     if reading.is_json() {
-        return reading.output.json(&TimelineView::from(&history));
+        let state = writer.as_ref().map(|(_, state)| *state);
+        return reading.output.json(&TimelineView::from(&history).with_writer(state));
     }
     let mut table = Table::of(&COLUMNS);
     for item in history.timeline.items() {
         rows(&mut table, item, history.entry(item.position));
     }
-    let text = [heading(&history), table.render(), closing(&history, reading.now)];
+    let text = [heading(&history), table.render(), closing(&history, writer.as_ref(), reading.now)];
     text.iter().try_for_each(|part| reading.output.text(part))
 }
 
@@ -51,7 +56,7 @@ fn heading(history: &History) -> String {
 }
 
 /// How long an open run has been silent, and whether it waits for too long: whoever asks wants to know if it hangs.
-fn closing(history: &History, now: Timestamp) -> String {
+fn closing(history: &History, writer: Option<&(LastWriter, WriterState)>, now: Timestamp) -> String {
     let Some(run) = history.timeline.state().run().filter(|run| !run.is_ended()) else { return String::new() };
     let Some(last) = history.last() else { return String::new() };
     let since = |time: Timestamp| u64::try_from(now.as_micros().saturating_sub(time.as_micros())).unwrap_or(0);
@@ -61,6 +66,9 @@ fn closing(history: &History, now: Timestamp) -> String {
         && deadline < now
     {
         text.push_str(&format!("; ITS DEADLINE PASSED {} AGO", duration::human(since(deadline))));
+    }
+    if let Some((writer, state)) = writer {
+        text.push_str(&format!("; its writer, {}", printable(&words::last_writer(writer, *state))));
     }
     format!("\n{}{text}{}\n", WARN.render(), WARN.render_reset())
 }

@@ -5,6 +5,7 @@ use tachograph_engine::domain::{
     RunSpec, Session, StartCause, StartMode, SystemFact, Timestamp, Workload,
 };
 
+use crate::machine::{LastWriter, WriterState};
 use crate::signal;
 
 /// Characters of a ULID.
@@ -121,6 +122,17 @@ pub fn system(fact: &SystemFact) -> String {
             text
         }
         SystemFact::Closed(session) => format!("journal closed by {}", writer(session)),
+    }
+}
+
+/// Whether the last writer can still record what becomes of open runs.
+pub fn last_writer(last: &LastWriter, state: WriterState) -> String {
+    let Session { pid, host, .. } = &last.session;
+    match state {
+        WriterState::Gone if last.has_closed => format!("pid {pid}, is gone: it closed the journal"),
+        WriterState::Gone => format!("pid {pid}, is gone"),
+        WriterState::Alive => format!("pid {pid}, is alive"),
+        WriterState::Unknown => format!("pid {pid} on {host}, is of another host or boot: unknown whether it is alive"),
     }
 }
 

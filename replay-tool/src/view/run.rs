@@ -8,6 +8,8 @@ use tachograph_engine::domain::{
     Status, StreamReceipt, Workload,
 };
 
+use crate::machine::WriterState;
+
 /// One run as it is at a position.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RunView {
@@ -50,6 +52,9 @@ pub struct RunView {
     /// What it was created as, but for name and labels.
     #[serde(flatten)]
     pub workload: WorkloadView,
+    /// Of a run that is open now, whether the last writer of the journal can still go on with it: `alive`, `gone` or
+    /// `unknown`.
+    pub writer: Option<&'static str>,
     /// When it was created.
     pub created_at: String,
     /// When its last event was recorded.
@@ -282,12 +287,21 @@ impl From<&RunRecord> for RunView {
             destroyed_because: destroyed_because(&run.status),
             snapshot: snapshot(run),
             workload: run.spec.as_ref().into(),
+            writer: None,
             created_at: record.created_at.to_string(),
             updated_at: record.updated_at.to_string(),
             version: run.version.0,
             refusals: record.refusals,
             positions: PositionsView { created: record.created.0, updated: record.updated.0, last: record.last.0 },
         }
+    }
+}
+
+impl RunView {
+    /// One run with what is known of the journal's last writer, which matters only while the run is open.
+    pub fn with_writer(record: &RunRecord, writer: Option<WriterState>) -> Self {
+        let writer = writer.filter(|_| !record.run.is_ended()).map(WriterState::name);
+        Self { writer, ..Self::from(record) }
     }
 }
 

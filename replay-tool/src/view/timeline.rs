@@ -7,6 +7,7 @@ use tachograph_projections::{Item, ItemBody};
 use super::entry::{CommandView, RefusalView, SystemView};
 use super::event::EventView;
 use crate::dataset::History;
+use crate::machine::WriterState;
 
 /// One run's history, refused commands and facts about the journal beside it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -17,6 +18,9 @@ pub struct TimelineView {
     pub name: Option<String>,
     /// Its status; absent if it was never created, so that there are refusals only.
     pub status: Option<&'static str>,
+    /// Of a run that is open, whether the last writer of the journal can still go on with it: `alive`, `gone` or
+    /// `unknown`.
+    pub writer: Option<&'static str>,
     /// What happened, in order.
     pub items: Vec<ItemView>,
 }
@@ -53,8 +57,17 @@ impl From<&History> for TimelineView {
             run: history.timeline.run().to_string(),
             name: run.and_then(|run| run.spec.name.clone()),
             status: run.map(|run| run.status.name().name()),
+            writer: None,
             items: history.timeline.items().iter().map(|item| view(item, history.entry(item.position))).collect(),
         }
+    }
+}
+
+impl TimelineView {
+    /// The same with what is known of the journal's last writer, which matters only while the run is open.
+    #[must_use]
+    pub fn with_writer(self, writer: Option<WriterState>) -> Self {
+        Self { writer: writer.map(WriterState::name), ..self }
     }
 }
 

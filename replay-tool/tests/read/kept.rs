@@ -9,6 +9,7 @@ use tachograph_engine::domain::{CommandId, Digest, Entry, Event, Position, RunId
 use tachograph_engine::ports::{Head, JournalError, JournalReader, RunHead};
 use tachograph_replay::dataset::Dataset;
 use tachograph_replay::error::Error;
+use tachograph_replay::machine::Machine;
 use tachograph_replay::output::{Format, Output, Reading};
 
 use crate::made::{Made, START};
@@ -105,9 +106,19 @@ pub(crate) fn printed(
     format: Format,
     command: impl AsyncFnOnce(&mut Reading) -> Result<(), Error>,
 ) -> Result<String, Error> {
+    printed_of(dataset(), Machine::of("elsewhere", "another-boot", "made"), format, command)
+}
+
+/// Runs a read command over a journal on a machine and returns what it printed.
+pub(crate) fn printed_of(
+    dataset: Dataset,
+    machine: Machine,
+    format: Format,
+    command: impl AsyncFnOnce(&mut Reading) -> Result<(), Error>,
+) -> Result<String, Error> {
     let kept = Kept::default();
     let output = Output::into_writer(Box::new(kept.clone()), false);
-    let mut reading = Reading { dataset: dataset(), format, now: now(), output };
+    let mut reading = Reading { dataset, format, now: now(), machine, output };
     run(async {
         command(&mut reading).await?;
         reading.output.flush()

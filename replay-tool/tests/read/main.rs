@@ -16,3 +16,5 @@ mod kept;
 mod lookup;
 /// A journal with everything in it.
 mod made;
+/// Whether the last writer still lives, and how long what it left open lasted.
+mod writers;
