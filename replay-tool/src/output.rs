@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde::{Serialize, Serializer};
-use tachograph_engine::domain::Timestamp;
+use tachograph_engine::domain::{Position, Timestamp};
 use time::OffsetDateTime;
 
 use crate::dataset::Dataset;
@@ -94,6 +94,19 @@ impl Reading {
     /// Whether results are JSON.
     pub fn is_json(&self) -> bool {
         self.format == Format::Json
+    }
+
+    /// Notes on standard error if a position that was asked for does not exist yet.
+    pub fn note_beyond_end(&self, asked: Option<Position>) {
+        let head = self.dataset.reader().head().position;
+        let Some(asked) = asked.filter(|asked| *asked > head) else { return };
+        let message = format!("position {asked} is beyond the end of the journal, which is position {head}");
+        let line = match self.format {
+            Format::Text => format!("tacho: note: {message}\n"),
+            Format::Json => format!("{}\n", serde_json::json!({"note": {"message": message}})),
+        };
+        // The result says the same without it.
+        let _ = io::stderr().lock().write_all(line.as_bytes());
     }
 
     /// The last writer, and whether it still lives.

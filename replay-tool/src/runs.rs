@@ -11,6 +11,7 @@ use crate::machine::{LastWriter, WriterState};
 use crate::output::Reading;
 use crate::table::{Align, Cell, DIM, Table, WARN, printable, status_style};
 use crate::view::RunView;
+use crate::when::AsOf;
 use crate::words;
 
 const COLUMNS: [(&str, Align); 8] = [
@@ -33,6 +34,7 @@ const CELL_CHARS_MAX: usize = 60;
 /// [`Error`] if the journal cannot be read or the output not written.
 pub async fn list(reading: &mut Reading, args: &RunsArgs) -> Result<(), Error> {
     let now = reading.now;
+    reading.note_beyond_end(args.at.and_then(AsOf::asked_position));
     let at = reading.dataset.position(args.at, now).await?;
     let Current { state, recorded_at, last_writer } = reading.dataset.current(at).await?;
     let writer = reading.ask_about(last_writer.filter(|_| args.at.is_none()));

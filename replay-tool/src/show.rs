@@ -12,6 +12,7 @@ use crate::output::Reading;
 use crate::runs::{exit_is_zero, lasted};
 use crate::table::{Align, BAD, Cell, DIM, Table, WARN, status_style};
 use crate::view::RunView;
+use crate::when::AsOf;
 use crate::words;
 
 /// Shows one run as it is, or as it was.
@@ -20,6 +21,7 @@ use crate::words;
 ///
 /// [`Error`] if there is no such run, the journal cannot be read or the output not written.
 pub async fn show(reading: &mut Reading, args: &ShowArgs) -> Result<(), Error> {
+    reading.note_beyond_end(args.at.and_then(AsOf::asked_position));
     let dataset = &reading.dataset;
     let at = dataset.position(args.at, reading.now).await?;
     let run = dataset.resolve(&args.run, args.at.map(|_| at)).await?;

@@ -58,6 +58,7 @@ fn is_reader_gone() -> bool {
 ///
 /// [`Error`] if the journal cannot be read or the output not written.
 pub async fn print(reading: &mut Reading, args: &TailArgs) -> Result<Position, Error> {
+    reading.note_beyond_end(args.after);
     let head = reading.dataset.reader().head().position;
     let after = args.after.unwrap_or(Position(head.0.saturating_sub(args.lines)));
     print_between(reading, after, head).await

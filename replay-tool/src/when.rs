@@ -65,6 +65,16 @@ pub enum AsOf {
     Time(When),
 }
 
+impl AsOf {
+    /// The position, if one was asked for.
+    pub const fn asked_position(self) -> Option<Position> {
+        match self {
+            Self::Position(position) => Some(position),
+            Self::Time(_) => None,
+        }
+    }
+}
+
 impl FromStr for AsOf {
     type Err = WhenError;
 

@@ -16,6 +16,7 @@ use super::report::{Loss, Progress, Severity, VerifyFinding, VerifyReport};
 use super::runs::Runs;
 use super::scan::{Bad, Frame, Trailer};
 use super::segment::{self, BadHeader, SegmentHeader, SegmentName};
+use super::view::UNCREATED;
 use super::walk::{Unit, Walk};
 
 /// Findings that are kept; more are counted.
@@ -64,14 +65,26 @@ pub fn verify_on(
         let why = "there are no segments in its directory `journal`".to_owned();
         return Err(JournalError::NoJournal { path: data_dir.to_owned(), why });
     }
+    let unanchored = found == FoundAnchor::Absent;
     let mut verifier = Verifier::new(journal_dir, &mut progress);
     verifier.anchor(found)?;
     let opened = segments.iter().map(|name| Opened::open(&*disk, name)).collect::<Result<Vec<_>, _>>()?;
+    if let ([only], true) = (&opened[..], unanchored)
+        && only.name.first == Position::ZERO.next()
+        && only.end <= segment::HEADER_BYTES as u64
+        && matches!(read_header(only)?, Err(BadHeader::Short | BadHeader::Invalid))
+    {
+        return Err(JournalError::NoJournal { path: data_dir.to_owned(), why: UNCREATED.to_owned() });
+    }
     verifier.bytes_total = opened.iter().map(|segment| segment.end).sum();
     for (index, segment) in opened.iter().enumerate() {
         verifier.segment(segment, index + 1 < opened.len())?;
     }
     Ok(verifier.finish())
+}
+
+fn read_header(opened: &Opened<'_>) -> Result<Result<SegmentHeader, BadHeader>, JournalError> {
+    SegmentHeader::read(&*opened.file).map_err(|error| opened.io(error))
 }
 
 fn is_nothing(error: &std::io::Error) -> bool {

@@ -7,10 +7,14 @@ use std::sync::Arc;
 use tachograph_engine::domain::{Digest, Position, RunId};
 use tachograph_engine::ports::{JournalError, RunHead};
 
+use super::anchor::{Anchor, Found};
 use super::disk::{Disk, DiskFile, Mode};
 use super::footer::{Footer, sparse_offset};
 use super::segment::{self, SegmentName};
 use super::tail::{Tail, sealed_footer};
+
+/// What is there instead of a journal after a crash in its first moment.
+pub(super) const UNCREATED: &str = "its creation did not complete";
 
 /// What a reader knows of the segments.
 #[derive(Debug)]
@@ -50,9 +54,10 @@ impl View {
             }
             Err(error) => return Err(error),
         };
+        let Some(last) = names.last().cloned() else { return Err(none("its directory `journal` has no segments")) };
         // The last segment may still be in creation; then the one before it is the last.
         for _ in 0..2 {
-            let Some(name) = names.pop() else { return Err(none("its directory `journal` has no segments")) };
+            let Some(name) = names.pop() else { break };
             let mut sealed: Vec<Sealed> = Vec::new();
             sealed.extend(names.iter().map(|name| Sealed { name: name.clone(), footer: None }));
             let digest = match names.last() {
@@ -63,7 +68,14 @@ impl View {
                 return Ok(Self { sealed, tail });
             }
         }
-        Err(none("its creation did not complete"))
+        // Nothing was in it yet, unless there is proof of the contrary.
+        match Anchor::find(disk, journal_dir)? {
+            Found::Absent if names.is_empty() && last.first == Position::ZERO.next() => Err(none(UNCREATED)),
+            Found::Absent | Found::Sound(_) | Found::Bad | Found::Newer(_) => {
+                let why = "its header is not there, although entries were durable".to_owned();
+                Err(JournalError::Damaged { file: last.path, offset: 0, why })
+            }
+        }
     }
 
     /// Reads on in the tail, and over to later segments, up to a writer's head or as far as there are complete frames.

@@ -207,3 +207,33 @@ fn verify_mentions_that_there_is_no_anchor() {
         stdout(&output)
     );
 }
+
+#[test]
+fn an_empty_segment_is_the_same_to_every_command() {
+    let (_dir, data) = single();
+    std::fs::write(only_segment(&data), "").unwrap();
+    for arguments in [&["verify"][..], &["runs"], &["tail"]] {
+        assert_eq!(ran(&data, arguments).status.code(), Some(7), "the anchor knows of entries: {arguments:?}");
+    }
+    std::fs::remove_file(data.join("journal").join("anchor")).unwrap();
+    for arguments in [&["verify"][..], &["runs"], &["tail"]] {
+        let output = ran(&data, arguments);
+        assert_eq!(output.status.code(), Some(6), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains("its creation did not complete"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn a_position_beyond_the_end_is_noted() {
+    let (_dir, data) = single();
+    for arguments in [&["runs", "--at", "35"][..], &["show", BUILD, "--at", "35"], &["tail", "--after", "35"]] {
+        let output = ran(&data, arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
+        let note = "tacho: note: position 35 is beyond the end of the journal, which is position 34\n";
+        assert_eq!(stderr(&output), note, "{arguments:?}");
+        let json = ran(&data, &[&["--format", "json"][..], arguments].concat());
+        let note: Value = serde_json::from_str(&stderr(&json)).unwrap();
+        assert!(note["note"]["message"].as_str().unwrap().contains("beyond the end"), "{note}");
+    }
+    assert_eq!(stderr(&ran(&data, &["runs", "--at", "34"])), "");
+}
