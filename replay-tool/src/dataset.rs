@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tachograph_adapters::checkpoint::FileCheckpoints;
 use tachograph_engine::domain::{Entry, Position, RunId, RunRecord, Timestamp};
 use tachograph_engine::ports::{JournalError, JournalReader};
 use tachograph_projections::{CurrentState, Projection, Timeline};
 
 use crate::error::Error;
 use crate::machine::LastWriter;
+use crate::replay;
 use crate::salvaging::SalvagingReader;
 use crate::search::Search;
 use crate::when::AsOf;
@@ -25,6 +27,8 @@ pub struct Dataset {
     reader: Arc<dyn JournalReader>,
     /// The same reader, if it goes on past damage.
     salvaging: Option<Arc<SalvagingReader>>,
+    /// Saved folds, if the files of the journal are read.
+    checkpoints: Option<Arc<FileCheckpoints>>,
     data: PathBuf,
 }
 
@@ -69,13 +73,14 @@ impl Dataset {
     /// [`JournalError`] if there is no journal, or its files cannot be read at all.
     pub fn open(data: &Path) -> Result<Self, JournalError> {
         let salvaging = Arc::new(SalvagingReader::open(data)?);
-        Ok(Self { reader: salvaging.clone(), salvaging: Some(salvaging), data: data.to_owned() })
+        let checkpoints = Some(Arc::new(FileCheckpoints::read_only(data)));
+        Ok(Self { reader: salvaging.clone(), salvaging: Some(salvaging), checkpoints, data: data.to_owned() })
     }
 
     /// The journal behind a reader; `data` is where it is said to be in messages. Where that reader meets damage,
     /// reading ends with its error.
     pub fn over(reader: Arc<dyn JournalReader>, data: &Path) -> Self {
-        Self { reader, salvaging: None, data: data.to_owned() }
+        Self { reader, salvaging: None, checkpoints: None, data: data.to_owned() }
     }
 
     /// The damage that was met so far, with the positions that are missing for it: what was read is not all.
@@ -172,15 +177,30 @@ impl Dataset {
     ///
     /// As [`position`](Self::position).
     pub async fn current(&self, at: Position) -> Result<Current, Error> {
-        let mut current = Current { state: CurrentState::empty(), recorded_at: None, last_writer: None };
-        self.visit(Position::ZERO, at, |entry| {
+        let state = self.saved(at).await;
+        let since = state.position();
+        let recorded_at = if since == Position::ZERO { None } else { self.recorded_at(since).await? };
+        let mut current = Current { state, recorded_at, last_writer: None };
+        self.visit(since, at, |entry| {
             current.state.apply(&entry);
             current.recorded_at = Some(entry.recorded_at);
             current.last_writer = LastWriter::told_by(&entry).or(current.last_writer.take());
             true
         })
         .await?;
+        if current.last_writer.is_none() {
+            current.last_writer = self.last_writer_by(since).await?;
+        }
         Ok(current)
+    }
+
+    /// The fold of all runs at the latest checkpoint up to a position; the empty one if there is none to go by.
+    async fn saved(&self, at: Position) -> CurrentState {
+        let Some(checkpoints) = &self.checkpoints else { return CurrentState::empty() };
+        replay::begin(&*self.reader, &**checkpoints, at).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "no checkpoint is used");
+            CurrentState::empty()
+        })
     }
 
     /// When the last entry up to a position was recorded; absent if there is none that can be read.
@@ -198,7 +218,11 @@ impl Dataset {
     ///
     /// As [`position`](Self::position).
     pub async fn last_writer(&self) -> Result<Option<LastWriter>, Error> {
-        let mut end = self.reader.head().position.0;
+        self.last_writer_by(self.reader.head().position).await
+    }
+
+    async fn last_writer_by(&self, end: Position) -> Result<Option<LastWriter>, Error> {
+        let mut end = end.0;
         let mut found = None;
         while end > 0 && found.is_none() {
             // Past damage every look begins anew, so that there is only one.
@@ -321,5 +345,47 @@ impl History {
 impl std::fmt::Debug for Dataset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Dataset").field("data", &self.data).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tachograph_adapters::process::Launch;
+    use tachograph_engine::domain::{RunSpec, Workload};
+
+    use super::*;
+    use crate::writer::Writer;
+
+    /// Runs `true` under a name, and saves the fold of all runs on closing.
+    async fn run_one(data: &Path, name: &str) {
+        let mut writer = Writer::open(data).await.unwrap();
+        writer.checkpoint_every = 1;
+        let workload = Workload::Command { argv: vec!["true".to_owned()], cwd: None };
+        let spec = RunSpec { name: Some(name.to_owned()), workload, ..RunSpec::default() };
+        let run = writer.runner.create(spec).await.unwrap();
+        writer.runner.start(run, Launch::default()).await.unwrap().wait().await.unwrap();
+        writer.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn all_runs_are_the_same_from_a_checkpoint_and_without_one() {
+        let data = tempfile::tempdir().unwrap();
+        run_one(data.path(), "first").await;
+        run_one(data.path(), "second").await;
+        let dataset = Dataset::open(data.path()).unwrap();
+        let end = dataset.reader.head().position;
+        let saved = dataset.saved(end).await;
+        assert!(saved.position() > Position(4), "the second checkpoint is used: {}", saved.position());
+        assert_eq!(saved.records().count(), 2);
+        let with = dataset.current(end).await.unwrap();
+        let early = dataset.current(Position(4)).await.unwrap();
+        assert_eq!(early.state.records().count(), 1, "as of before the second run");
+
+        std::fs::remove_dir_all(data.path().join("checkpoints")).unwrap();
+        let dataset = Dataset::open(data.path()).unwrap();
+        assert_eq!(dataset.saved(end).await.position(), Position::ZERO);
+        let without = dataset.current(end).await.unwrap();
+        assert_eq!(with.state, without.state);
+        assert_eq!((with.recorded_at, with.last_writer), (without.recorded_at, without.last_writer));
     }
 }

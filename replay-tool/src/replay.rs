@@ -89,7 +89,11 @@ fn encode(state: &CurrentState) -> Vec<u8> {
 }
 
 /// The state at the latest checkpoint at or before a position that holds; the empty one if none does.
-async fn begin(
+///
+/// # Errors
+///
+/// A [`JournalError`] if the journal cannot be asked for its hash there.
+pub(crate) async fn begin(
     reader: &dyn JournalReader,
     store: &dyn CheckpointStore,
     last: Position,

@@ -9,12 +9,17 @@ use tachograph_adapters::clock::{SystemClock, UlidSource};
 use tachograph_adapters::host::LocalHost;
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
 use tachograph_adapters::process::{ProcessRunner, RecoveryReport, RunnerError, RunnerOptions};
-use tachograph_engine::ports::JournalError;
+use tachograph_engine::domain::Position;
+use tachograph_engine::ports::{CheckpointStore, JournalError};
 use tachograph_engine::shell::{Engine, OpenReport, Options, Parts, SubmitError};
+use tachograph_projections::{CurrentState, Projection, Until};
 
 use crate::dataset::RUNS_DIR;
 use crate::error::Error;
+use crate::replay;
 
+/// Entries between two checkpoints of all runs: reading so many takes a fraction of a second.
+const CHECKPOINT_EVERY: u64 = 100_000;
 /// What is left of attempts gets this long to end.
 const CLOSE_BUDGET: Duration = Duration::from_secs(5);
 
@@ -29,6 +34,9 @@ pub struct Writer {
     pub opened: OpenReport,
     /// What became of the runs that the writer before left open.
     pub recovered: RecoveryReport,
+    /// Where folds are saved.
+    checkpoints: Arc<FileCheckpoints>,
+    pub(crate) checkpoint_every: u64,
 }
 
 impl Writer {
@@ -40,17 +48,20 @@ impl Writer {
     pub async fn open(data: &Path) -> Result<Self, Error> {
         let journal = open_journal(data.to_owned()).await?;
         let clock = Arc::new(SystemClock);
+        let checkpoints = Arc::new(FileCheckpoints::open(data));
         let parts = Parts {
             journal: Box::new(journal),
             clock: clock.clone(),
             ids: Arc::new(UlidSource::default()),
             host: Arc::new(LocalHost::new(clock)),
-            checkpoints: Some(Arc::new(FileCheckpoints::open(data))),
+            checkpoints: Some(checkpoints.clone() as Arc<dyn CheckpointStore>),
         };
         let (engine, opened) = Engine::open(parts, Options::default()).await?;
         let runner = ProcessRunner::new(engine.clone(), data.join(RUNS_DIR), RunnerOptions::default());
         match runner.recover().await {
-            Ok(recovered) => Ok(Self { engine, runner, opened, recovered }),
+            Ok(recovered) => {
+                Ok(Self { engine, runner, opened, recovered, checkpoints, checkpoint_every: CHECKPOINT_EVERY })
+            }
             Err(error) => {
                 // The first error is the one to tell; the lock must be given back either way.
                 let _ = engine.close().await;
@@ -87,7 +98,23 @@ impl Writer {
     /// [`Error::Journal`]; what was acknowledged is safe nevertheless.
     pub async fn close(self) -> Result<(), Error> {
         self.runner.shutdown(CLOSE_BUDGET).await;
+        if let Err(error) = self.save_current_state().await {
+            tracing::warn!(%error, "no checkpoint of all runs is saved; reading them takes longer");
+        }
         Ok(self.engine.close().await?)
+    }
+
+    /// Saves the fold of all runs, if enough entries came since the last one: what `tacho runs` begins at.
+    async fn save_current_state(&self) -> Result<(), JournalError> {
+        let reader = &**self.engine.reader();
+        let saved = self.checkpoints.latest(CurrentState::NAME, CurrentState::VERSION, None).await?;
+        let since = saved.map_or(Position::ZERO, |checkpoint| checkpoint.position);
+        if reader.head().position.0.saturating_sub(since.0) < self.checkpoint_every {
+            return Ok(());
+        }
+        let replayed = replay::current_state(reader, Some(&*self.checkpoints), Until::End).await?;
+        replay::save(&replayed.state, reader, &*self.checkpoints).await?;
+        Ok(())
     }
 }
 
