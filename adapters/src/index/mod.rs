@@ -35,7 +35,9 @@ use crate::lock::lock;
 /// Knows the end of every run's history, every answered command and the last holder of every name.
 ///
 /// One writer feeds it; any thread may ask. A writer that opens a journal feeds it all entries from the first one,
-/// then every batch once it is durable. Memory is bounded by the runs that have not ended.
+/// then every batch once it is durable. It waits for the index at no time: what is not written yet is kept in memory, which
+/// else holds the runs that have not ended. So after opening without a usable index memory holds all ended runs for a while
+/// (about 200 bytes each and their names), and under a load that outruns the index what it lags behind; a warning says so.
 pub struct Catalog {
     open: Mutex<OpenRuns>,
     store: RwLock<Arc<dyn EndedStore>>,
@@ -85,6 +87,12 @@ impl Catalog {
         if let Some(last) = entries.last() {
             self.store().advance(last.position, digest);
         }
+    }
+
+    /// Tells that the journal is open and everything in it was fed: the index is written from now on, in the background.
+    /// Without it, rows stay in memory until the catalog is flushed or closed.
+    pub fn caught_up(&self) {
+        self.store().caught_up();
     }
 
     /// The end of a run's history; absent for a run that was never created.

@@ -11,8 +11,9 @@ use tachograph_engine::ports::JournalError;
 use super::place::Place;
 use super::row::Bytes;
 
-/// Beyond so many rows that are not written yet, whoever brings more waits.
-const ROWS_MAX: usize = 524_288;
+/// So many rows that are not written yet are worth a warning: sled does not keep up, and memory grows. Nobody waits for
+/// it all the same, for those who bring rows are those who append entries.
+const ROWS_MANY: usize = if cfg!(test) { 1_000 } else { 524_288 };
 /// How long to wait for sled before going on without it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -38,6 +39,10 @@ pub(super) struct Queue {
     pub(super) writing: Arc<HashMap<Bytes, Bytes>>,
     pub(super) end: (Position, Digest),
     pub(super) written: Position,
+    /// Whether the journal is open: before, rows are only collected.
+    pub(super) caught_up: bool,
+    /// Whether it was warned that there are many of them.
+    pub(super) lagged: bool,
     /// Whether the thread waits for work.
     pub(super) idle: bool,
     /// Whether somebody waits for `written` to reach `end`.
@@ -68,6 +73,8 @@ impl Queue {
             writing: Arc::default(),
             end: (Position::ZERO, Digest::ZERO),
             written: Position::ZERO,
+            caught_up: false,
+            lagged: false,
             idle: false,
             urgent: false,
             stuck: false,
@@ -86,8 +93,11 @@ impl Queue {
         !self.stuck && !self.stopped && self.lost.is_none()
     }
 
-    pub(super) fn is_full(&mut self) -> bool {
-        self.can_shrink() && self.pending.len() + self.writing.len() > ROWS_MAX
+    /// Whether to warn, for the first time, that rows are brought faster than they are written.
+    pub(super) fn lags(&mut self) -> bool {
+        let lags = self.caught_up && !self.lagged && self.pending.len() + self.writing.len() > ROWS_MANY;
+        self.lagged |= lags;
+        lags
     }
 }
 

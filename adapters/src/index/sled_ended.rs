@@ -187,13 +187,19 @@ impl EndedStore for SledEnded {
         let Queue { staged, pending, .. } = &mut *queue;
         pending.extend(staged.drain());
         queue.end = (position, digest);
-        if queue.idle && !queue.pending.is_empty() || queue.pending.len() >= writer::ROWS_AT_ONCE {
+        if queue.lags() {
+            let path = self.shared.place.path().display();
+            tracing::warn!(%path, "the index of ended runs is slower than the journal; its rows wait in memory");
+        }
+        if queue.idle && queue.has_work() || queue.caught_up && queue.pending.len() >= writer::ROWS_AT_ONCE {
             queue.idle = false;
             self.shared.changed.notify_all();
         }
-        if queue.is_full() {
-            drop(self.shared.wait_while(queue, Queue::is_full));
-        }
+    }
+
+    fn caught_up(&self) {
+        lock(&self.shared.queue).caught_up = true;
+        self.shared.changed.notify_all();
     }
 
     fn covered(&self) -> Position {

@@ -28,8 +28,12 @@ pub(super) trait EndedStore: Send + Sync {
     /// Puts a row in place of what was there. Returns at once and never fails; it does nothing in a store that failed.
     fn put(&self, key: Bytes, row: Bytes);
 
-    /// Everything up to this end of a batch is put.
+    /// Everything up to this end of a batch is put. Returns at once, as `put` does.
     fn advance(&self, position: Position, digest: Digest);
+
+    /// Everything that the journal has is put: from now on rows may be written, which would only slow down those who
+    /// bring so many of them.
+    fn caught_up(&self);
 
     /// The position up to which rows were there when it was opened.
     fn covered(&self) -> Position;
@@ -63,6 +67,8 @@ impl EndedStore for MemoryEnded {
     }
 
     fn advance(&self, _: Position, _: Digest) {}
+
+    fn caught_up(&self) {}
 
     fn covered(&self) -> Position {
         Position::ZERO

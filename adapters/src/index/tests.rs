@@ -5,6 +5,7 @@ mod reference;
 
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 use proptest::prelude::*;
 use tachograph_engine::domain::testing::ids;
@@ -327,4 +328,47 @@ fn the_index_is_for_its_owner_only() {
         assert!(mode(&file) == 0o600 || file.to_string_lossy().contains("snap."), "{}", file.display());
     }
     drop(catalog);
+}
+
+#[test]
+fn nothing_is_written_before_the_journal_is_open_unless_somebody_waits_for_it() {
+    let mut queue = queue::Queue::empty();
+    queue.pending.insert(b"k".to_vec(), b"row".to_vec());
+    assert!(!queue.has_work());
+    queue.urgent = true;
+    assert!(queue.has_work());
+    queue.urgent = false;
+    queue.stop = Some(queue::Stop::Close);
+    assert!(queue.has_work());
+    queue.stop = None;
+    queue.caught_up = true;
+    assert!(queue.has_work());
+}
+
+#[test]
+fn rows_wait_in_memory_without_bound_while_a_journal_is_opened_and_nobody_waits_for_them() {
+    let place = TempDir::new().unwrap();
+    let store = SledEnded::open(place.path(), |_| None).unwrap();
+    let rows = 3 * writer::ROWS_AT_ONCE as u64 / 2;
+    let key = |number: u64| number.to_be_bytes().to_vec();
+    let begun = Instant::now();
+    for number in 1..=rows {
+        store.put(key(number), b"row".to_vec());
+        if number % 100 == 0 {
+            store.advance(Position(number), Digest::ZERO);
+        }
+    }
+    store.advance(Position(rows), Digest::ZERO);
+    assert_eq!(store.rows_in_memory(), rows as usize);
+    assert!(begun.elapsed() < queue::PATIENCE);
+    store.caught_up();
+    store.flush();
+    assert_eq!(store.rows_in_memory(), 0);
+    for number in (1..=rows).step_by(7) {
+        assert_eq!(store.get(&key(number)).unwrap(), Some(b"row".to_vec()), "{number}");
+    }
+    store.close();
+    drop(store);
+    let again = SledEnded::open(place.path(), |_| Some(Digest::ZERO)).unwrap();
+    assert_eq!(again.covered(), Position(rows));
 }

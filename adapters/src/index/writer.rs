@@ -13,7 +13,9 @@ use super::sled_ended::{contained, open_sled};
 use crate::lock::lock;
 
 /// So many rows are worth writing at once.
-pub(super) const ROWS_AT_ONCE: usize = 65_536;
+pub(super) const ROWS_AT_ONCE: usize = if cfg!(test) { 1_000 } else { 65_536 };
+/// So many are written at once as long as nothing is said about what is covered.
+const ROWS_OF_FIRST: usize = if cfg!(test) { 64 } else { 16_384 };
 /// How long rows wait for more of them: a run that restarts meanwhile is written once, and sled, which is not cheap, is
 /// left alone during a burst. They are answered from memory meanwhile, and a crash costs a look at the journal.
 const LINGER: Duration = Duration::from_secs(2);
@@ -69,7 +71,10 @@ fn begin(queue: &mut MutexGuard<'_, Queue>) -> (Rows, End) {
 }
 
 impl Queue {
-    fn has_work(&self) -> bool {
+    pub(super) fn has_work(&self) -> bool {
+        if !self.caught_up && !self.urgent && self.stop.is_none() {
+            return false;
+        }
         if self.stuck || self.lost.is_some() || self.stop == Some(Stop::Abandon) {
             return false;
         }
@@ -83,23 +88,39 @@ impl Queue {
 
 /// Writes rows and what they cover, all or none.
 fn write(shared: &Shared, rows: &Rows, (position, digest): End) -> Result<(), String> {
-    let mut batch = sled::Batch::default();
+    let is_first = lock(&shared.queue).written == Position::ZERO;
     let mut sorted: Vec<_> = rows.iter().collect();
     sorted.sort_unstable();
-    for (key, row) in sorted {
-        batch.insert(key.as_slice(), sealed(key, row));
-    }
-    batch.insert(META_KEY, sealed(META_KEY, &Meta::now(position, digest).to_bytes()));
     let db = shared.db.read().unwrap_or_else(PoisonError::into_inner);
     let Some(db) = &*db else { return Err("it is closed".to_owned()) };
     #[cfg(test)]
     if shared.fails_writes.load(std::sync::atomic::Ordering::Relaxed) {
         return Err("a test says so".to_owned());
     }
+    // An index that does not say yet what it covers is no use to anybody, so it need not become whole at once: a huge
+    // batch takes much memory, and keeps readers out.
+    let at_once = if is_first { ROWS_OF_FIRST } else { sorted.len().max(1) };
+    let mut parts = sorted.chunks(at_once).peekable();
     contained(|| {
-        db.apply_batch(batch)?;
+        while let Some(part) = parts.next_if(|part| part.len() == at_once && is_first) {
+            db.apply_batch(batch(part))?;
+        }
+        if is_first {
+            db.flush()?;
+        }
+        let mut last = parts.next().map(batch).unwrap_or_default();
+        last.insert(META_KEY, sealed(META_KEY, &Meta::now(position, digest).to_bytes()));
+        db.apply_batch(last)?;
         db.flush().map(drop)
     })
+}
+
+fn batch(rows: &[(&Bytes, &Bytes)]) -> sled::Batch {
+    let mut batch = sled::Batch::default();
+    for (key, row) in rows {
+        batch.insert(key.as_slice(), sealed(key, row));
+    }
+    batch
 }
 
 fn put_down(shared: &Shared, rows: Rows, (position, _): End, result: Result<(), String>) {

@@ -26,7 +26,11 @@ const PAGE: usize = 4_096;
 /// yet. Beside a writer of another process it sees complete frames, of which the last may not be acknowledged yet; the
 /// reader that [`FileJournal`](super::FileJournal) hands out sees exactly what is acknowledged.
 ///
-/// Its calls block on the disk for as long as a read takes.
+/// Its calls block on the disk for as long as a read takes, those of [`JournalReader`] too: they read where they are polled
+/// and never give way to other tasks. So what the engine answers out of the journal (`Engine::run` and `Engine::resolve` about
+/// runs that are not in its memory, and what a subscription catches up on) reads files on the caller's executor. Most
+/// answers are one entry or one row of the index; a reader without a writer's index scans for `answered` and `named`. Whoever
+/// may not be held up asks from a blocking thread.
 #[derive(Debug)]
 pub struct FileReader {
     disk: Arc<dyn Disk>,

@@ -114,6 +114,7 @@ impl FileJournal {
         }
         let (found, catalog) = (found?, known);
         found.settle(&*disk, &journal_dir)?;
+        catalog.caught_up();
         let journal = found.journal.or(options.journal).unwrap_or_else(Ulid::new);
         let (mut ordinal, mut link) = (found.ordinal, found.link);
         let active = match found.active {
