@@ -1,15 +1,15 @@
 //! What readers see: the open runs as of the last acknowledged batch.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use super::working::FastMap;
 use crate::domain::{RunId, RunRecord};
 use crate::ports::{JournalError, JournalReader};
 
 /// Open runs by id. Ended ones are read from the journal.
 #[derive(Default)]
 pub(super) struct View {
-    runs: RwLock<HashMap<RunId, Arc<RunRecord>>>,
+    runs: RwLock<FastMap<RunId, Arc<RunRecord>>>,
 }
 
 impl View {
