@@ -50,7 +50,13 @@ impl SalvagingReader {
     ///
     /// As [`FileReader::open`], but for damage.
     pub(crate) fn open(data: &Path) -> Result<Self, JournalError> {
+        // The anchor first: a live writer goes on meanwhile, and what it anchored by now is in the files by then.
+        let anchored = Salvage::anchored(data).unwrap_or_default();
         let (plain, met) = match FileReader::open(data) {
+            Ok(reader) if anchored > reader.head().position => {
+                let why = format!("it ends before entry {anchored}, which was durable: its end was cut off");
+                (Some(reader), Some(JournalError::Damaged { file: data.join(JOURNAL_DIR), offset: 0, why }))
+            }
             Ok(reader) => (Some(reader), None),
             Err(damage @ JournalError::Damaged { .. }) => (None, Some(damage)),
             Err(error) => return Err(error),

@@ -237,3 +237,21 @@ fn a_position_beyond_the_end_is_noted() {
     }
     assert_eq!(stderr(&ran(&data, &["runs", "--at", "34"])), "");
 }
+
+#[test]
+fn a_tail_that_was_cut_off_cleanly_is_told_by_every_command_that_reads() {
+    let (_dir, data) = single();
+    let (file, end) = (only_segment(&data), Made::journal().entries.len() as u64);
+    // Byte by byte until entries are missing and nothing is left of them.
+    let bytes = std::fs::read(&file).unwrap();
+    let cut = (0..bytes.len()).rev().find(|length| {
+        std::fs::write(&file, &bytes[..*length]).unwrap();
+        let report = ran(&data, &["verify"]);
+        !stdout(&report).contains("incomplete write") && readable(&data).len() as u64 + 2 == end
+    });
+    assert!(cut.is_some(), "two entries are cut off");
+    for arguments in [&["runs"][..], &["show", BUILD], &["timeline", BUILD], &["tail", "-n", "1"]] {
+        let (_, message) = partial(&data, arguments);
+        assert!(message.contains(&format!("it ends before entry {end}")), "{arguments:?}: {message}");
+    }
+}

@@ -9,7 +9,7 @@ use super::support::{Finished, HANG, Place, Ready, failure, send, status};
 
 #[test]
 fn a_signal_to_run_reaches_the_command_which_decides_what_to_do() {
-    let script = "trap 'exit 42' TERM; echo ready; for i in $(seq 6000); do sleep 0.01; done";
+    let script = "trap 'exit 42' TERM; n=$(seq 6000); echo ready; for i in $n; do sleep 0.01; done";
     for (script, signal, code, recorded) in [
         (script, Signal::TERM, 42, ExitStatus::Code(42)),
         ("echo ready; exec sleep 60", Signal::INT, 130, ExitStatus::Signal(2)),
@@ -48,7 +48,8 @@ fn a_signal_to_run_ends_a_command_that_is_stopped() {
 
 /// Two jobs, the first of which says that it is ready and then runs until it is ended.
 fn two_jobs(place: &Place, ready: &Ready, prelude: &str) -> String {
-    let script = format!("{prelude}; echo $$ > '{}'; for i in $(seq 6000); do sleep 0.01; done", ready.shown());
+    // Counted before it is ready: a signal to the group would end `seq`, and with it the loop.
+    let script = format!("{prelude}; n=$(seq 6000); echo $$ > '{}'; for i in $n; do sleep 0.01; done", ready.shown());
     place.jobs(&format!(
         "[jobs.first]\ncommand = [\"sh\", \"-c\", \"{script}\"]\nretries = 3\n[jobs.second]\ncommand = [\"true\"]\n"
     ))
