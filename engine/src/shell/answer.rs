@@ -8,7 +8,8 @@ use crate::ports::JournalError;
 pub struct Answer {
     /// What became of the command.
     pub outcome: CommandOutcome,
-    /// Effects to perform, in order; each is harmless when repeated.
+    /// Effects to perform, in order. A repeated command gets those of the first time again, in case that answer was
+    /// lost: each is harmless when repeated, but for the taking of a snapshot, which is left out then.
     pub effects: Vec<Effect>,
 }
 
