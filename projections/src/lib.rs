@@ -20,6 +20,7 @@ mod wheel;
 pub use current::CurrentState;
 pub use filter::{LabelFilter, RunFilter};
 pub use projection::{Projection, Until, fold_until, position_at};
+pub use tachograph_engine::domain::{ArmedTimer, TimerKey, TimerOf};
 pub use timeline::{Cause, Item, ItemBody, Silence, Timeline};
-pub use timers::{ArmedTimer, TimerKey, TimerOf, Timers};
+pub use timers::Timers;
 pub use wheel::{Due, TimerWheel};

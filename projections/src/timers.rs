@@ -1,43 +1,12 @@
 //! What is due when.
 
 use hashbrown::HashMap;
-use tachograph_engine::domain::{AttemptId, Entry, EntryBody, Event, Position, RunId, RunnerId, SnapshotId, Timestamp};
+use tachograph_engine::domain::{
+    ArmedTimer, Entry, EntryBody, Event, Position, RunId, RunnerId, TimerKey, TimerOf, TimerQueue, Timestamp,
+};
 
 use crate::projection::Projection;
 use crate::wheel::TimerWheel;
-
-/// What a timer belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TimerKey {
-    /// The run.
-    pub run: RunId,
-    /// What of it is due.
-    pub of: TimerOf,
-}
-
-/// What of a run is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TimerOf {
-    /// An armed snapshot.
-    Snapshot(SnapshotId),
-    /// The time until which this attempt waits at most.
-    Deadline(AttemptId),
-}
-
-/// A timer as it was armed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ArmedTimer {
-    /// What it belongs to.
-    pub key: TimerKey,
-    /// Who armed it.
-    pub runner: RunnerId,
-    /// When it is due.
-    pub due: Timestamp,
-    /// Position of the entry that armed it.
-    pub armed: Position,
-    /// When that was recorded.
-    pub armed_at: Timestamp,
-}
 
 /// All armed snapshots and waiting deadlines, by when they are due.
 ///
@@ -203,5 +172,31 @@ impl Projection for Timers {
 
     fn position(&self) -> Position {
         self.position
+    }
+}
+
+impl TimerQueue for Timers {
+    fn arm(&mut self, timer: ArmedTimer) {
+        Self::arm(self, timer);
+    }
+
+    fn apply(&mut self, entry: &Entry) {
+        Projection::apply(self, entry);
+    }
+
+    fn pop_due(&mut self, now: Timestamp) -> Option<ArmedTimer> {
+        Self::pop_due(self, now).cloned()
+    }
+
+    fn next_wake(&self) -> Option<Timestamp> {
+        Self::next_wake(self)
+    }
+
+    fn armed(&self, key: TimerKey) -> Option<ArmedTimer> {
+        self.timer(key).cloned()
+    }
+
+    fn len(&self) -> usize {
+        self.armed.values().map(|of_run| of_run.timers().count()).sum()
     }
 }

@@ -8,6 +8,9 @@ use super::{
     StartMode, StatusName, Timestamp,
 };
 
+/// The result of a snapshot that was being taken when its run was destroyed.
+pub const DESTROYED_MEANWHILE: &str = "the run was destroyed while the snapshot was being taken";
+
 /// What an accepted command leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
@@ -190,8 +193,15 @@ fn destroy(run: &Run, force: bool, why: &str) -> Result<Decision, Refusal> {
     if open && !force {
         return Err(Refusal::ForceRequired { from: run.status.name() });
     }
-    let destroyed = Event::Destroyed { why: why.to_owned(), forced: open };
-    append(with_cancel(run, destroyed, CancelCause::Destroyed))
+    let mut events = cancellation(run, CancelCause::Destroyed);
+    // Its result could not be recorded any more, and every dispatched snapshot has one.
+    events.extend(
+        run.in_flight
+            .iter()
+            .map(|in_flight| Event::SnapshotFailed { snapshot: in_flight.id, message: DESTROYED_MEANWHILE.to_owned() }),
+    );
+    events.push(Event::Destroyed { why: why.to_owned(), forced: open });
+    append(events)
 }
 
 fn schedule(

@@ -22,6 +22,7 @@ pub mod spec;
 pub mod state;
 pub mod testing;
 pub mod time;
+pub mod timer;
 
 pub use command::{Action, ActionName, Actor, ActorKind, Claim, Command, Guard, StartMode};
 pub use decide::{Decision, decide};
@@ -39,3 +40,4 @@ pub use spec::{
 };
 pub use state::{ArmedSnapshot, Attempt, DispatchedSnapshot, Outcome, Run, RunState, StartCause, Status, StatusName};
 pub use time::Timestamp;
+pub use timer::{ArmedTimer, TimerKey, TimerOf, TimerQueue, timers_of};

@@ -60,6 +60,12 @@ impl Run {
     pub const fn is_ended(&self) -> bool {
         self.status.name().is_ended()
     }
+
+    /// Whether nothing more is expected of it: it has ended, and no snapshot of it is being taken.
+    pub const fn is_settled(&self) -> bool {
+        // A destroyed run takes in no result any more.
+        self.is_ended() && (self.in_flight.is_none() || matches!(self.status, Status::Destroyed { .. }))
+    }
 }
 
 /// A run's last transition, with what matters as long as it is the last.

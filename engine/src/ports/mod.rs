@@ -6,8 +6,10 @@ mod checkpoint;
 mod clock;
 mod host;
 mod journal;
+mod snapshotter;
 
 pub use checkpoint::{Checkpoint, CheckpointStore};
 pub use clock::{Clock, IdSource};
 pub use host::Host;
 pub use journal::{AppendError, Draft, Head, Journal, JournalError, JournalReader, Opening, RunHead};
+pub use snapshotter::{SnapshotError, SnapshotImage, Snapshotter, WantedSnapshot};

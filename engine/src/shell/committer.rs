@@ -26,7 +26,7 @@ use crate::ports::{
 /// Which fold the engine's own checkpoints hold: the runs that have not ended.
 pub(super) const FOLD: &str = "engine";
 /// Version of that fold; raised whenever [`RunRecord`] or `evolve` gives other results than before.
-pub(super) const FOLD_VERSION: u32 = 1;
+pub(super) const FOLD_VERSION: u32 = 2;
 /// How often a batch is decided again because another writer of a shared store was faster.
 const CONFLICTS_MAX: usize = 16;
 /// How often the committer looks for more commands before it writes. More than fit into the longest wait: only a clock
@@ -408,7 +408,7 @@ impl Committer {
             Err(AppendError::Conflict { .. }) => return Err(JournalError::Closed),
         }
         if let Some(checkpoints) = checkpoints {
-            let checkpoint = checkpoint(working.open().cloned().collect(), reader.head());
+            let checkpoint = checkpoint(working.unsettled().cloned().collect(), reader.head());
             if let Err(error) = checkpoints.save(checkpoint).await {
                 debug!(%error, "no checkpoint was saved; the next open reads more of the journal");
             }
@@ -424,7 +424,7 @@ impl Committer {
             return;
         }
         self.checkpointed = head.position;
-        let open: Vec<_> = self.working.open().cloned().collect();
+        let open: Vec<_> = self.working.unsettled().cloned().collect();
         let position = head.position;
         #[expect(clippy::disallowed_methods, reason = "a slow checkpoint store must not hold up commits")]
         let saving = std::thread::Builder::new().name("tacho-checkpoint".to_owned()).spawn(move || {

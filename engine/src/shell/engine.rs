@@ -172,7 +172,12 @@ impl Engine {
 
     /// The runs that have not ended, by id.
     pub fn live(&self) -> Vec<Arc<RunRecord>> {
-        self.view.all()
+        self.view.all(|record| !record.run.is_ended())
+    }
+
+    /// The runs of which a snapshot was dispatched and has no result yet, ended ones included, by id.
+    pub fn in_flight(&self) -> Vec<Arc<RunRecord>> {
+        self.view.all(|record| record.run.in_flight.is_some())
     }
 
     /// The end of what is durable.

@@ -43,12 +43,13 @@ pub(super) async fn recover(
     let checkpoint = begin.checkpoint;
     let (open, replayed) = replay(&*reader, begin).await?;
     let opening = journal.opening();
+    let open_runs: Vec<_> = open.iter().filter(|record| !record.run.is_ended()).map(|record| record.run.id).collect();
     let mut facts = vec![SystemFact::Opened(host.session())];
     if !opening.clean || opening.torn.is_some() || opening.missing_up_to.is_some() {
         facts.push(SystemFact::Recovered {
             torn: opening.torn.clone(),
             missing_up_to: opening.missing_up_to,
-            open_runs: open.len() as u64,
+            open_runs: open_runs.len() as u64,
         });
     }
     let drafts = facts
@@ -65,7 +66,6 @@ pub(super) async fn recover(
         // System facts expect no version, so there is nothing that they could conflict with.
         Err(AppendError::Conflict { .. }) => return Err(JournalError::Closed),
     }
-    let open_runs = open.iter().map(|record| record.run.id).collect();
     Ok((open, OpenReport { found, opening, checkpoint, replayed, open_runs }))
 }
 
@@ -100,7 +100,7 @@ async fn begin(
     }
 }
 
-/// Folds all entries after the checkpoint, keeping only what has not ended.
+/// Folds all entries after the checkpoint, keeping only what is not settled.
 async fn replay(reader: &dyn JournalReader, begin: Begin) -> Result<(Vec<Arc<RunRecord>>, u64), JournalError> {
     let mut open = begin.records;
     let mut after = begin.checkpoint.unwrap_or(Position::ZERO);
@@ -116,7 +116,7 @@ async fn replay(reader: &dyn JournalReader, begin: Begin) -> Result<(Vec<Arc<Run
     }
     for run in reopened {
         if let Some(record) = view::load(reader, run).await?
-            && !record.run.is_ended()
+            && !record.run.is_settled()
         {
             open.insert(run, record);
         }
@@ -132,7 +132,7 @@ fn fold(open: &mut BTreeMap<RunId, RunRecord>, reopened: &mut BTreeSet<RunId>, e
         }
         before => {
             if let Some(record) = RunRecord::fold(before, entry)
-                && !record.run.is_ended()
+                && !record.run.is_settled()
             {
                 open.insert(run, record);
             }

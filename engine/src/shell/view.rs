@@ -6,7 +6,7 @@ use super::working::FastMap;
 use crate::domain::{RunId, RunRecord};
 use crate::ports::{JournalError, JournalReader};
 
-/// Open runs by id. Ended ones are read from the journal.
+/// Open runs by id, and ended ones of which a snapshot is being taken. All others are read from the journal.
 #[derive(Default)]
 pub(super) struct View {
     runs: RwLock<FastMap<RunId, Arc<RunRecord>>>,
@@ -30,9 +30,10 @@ impl View {
         self.runs.read().unwrap_or_else(PoisonError::into_inner).get(&run).cloned()
     }
 
-    /// All open runs, by id.
-    pub(super) fn all(&self) -> Vec<Arc<RunRecord>> {
-        let mut runs: Vec<_> = self.runs.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+    /// All of these runs that fit, by id.
+    pub(super) fn all(&self, fits: impl Fn(&RunRecord) -> bool) -> Vec<Arc<RunRecord>> {
+        let runs = self.runs.read().unwrap_or_else(PoisonError::into_inner);
+        let mut runs: Vec<_> = runs.values().filter(|record| fits(record)).cloned().collect();
         runs.sort_unstable_by_key(|record| record.run.id);
         runs
     }

@@ -53,7 +53,7 @@ impl Working {
         let mut working = Self::default();
         for record in records {
             let run = record.run.id;
-            if let Some(name) = &record.run.spec.name {
+            if let Some(name) = record.run.spec.name.as_ref().filter(|_| !record.run.is_ended()) {
                 working.names.insert(name.clone(), run);
             }
             working.runs.insert(run, Known::new(Some(record)));
@@ -61,9 +61,9 @@ impl Working {
         working
     }
 
-    /// Runs that are durably open, in no order.
-    pub(super) fn open(&self) -> impl Iterator<Item = &Arc<RunRecord>> {
-        self.runs.values().filter_map(|known| known.record.as_ref()).filter(|record| !record.run.is_ended())
+    /// Runs that are durably open or of which a snapshot is being taken, in no order.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = &Arc<RunRecord>> {
+        self.runs.values().filter_map(|known| known.record.as_ref()).filter(|record| !record.run.is_settled())
     }
 
     /// The record of a run as of the last durable batch, if it is at hand.
@@ -115,11 +115,11 @@ impl Working {
             let Some(known) = self.runs.get_mut(&run) else { continue };
             let before = known.record.take();
             let Some(record) = RunRecord::fold(before.map(Arc::unwrap_or_clone), entry) else { continue };
-            let is_ended = record.run.is_ended();
+            let is_settled = record.run.is_settled();
             let record = Arc::new(record);
-            changes.push((run, (!is_ended).then(|| record.clone())));
+            changes.push((run, (!is_settled).then(|| record.clone())));
             known.record = Some(record);
-            if is_ended {
+            if is_settled {
                 self.rest(run);
             }
         }
@@ -146,7 +146,7 @@ impl Working {
             let Some(record) = view::load(reader, run).await?.map(Arc::new) else { continue };
             self.runs.insert(run, Known::new(Some(record.clone())));
             self.found(&record);
-            changes.push((run, (!record.run.is_ended()).then_some(record)));
+            changes.push((run, (!record.run.is_settled()).then_some(record)));
         }
         Ok(changes)
     }
@@ -162,8 +162,8 @@ impl Working {
         while self.resting.len() > RESTING_MAX {
             let Some((oldest, use_number)) = self.resting.pop_front() else { break };
             let is_last_use = |known: &Known| known.used == use_number;
-            let is_ended = self.record(oldest).is_some_and(|record| record.run.is_ended());
-            if is_ended && self.runs.get(&oldest).is_some_and(is_last_use) {
+            let is_settled = self.record(oldest).is_some_and(|record| record.run.is_settled());
+            if is_settled && self.runs.get(&oldest).is_some_and(is_last_use) {
                 self.runs.remove(&oldest);
             }
         }
@@ -181,9 +181,10 @@ impl Working {
     /// A run that was read from the journal: one that ended before, or that another writer of a shared store changed.
     fn found(&mut self, record: &RunRecord) {
         let run = record.run.id;
-        if record.run.is_ended() {
+        if record.run.is_settled() {
             self.rest(run);
-        } else if let Some(name) = &record.run.spec.name {
+        }
+        if let Some(name) = record.run.spec.name.as_ref().filter(|_| !record.run.is_ended()) {
             self.names.entry(name.clone()).or_insert(run);
         }
     }
@@ -239,7 +240,7 @@ mod tests {
             }
         }
         assert_eq!(working.runs.len(), RESTING_MAX);
-        assert_eq!((working.names.len(), working.touched.len(), working.open().count()), (0, 0, 0));
+        assert_eq!((working.names.len(), working.touched.len(), working.unsettled().count()), (0, 0, 0));
         assert!(working.record(ids::run(3 * RESTING_MAX as u64 - 1)).is_some(), "the latest is at hand");
     }
 }

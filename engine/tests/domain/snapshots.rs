@@ -1,5 +1,6 @@
 //! Arming, every cause of a cancel, dispatch, result.
 
+use tachograph_engine::domain::decide::DESTROYED_MEANWHILE;
 use tachograph_engine::domain::testing::{Given, claim, ids};
 use tachograph_engine::domain::{
     Action, CancelCause, Command, Digest, Event, ExitStatus, Guard, Refusal, RunnerId, StartMode, limits,
@@ -235,6 +236,24 @@ fn a_runner_that_lost_the_run_reaches_neither_snapshot() {
         .then_refusal(&Refusal::SnapshotGone { armed: Some(ids::snapshot(2)) });
     let exited = Event::Exited { attempt: ids::attempt(2), exit: super::stories::exit_of(ExitStatus::Code(0)) };
     given.when(exit(theirs, ExitStatus::Code(0))).then_events(&[canceled(2, CancelCause::RunEnded), exited]);
+}
+
+#[test]
+fn a_snapshot_that_is_being_taken_when_the_run_is_destroyed_has_failed() {
+    let failed = Event::SnapshotFailed { snapshot: ids::snapshot(1), message: DESTROYED_MEANWHILE.to_owned() };
+    let destroyed = Event::Destroyed { why: "not needed".to_owned(), forced: true };
+    let given = dispatched().when(destroy(true)).then_events(&[failed, destroyed]);
+    assert_eq!(state(&given).run().map(|run| run.in_flight.is_some()), Some(false));
+}
+
+#[test]
+fn an_ended_run_is_settled_once_its_snapshot_has_a_result() {
+    let settled = |given: &Given| state(given).run().is_some_and(tachograph_engine::domain::Run::is_settled);
+    assert!(!settled(&armed()));
+    let ended = dispatched().when(exit(mine(), ExitStatus::Code(0))).then_appended();
+    assert!(!settled(&ended));
+    let failed = Action::FailSnapshot { snapshot: ids::snapshot(1), message: "no space left".to_owned() };
+    assert!(settled(&ended.when(ask(failed)).then_appended()));
 }
 
 #[test]
