@@ -114,7 +114,7 @@ async fn a_checkpoint_of_another_fold_version_or_of_a_lost_history_is_ignored() 
     let store = parts.checkpoints.clone().unwrap();
     let empty = Checkpoint {
         fold: "engine".to_owned(),
-        fold_version: 2,
+        fold_version: 3,
         position: head.position,
         digest: head.digest,
         payload: vec![0],
@@ -125,7 +125,7 @@ async fn a_checkpoint_of_another_fold_version_or_of_a_lost_history_is_ignored() 
     for file in checkpoint_files(&place) {
         fs::remove_file(file).unwrap();
     }
-    store.save(Checkpoint { fold_version: 1, digest: Digest([7; 32]), ..empty }).await.unwrap();
+    store.save(Checkpoint { fold_version: 2, digest: Digest([7; 32]), ..empty }).await.unwrap();
     assert_eq!(assert_same_live(&place, &live).await.checkpoint, None);
 }
 
