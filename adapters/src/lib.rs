@@ -4,6 +4,7 @@
 pub mod checkpoint;
 pub mod clock;
 pub mod contract;
+pub mod freeze;
 pub mod host;
 pub mod index;
 pub mod journal;
