@@ -1,9 +1,10 @@
-//! Implementations of the ports of `tachograph-engine`: journal files, memory, clock, host, checkpoints, and the
-//! runner of real processes.
+//! Implementations of the ports of `tachograph-engine`: journal files, memory, clock, host, checkpoints, control
+//! sockets, and the runner of real processes.
 
 pub mod checkpoint;
 pub mod clock;
 pub mod contract;
+pub mod control;
 pub mod freeze;
 pub mod host;
 pub mod index;

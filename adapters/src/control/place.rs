@@ -1,0 +1,131 @@
+//! The file of a socket: made for its owner only, at any length of path, and taken away by nobody else.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{Mode, OFlags};
+use tokio::net::{UnixListener, UnixSocket};
+
+/// What fits into a socket address with its closing zero.
+const ADDRESS_BYTES_MAX: usize = 107;
+const SOCKET_MODE: u32 = 0o600;
+/// Connections that the kernel keeps until they are accepted.
+const BACKLOG: u32 = 64;
+
+/// The address of a path. A path that is too long for one is reached by way of its directory, held open meanwhile; only its
+/// last part must be short, of 80 bytes at most.
+pub(super) struct Address {
+    pub(super) path: PathBuf,
+    _directory: Option<File>,
+}
+
+impl Address {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        if path.as_os_str().as_bytes().len() <= ADDRESS_BYTES_MAX {
+            return Ok(Self { path: path.to_owned(), _directory: None });
+        }
+        let no_name = || io::Error::new(io::ErrorKind::InvalidInput, "the path names no file");
+        let name = path.file_name().ok_or_else(no_name)?;
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = File::from(rustix::fs::open(parent, flags, Mode::empty())?);
+        let path = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
+        Ok(Self { path, _directory: Some(directory) })
+    }
+}
+
+/// The file of a bound socket. Dropping it removes the file, if that is still the one.
+#[derive(Debug)]
+pub(super) struct Place {
+    path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+}
+
+impl Place {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Binds a socket at a path that nobody listens at. Needs a Tokio runtime with IO.
+///
+/// The socket's own mode is narrowed before it is bound, and the file is made with that: there is no instant in which
+/// another user could connect, whatever the umask and the directory allow. It listens before it is moved to its place,
+/// so that whoever finds it there is served. What a dead process left there is replaced; what is no socket is not.
+pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, Place)> {
+    check_vacant(path)?;
+    let draft = draft(path);
+    let socket = UnixSocket::new_stream()?;
+    rustix::fs::fchmod(&socket, Mode::from_raw_mode(SOCKET_MODE))?;
+    // What is there has the name of a process that is gone: this one gives each name once.
+    let _ = std::fs::remove_file(&draft);
+    let address = Address::of(&draft)?;
+    socket.bind(&address.path)?;
+    let placed = || -> io::Result<(UnixListener, Place)> {
+        let listener = socket.listen(BACKLOG)?;
+        let identity = identity(&draft)?;
+        std::fs::rename(&draft, path)?;
+        Ok((listener, Place { path: path.to_owned(), identity }))
+    };
+    placed().inspect_err(|_| {
+        let _ = std::fs::remove_file(&draft);
+    })
+}
+
+/// A name beside the path that no other draft of this process has or had; a short one, since it must fit as well.
+fn draft(path: &Path) -> PathBuf {
+    static DRAFTS: AtomicU64 = AtomicU64::new(0);
+    let number = DRAFTS.fetch_add(1, Ordering::Relaxed);
+    path.with_file_name(format!(".control.{}.{number}", std::process::id()))
+}
+
+/// An error unless there is nothing at the path, or a socket that nobody listens at.
+fn check_vacant(path: &Path) -> io::Result<()> {
+    let metadata = match path.symlink_metadata() {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if !metadata.file_type().is_socket() {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file that is no socket; remove it"));
+    }
+    match probe(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => Ok(()),
+        // A full queue has an owner as well.
+        Ok(()) => Err(in_use()),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(in_use()),
+        Err(error) => Err(error),
+    }
+}
+
+fn in_use() -> io::Error {
+    io::Error::new(io::ErrorKind::AddrInUse, "another process listens there; stop it first")
+}
+
+/// Connects without ever waiting for a place in the queue.
+fn probe(path: &Path) -> io::Result<()> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+    let address = Address::of(path)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(&address.path)?)?;
+    Ok(())
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    path.symlink_metadata().map(|metadata| (metadata.dev(), metadata.ino()))
+}

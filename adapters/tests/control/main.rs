@@ -1,0 +1,11 @@
+//! Control sockets: every module says what belongs there.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+/// What a caller is told when there is no response.
+mod calling;
+/// Peers that do not behave.
+mod peers;
+/// The file of a socket.
+mod place;
