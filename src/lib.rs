@@ -19,10 +19,12 @@ pub mod prelude {
         RunSpec, RunnerId, SnapshotId, StartMode, Status, StatusName, Timestamp, Version, Witness, Workload,
     };
     pub use tachograph_engine::ports::{
-        CheckpointStore, Clock, Host, IdSource, Journal, JournalError, JournalReader, RunHead,
+        CheckpointStore, Clock, Deadlines, Host, IdSource, Journal, JournalError, JournalReader, RunHead,
+        SnapshotError, SnapshotImage, Snapshotter, WantedSnapshot,
     };
     pub use tachograph_engine::shell::{
-        Answer, CommandOutcome, Engine, FirstAnswer, OpenReport, Options, Parts, SubmitError, Subscription,
+        Answer, CommandOutcome, Engine, FirstAnswer, OpenReport, Options, Parts, SubmitError, Subscription, Timekeeper,
+        TimekeeperEnd, TimekeeperHandle, TimekeeperOptions, TimekeeperReport,
     };
-    pub use tachograph_projections::{CurrentState, Projection, RunFilter, Timeline, Until};
+    pub use tachograph_projections::{CurrentState, Projection, RunFilter, Timeline, Timers, Until};
 }

@@ -20,6 +20,8 @@ use crate::wheel::TimerWheel;
 pub struct Timers {
     position: Position,
     armed: HashMap<RunId, OfRun>,
+    /// How many timers those are.
+    count: usize,
     /// Follows from what is armed alone, so that this is all that a checkpoint must hold.
     wheel: TimerWheel<TimerKey>,
 }
@@ -90,6 +92,7 @@ impl Timers {
         let key = timer.key;
         self.wheel.insert(key, timer.due);
         let replaced = self.armed.entry(key.run).or_default().slot(key.of).replace(timer);
+        self.count += usize::from(replaced.is_none());
         if let Some(replaced) = replaced.filter(|replaced| replaced.key != key) {
             self.wheel.cancel(&replaced.key);
         }
@@ -99,6 +102,7 @@ impl Timers {
         let Some(of_run) = self.armed.get_mut(&run) else { return };
         for slot in [&mut of_run.snapshot, &mut of_run.deadline] {
             if let Some(timer) = slot.take_if(|timer| which(timer)) {
+                self.count -= 1;
                 self.wheel.cancel(&timer.key);
             }
         }
@@ -197,6 +201,6 @@ impl TimerQueue for Timers {
     }
 
     fn len(&self) -> usize {
-        self.armed.values().map(|of_run| of_run.timers().count()).sum()
+        self.count
     }
 }

@@ -9,8 +9,10 @@ pub mod latch;
 pub mod naive;
 pub mod place;
 pub mod random;
+pub mod snapshotter;
 pub mod supervisor;
 pub mod walk;
+pub mod watch;
 
 pub use gate::Gate;
 pub use latch::Latch;

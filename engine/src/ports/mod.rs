@@ -4,12 +4,14 @@
 
 mod checkpoint;
 mod clock;
+mod deadlines;
 mod host;
 mod journal;
 mod snapshotter;
 
 pub use checkpoint::{Checkpoint, CheckpointStore};
 pub use clock::{Clock, IdSource};
+pub use deadlines::Deadlines;
 pub use host::Host;
 pub use journal::{AppendError, Draft, Head, Journal, JournalError, JournalReader, Opening, RunHead};
 pub use snapshotter::{SnapshotError, SnapshotImage, Snapshotter, WantedSnapshot};

@@ -63,7 +63,8 @@ pub struct WantedSnapshot {
 /// An image that exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SnapshotImage {
-    /// Where it is: 1 to [`LOCATION_BYTES_MAX`](crate::domain::limits::LOCATION_BYTES_MAX) bytes.
+    /// Where it is: 1 to [`PATH_BYTES_MAX`](crate::domain::limits::PATH_BYTES_MAX) bytes,
+    /// without control characters. With another one the snapshot is recorded as failed, and the image is discarded.
     pub location: String,
     /// Its size in bytes.
     pub bytes: u64,

@@ -59,12 +59,12 @@ impl Default for Options {
 /// [`close`](Self::close) to know that it is done. A crash at any time loses nothing that was acknowledged.
 #[derive(Clone)]
 pub struct Engine {
-    requests: mpsc::Sender<Request>,
-    feed: broadcast::WeakSender<Arc<crate::domain::Entry>>,
-    view: Arc<View>,
-    reader: Arc<dyn JournalReader>,
-    clock: Arc<dyn Clock>,
-    ids: Arc<dyn IdSource>,
+    pub(super) requests: mpsc::Sender<Request>,
+    pub(super) feed: broadcast::WeakSender<Arc<crate::domain::Entry>>,
+    pub(super) view: Arc<View>,
+    pub(super) reader: Arc<dyn JournalReader>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) ids: Arc<dyn IdSource>,
 }
 
 impl Engine {

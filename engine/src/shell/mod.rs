@@ -16,10 +16,13 @@ mod meter;
 mod recovery;
 mod refusals;
 mod subscription;
+mod timekeeper;
 mod view;
+mod weak;
 mod working;
 
 pub use answer::{Answer, CommandOutcome, FirstAnswer, SubmitError};
 pub use engine::{Engine, Options, Parts, Pending};
 pub use recovery::OpenReport;
 pub use subscription::{Subscription, SubscriptionError};
+pub use timekeeper::{Timekeeper, TimekeeperEnd, TimekeeperHandle, TimekeeperOptions, TimekeeperReport};

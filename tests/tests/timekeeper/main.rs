@@ -1,0 +1,4 @@
+//! The timekeeper over a real engine, under a manual clock, with a snapshotter that does what it is told.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
+
+mod firing;
