@@ -1,5 +1,5 @@
 //! Implementations of the ports of `tachograph-engine`: journal files, memory, clock, host, checkpoints, control
-//! sockets, and the runner of real processes.
+//! sockets, the runner of real processes, and images of what they work in.
 
 pub mod checkpoint;
 pub mod clock;
@@ -12,3 +12,4 @@ pub mod journal;
 mod lock;
 pub mod memory;
 pub mod process;
+pub mod snapshot;
