@@ -13,6 +13,7 @@ use super::handle::{AttemptEnd, EndRecord, Live, Phase};
 use super::options::RunnerOptions;
 use super::outcome::Seen;
 use super::registry::Registration;
+use super::sockets::SocketLease;
 use super::text::cut;
 
 /// One attempt as its runner holds it.
@@ -23,6 +24,8 @@ pub(super) struct HeldAttempt {
     pub(super) claim: Claim,
     pub(super) directory: AttemptDirectory,
     pub(super) limits: ResourceLimits,
+    /// The run's control socket, which goes with the last attempt that holds it.
+    pub(super) socket: Option<SocketLease>,
     /// Gone with the attempt's task, however that ends.
     pub(super) registration: Registration,
 }

@@ -51,6 +51,11 @@ impl AttemptDirectory {
         Self { runs: runs.to_owned(), run: of_run, path }
     }
 
+    /// The control socket of the run, which its attempts share.
+    pub fn control_socket(&self) -> PathBuf {
+        self.run.join("control.sock")
+    }
+
     /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.path

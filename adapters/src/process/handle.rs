@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tachograph_engine::domain::{AttemptId, Ordinal, Outcome, Position, Refusal, RunId, Stream, Version};
+use tachograph_engine::domain::{AttemptId, Ordinal, Outcome, Position, Refusal, RunId, Stream, Timestamp, Version};
 use tachograph_engine::shell::SubmitError;
 use tokio::sync::{mpsc, watch};
 
@@ -78,11 +78,20 @@ impl Stop {
     }
 }
 
+/// A wait that came to its deadline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct OverdueWait {
+    /// What it waited on.
+    pub(super) on: String,
+    pub(super) due: Timestamp,
+}
+
 /// What is known once the attempt is open.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) ordinal: Ordinal,
     pub(super) directory: AttemptDirectory,
+    pub(super) snapshot_delay: Option<Duration>,
 }
 
 /// The shared part of an attempt that this process runs.
@@ -94,6 +103,8 @@ pub(super) struct Live {
     pub(super) pid: OnceLock<u32>,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) stop: watch::Sender<Option<Stop>>,
+    /// The wait whose deadline passed.
+    pub(super) overdue: watch::Sender<Option<OverdueWait>>,
     pub(super) signals: SignalQueue,
     /// Streams whose readers have left.
     pub(super) unread: watch::Sender<Unread>,
@@ -112,6 +123,7 @@ impl Live {
             pid: OnceLock::new(),
             phase: watch::Sender::new(Phase::Starting),
             stop: watch::Sender::new(None),
+            overdue: watch::Sender::new(None),
             signals: SignalQueue::default(),
             unread: watch::Sender::new(Unread::default()),
             passing: watch::Sender::new(0),

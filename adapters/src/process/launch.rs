@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tachograph_engine::domain::{RunSpec, Workload};
 
@@ -21,6 +22,8 @@ pub struct Launch {
     /// Whether the supervisor's standard input is the child's, too; it has none otherwise. Never let it be a terminal:
     /// the child is no foreground process of it, and reading would stop it.
     pub inherit_stdin: bool,
+    /// How long after it reported that it waits a snapshot of the run is due; none is armed by itself if absent.
+    pub snapshot_delay: Option<Duration>,
     /// Where standard output is passed through to.
     pub stdout: Option<Passthrough>,
     /// Where standard error is passed through to.
@@ -35,6 +38,7 @@ impl std::fmt::Debug for Launch {
             .field("argv", &self.argv)
             .field("cwd", &self.cwd)
             .field("env", &names)
+            .field("snapshot_delay", &self.snapshot_delay)
             .finish_non_exhaustive()
     }
 }

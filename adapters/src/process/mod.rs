@@ -12,10 +12,13 @@
 //!   reaped, or to members that were verified.
 //! - **Evidence.** A failed start, a lost supervisor, a file that contradicts the wait status: all are recorded.
 //!
+//! A run's processes report through [`ProcessRunner::report`] that they wait and go on, over a control socket per run.
+//!
 //! A crash of the supervisor leaves the processes running and the attempt open; [`ProcessRunner::recover`] records what
 //! became of it. `limits.wall_ms` and `limits.output_bytes` are enforced; `limits.memory_bytes` is not.
 
 mod attempt;
+mod control;
 mod directory;
 mod drain;
 mod error;
@@ -27,11 +30,14 @@ mod launch;
 mod open;
 mod options;
 mod outcome;
+mod overdue;
 mod passthrough;
 mod pump;
 mod recovery;
 mod registry;
+mod report;
 mod runner;
+mod sockets;
 mod spawn;
 mod spawn_failure;
 mod supervise;
@@ -46,6 +52,7 @@ pub use launch::Launch;
 pub use options::RunnerOptions;
 pub use passthrough::Passthrough;
 pub use recovery::RecoveryReport;
+pub use report::ReportAnswer;
 pub use runner::{ProcessRunner, ShutdownReport};
-pub use spawn::{ATTEMPT_VARIABLE, DIRECTORY_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE};
+pub use spawn::{ATTEMPT_VARIABLE, CONTROL_VARIABLE, DIRECTORY_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE};
 pub use spawn_failure::DIRECTORY_FACT;

@@ -20,6 +20,7 @@ use super::launch::{CommandLine, Launch};
 use super::passthrough::{Passthrough, pass_through};
 use super::pump::Pump;
 use super::runner::ProcessRunner;
+use super::sockets::SocketLease;
 use super::spawn::{Spawned, spawn};
 use super::spawn_failure::spawn_failure;
 use super::supervise::supervise;
@@ -49,7 +50,8 @@ impl ProcessRunner {
         let (ordinal, limits) = self.opened(run, attempt).await?;
         let directory = AttemptDirectory::of(self.runs_dir(), run, ordinal);
         let live = registration.live.clone();
-        let _ = live.opened.set(Opened { ordinal, directory: directory.clone() });
+        let _ =
+            live.opened.set(Opened { ordinal, directory: directory.clone(), snapshot_delay: launch.snapshot_delay });
         let handle = RunHandle { live, clock: self.clock() };
         let claim = Claim { run, attempt, runner: self.runner().clone() };
         let held = HeldAttempt {
@@ -58,6 +60,7 @@ impl ProcessRunner {
             claim,
             directory,
             limits,
+            socket: None,
             registration,
         };
         // Only a run that is known can have been started, so the command line was there.
@@ -85,15 +88,19 @@ impl ProcessRunner {
         }
     }
 
-    async fn spawn(&self, held: HeldAttempt, ordinal: Ordinal, line: CommandLine, launch: Launch) {
+    async fn spawn(&self, mut held: HeldAttempt, ordinal: Ordinal, line: CommandLine, launch: Launch) {
         if held.live().stop.borrow().is_some() {
             return held.fail(abandoned()).await;
         }
         let identity = self.identity(&held.claim, ordinal, &line);
         let directory = held.directory.clone();
-        let Some(made) = blocking(move || make(&directory, identity, &line)).await else { return };
+        let runner = self.clone();
+        let Some(made) = blocking(move || make(&runner, &directory, identity, &line)).await else { return };
         match made {
-            Ok(Made { spawned, stdout, stderr }) => follow(held, spawned, [stdout, stderr], launch),
+            Ok(Made { spawned, stdout, stderr, socket }) => {
+                held.socket = socket;
+                follow(held, spawned, [stdout, stderr], launch);
+            }
             Err(unmade) => {
                 let Unmade { failure, orphan } = *unmade;
                 if let Some(orphan) = orphan {
@@ -121,6 +128,7 @@ struct Made {
     spawned: Spawned,
     stdout: File,
     stderr: File,
+    socket: Option<SocketLease>,
 }
 
 struct Unmade {
@@ -135,8 +143,13 @@ impl From<Failure> for Box<Unmade> {
     }
 }
 
-/// The directory, the identity without the process, the child, the identity with it.
-fn make(directory: &AttemptDirectory, identity: Identity, line: &CommandLine) -> Result<Made, Box<Unmade>> {
+/// The directory, the identity without the process, the run's control socket, the child, the identity with it.
+fn make(
+    runner: &ProcessRunner,
+    directory: &AttemptDirectory,
+    identity: Identity,
+    line: &CommandLine,
+) -> Result<Made, Box<Unmade>> {
     let prepared = || -> Result<(File, File), DirectoryError> {
         directory.create()?;
         identity.write(directory)?;
@@ -144,13 +157,15 @@ fn make(directory: &AttemptDirectory, identity: Identity, line: &CommandLine) ->
     };
     let (stdout, stderr) = prepared().map_err(|error| directory_failure(&error))?;
     let (run, attempt) = (identity.run, (identity.attempt, identity.ordinal));
-    let spawned = spawn(line, run, attempt, directory).map_err(|error| spawn_failure(line, &error))?;
+    let socket = runner.lease_socket(run, directory);
+    let control = socket.as_ref().map(SocketLease::path);
+    let spawned = spawn(line, run, attempt, directory, control).map_err(|error| spawn_failure(line, &error))?;
     let known = ProcessIdentity::of(spawned.pid).map_err(|error| error.to_string()).and_then(|process| {
         let identity = Identity { process: Some(process), ..identity };
         identity.write(directory).map_err(|error| error.to_string())
     });
     match known {
-        Ok(()) => Ok(Made { spawned, stdout, stderr }),
+        Ok(()) => Ok(Made { spawned, stdout, stderr, socket }),
         Err(why) => {
             let message = format!("the child's identity cannot be kept, so it was ended: {why}");
             Err(Box::new(Unmade { failure: failure(FailureKind::SpawnFailed, message), orphan: Some(spawned) }))

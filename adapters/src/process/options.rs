@@ -14,10 +14,20 @@ pub struct RunnerOptions {
     /// Whether both output files are synced before the end is recorded. Without it, a power cut may leave a file
     /// shorter than its receipt says; the receipt shows that.
     pub sync_output: bool,
+    /// Whether each run has a control socket of its own while an attempt of it is under way, so that its processes can
+    /// report that they wait; `TACHO_CONTROL` tells them where. On by default, so that a job works alike under every
+    /// supervisor; an embedder whose jobs never report saves one descriptor per run without it.
+    pub report_socket: bool,
 }
 
 impl Default for RunnerOptions {
     fn default() -> Self {
-        Self { drain_deadline_ms: 5_000, grace_ms: 5_000, kill_lingering: false, sync_output: false }
+        Self {
+            drain_deadline_ms: 5_000,
+            grace_ms: 5_000,
+            kill_lingering: false,
+            sync_output: false,
+            report_socket: true,
+        }
     }
 }

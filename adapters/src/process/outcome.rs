@@ -10,9 +10,11 @@ use tachograph_engine::domain::{
 
 use super::directory::AttemptDirectory;
 use super::drain::Drained;
+use super::handle::OverdueWait;
 use super::text::cut;
 
 const FACT_BYTES_MAX: usize = 1_024;
+const ON_BYTES_MAX: usize = 512;
 
 /// The status that the kernel told, with how that is known. What it did not tell stays unknown.
 pub(super) fn exit_status(waited: &io::Result<std::process::ExitStatus>) -> (ExitStatus, Witness) {
@@ -29,14 +31,32 @@ pub(super) fn exit_status(waited: &io::Result<std::process::ExitStatus>) -> (Exi
     }
 }
 
+/// Why an attempt's time was up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum TimeUp {
+    WallLimit { limit_ms: u64 },
+    WaitDeadline(OverdueWait),
+}
+
+impl std::fmt::Display for TimeUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::WallLimit { limit_ms } => write!(f, "ran longer than its limit of {limit_ms} ms"),
+            Self::WaitDeadline(OverdueWait { on, due }) => {
+                write!(f, "waited on {:?} until its deadline of {due}", cut(on, ON_BYTES_MAX))
+            }
+        }
+    }
+}
+
 /// Everything that was seen of an attempt's end.
 #[derive(Debug, Clone)]
 pub(super) struct Seen {
     pub(super) status: ExitStatus,
     pub(super) witness: Witness,
     pub(super) drained: Drained,
-    /// The wall-clock limit, if the attempt was ended because of it.
-    pub(super) limit_ms: Option<u64>,
+    /// Why the attempt's time was up, if it was ended because of that.
+    pub(super) time_up: Option<TimeUp>,
     /// Members of the process group that outlived the leader and kept the output open.
     pub(super) lingering: Vec<u32>,
 }
@@ -48,9 +68,9 @@ impl Seen {
     /// attempt that was ended by its wall-clock limit failed as `TimedOut`, and one whose output could not be written
     /// failed as `OutputLost`; both keep the exit status among the facts.
     pub(super) fn outcome(&self, directory: &AttemptDirectory) -> Outcome {
-        let (kind, message) = match (self.limit_ms, &self.drained.lost) {
-            (Some(limit_ms), _) => {
-                let message = format!("ran longer than its limit of {limit_ms} ms; ended with {}", self.status);
+        let (kind, message) = match (&self.time_up, &self.drained.lost) {
+            (Some(time_up), _) => {
+                let message = format!("{time_up}; ended with {}", self.status);
                 (FailureKind::TimedOut, message)
             }
             (None, Some((stream, why))) => {
@@ -143,7 +163,7 @@ mod tests {
                 kept_bytes: [4, 0],
                 lost: lost.map(|why| (Stream::Stdout, why.to_owned())),
             },
-            limit_ms: None,
+            time_up: None,
             lingering: Vec::new(),
         };
         // A limit keeps less as well, and is no loss.

@@ -1,8 +1,8 @@
 //! The runner: what embedders hold.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tachograph_engine::domain::{
@@ -16,6 +16,7 @@ use super::identity::ProcessIdentity;
 use super::launch::Launch;
 use super::options::RunnerOptions;
 use super::registry::Registry;
+use super::sockets::Sockets;
 use super::text::cut;
 
 /// Begins the id of every runner of this kind, so that recovery leaves attempts of other kinds alone.
@@ -37,6 +38,7 @@ struct Shared {
     runs_dir: PathBuf,
     options: RunnerOptions,
     registry: Registry,
+    sockets: Sockets,
     runner: RunnerId,
     supervisor: ProcessIdentity,
     closing: AtomicBool,
@@ -62,10 +64,10 @@ impl ProcessRunner {
             boot_id: String::new(),
         });
         let runner = RunnerId::new(format!("{RUNNER_PREFIX}{}/{pid}/{}", host(), engine.mint()));
-        let registry = Registry::default();
+        let (registry, sockets) = (Registry::default(), Sockets::default());
         let closing = AtomicBool::new(false);
         let runs_dir = runs_dir.into();
-        Self { shared: Arc::new(Shared { engine, runs_dir, options, registry, runner, supervisor, closing }) }
+        Self { shared: Arc::new(Shared { engine, runs_dir, options, registry, sockets, runner, supervisor, closing }) }
     }
 
     /// The id that this runner holds attempts under.
@@ -222,6 +224,15 @@ impl ProcessRunner {
         &self.shared.registry
     }
 
+    pub(super) fn sockets(&self) -> &Sockets {
+        &self.shared.sockets
+    }
+
+    /// This runner as long as somebody else holds it.
+    pub(super) fn downgrade(&self) -> WeakRunner {
+        WeakRunner(Arc::downgrade(&self.shared))
+    }
+
     pub(super) fn supervisor(&self) -> &ProcessIdentity {
         &self.shared.supervisor
     }
@@ -236,6 +247,16 @@ impl ProcessRunner {
 
     fn mint_attempt(&self) -> AttemptId {
         AttemptId::from_ulid(self.engine().mint())
+    }
+}
+
+/// A runner that may be gone.
+#[derive(Debug, Clone)]
+pub(super) struct WeakRunner(Weak<Shared>);
+
+impl WeakRunner {
+    pub(super) fn upgrade(&self) -> Option<ProcessRunner> {
+        self.0.upgrade().map(|shared| ProcessRunner { shared })
     }
 }
 

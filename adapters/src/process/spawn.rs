@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::process::Stdio;
 
 use tachograph_engine::domain::{AttemptId, Ordinal, RunId};
@@ -19,6 +20,9 @@ pub const ORDINAL_VARIABLE: &str = "TACHO_ATTEMPT";
 /// Environment variable that names the attempt's directory to its processes.
 pub const DIRECTORY_VARIABLE: &str = "TACHO_RUN_DIR";
 
+/// Environment variable that names the run's control socket to its processes; absent if there is none.
+pub const CONTROL_VARIABLE: &str = "TACHO_CONTROL";
+
 /// A child with the reading ends of its output.
 #[derive(Debug)]
 pub(super) struct Spawned {
@@ -35,6 +39,7 @@ pub(super) fn spawn(
     run: RunId,
     (attempt, ordinal): (AttemptId, Ordinal),
     directory: &AttemptDirectory,
+    control: Option<&Path>,
 ) -> io::Result<Spawned> {
     let no_program = || io::Error::new(io::ErrorKind::InvalidInput, "the command names no program");
     let (program, arguments) = line.argv.split_first().ok_or_else(no_program)?;
@@ -48,11 +53,16 @@ pub(super) fn spawn(
         .env(RUN_VARIABLE, run.to_string())
         .env(ATTEMPT_VARIABLE, attempt.to_string())
         .env(ORDINAL_VARIABLE, ordinal.to_string())
-        .env(DIRECTORY_VARIABLE, absolute(directory))
+        .env(DIRECTORY_VARIABLE, absolute(directory.path()))
         .stdin(if line.inherit_stdin { Stdio::inherit() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
+    match control {
+        Some(socket) => command.env(CONTROL_VARIABLE, absolute(socket)),
+        // One that was inherited would be that of another run.
+        None => command.env_remove(CONTROL_VARIABLE),
+    };
     if let Some(cwd) = &line.cwd {
         command.current_dir(cwd);
     }
@@ -68,6 +78,6 @@ pub(super) fn spawn(
 }
 
 /// The child may run in another directory, so a relative path would mislead it.
-fn absolute(directory: &AttemptDirectory) -> OsString {
-    std::path::absolute(directory.path()).unwrap_or_else(|_| directory.path().to_owned()).into_os_string()
+fn absolute(path: &Path) -> OsString {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).into_os_string()
 }

@@ -14,8 +14,8 @@ use tokio::sync::{mpsc, watch};
 use super::attempt::{HeldAttempt, blocking};
 use super::drain::{Drained, Pumps};
 use super::group::ProcessGroup;
-use super::handle::{Phase, Stop, Unread};
-use super::outcome::{Seen, exit_status};
+use super::handle::{OverdueWait, Phase, Stop, Unread};
+use super::outcome::{Seen, TimeUp, exit_status};
 use super::pump::PipeCloser;
 
 /// Output that is not at its end so long after the exit may keep the runner waiting: the exit is noted on disk.
@@ -47,8 +47,8 @@ pub(super) async fn supervise(held: HeldAttempt, mut child: Child, group: Proces
     let timed_out = !matches!(drained.receipt.drain, tachograph_engine::domain::Drain::Drained);
     let lingering = if timed_out { guard.members().await } else { Vec::new() };
     let contradiction = claim.filter(|claim| claim.status != status);
-    let limit_ms = guard.limit_reached.then_some(held.limits.wall_ms).flatten();
-    held.end(Seen { status, witness, drained, limit_ms, lingering }, contradiction).await;
+    let time_up = guard.time_up.take();
+    held.end(Seen { status, witness, drained, time_up, lingering }, contradiction).await;
     guard.until_group_is_dealt_with().await;
 }
 
@@ -65,7 +65,10 @@ struct Guard {
     drain_deadline: Duration,
     /// When its wall-clock limit is reached, on the monotonic clock; absent if it has none or has exited.
     limit_at: Option<Duration>,
-    limit_reached: bool,
+    limit_ms: u64,
+    /// The wait whose deadline passed; absent once the leader has exited.
+    overdue: Option<watch::Receiver<Option<OverdueWait>>>,
+    time_up: Option<TimeUp>,
     /// When the group is killed; absent if nobody asked, or if it was.
     kill_at: Option<Duration>,
     terminated: bool,
@@ -77,6 +80,8 @@ impl Guard {
         let mut stop = held.live().stop.subscribe();
         // A wish from before the spawn counts as well.
         stop.mark_changed();
+        let mut overdue = held.live().overdue.subscribe();
+        overdue.mark_changed();
         let mut unread = held.live().unread.subscribe();
         unread.mark_changed();
         let limit_at = held.limits.wall_ms.map(|ms| clock.monotonic().saturating_add(Duration::from_millis(ms)));
@@ -90,7 +95,9 @@ impl Guard {
             grace: Duration::from_millis(held.options.grace_ms),
             drain_deadline: Duration::from_millis(held.options.drain_deadline_ms),
             limit_at,
-            limit_reached: false,
+            limit_ms: held.limits.wall_ms.unwrap_or_default(),
+            overdue: Some(overdue),
+            time_up: None,
             kill_at: None,
             terminated: false,
             clock,
@@ -111,6 +118,7 @@ impl Guard {
     fn leader_was_reaped(&mut self) {
         self.group.leader_was_reaped();
         self.limit_at = None;
+        self.overdue = None;
     }
 
     /// Waits for both streams to end, or for the one absolute deadline.
@@ -160,14 +168,15 @@ impl Guard {
             _ = self.stop.changed() => self.asked(),
             passed_on = next_signal(&mut self.signals) => passed_on,
             _ = self.unread.changed() => return self.hang_up().await,
+            wait = next_overdue(&mut self.overdue) => self.end_in_time(TimeUp::WaitDeadline(wait)),
             () = until(&*clock, self.kill_at) => {
                 self.kill_at = None;
                 Some(Signal::KILL)
             }
             () = until(&*clock, self.limit_at) => {
                 self.limit_at = None;
-                self.limit_reached = true;
-                self.terminate(clock.monotonic().saturating_add(self.grace))
+                let limit_ms = self.limit_ms;
+                self.end_in_time(TimeUp::WallLimit { limit_ms })
             }
         };
         if let Some(signal) = signal {
@@ -197,6 +206,12 @@ impl Guard {
         stop.and_then(|stop| self.terminate(stop.kill_at))
     }
 
+    /// The first reason counts.
+    fn end_in_time(&mut self, why: TimeUp) -> Option<Signal> {
+        self.time_up.get_or_insert(why);
+        self.terminate(self.clock.monotonic().saturating_add(self.grace))
+    }
+
     /// The polite signal goes out once; the time of the other one can only come nearer.
     fn terminate(&mut self, kill_at: Duration) -> Option<Signal> {
         if self.terminated {
@@ -223,6 +238,17 @@ impl Guard {
         let group = self.group.clone();
         blocking(move || group.members()).await.unwrap_or_default()
     }
+}
+
+/// The wait that came to its deadline, once it does, or never.
+async fn next_overdue(overdue: &mut Option<watch::Receiver<Option<OverdueWait>>>) -> OverdueWait {
+    let Some(waits) = overdue else { return pending().await };
+    while waits.changed().await.is_ok() {
+        if let Some(wait) = waits.borrow_and_update().clone() {
+            return wait;
+        }
+    }
+    pending().await
 }
 
 /// The next signal to pass on, or never.

@@ -5,6 +5,8 @@ mod support;
 
 /// What a caller is told when there is no response.
 mod calling;
+/// What docs/control.md shows.
+mod documented;
 /// Peers that do not behave.
 mod peers;
 /// The file of a socket.

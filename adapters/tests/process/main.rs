@@ -13,6 +13,8 @@ mod exits;
 mod output;
 /// What a crashed supervisor left open.
 mod recovery;
+/// What a run reports about itself, over its control socket and without.
+mod reports;
 /// Signals that are passed on.
 mod signals;
 /// Starts that succeed, fail and are refused, and what they leave behind.

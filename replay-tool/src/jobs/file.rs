@@ -16,7 +16,7 @@ use crate::signal;
 const JOB_KEYS: [&str; 7] = ["command", "cwd", "env", "labels", "retries", "timeout", "expect"];
 
 /// What the supervisor itself tells every run.
-const ENV_RESERVED: [&str; 4] = ["TACHO_RUN_ID", "TACHO_ATTEMPT_ID", "TACHO_ATTEMPT", "TACHO_RUN_DIR"];
+const ENV_RESERVED: [&str; 5] = ["TACHO_RUN_ID", "TACHO_ATTEMPT_ID", "TACHO_ATTEMPT", "TACHO_RUN_DIR", "TACHO_CONTROL"];
 
 /// The jobs of a text, or everything that is wrong with it.
 pub(super) fn read(text: &str) -> Result<Vec<Job>, Vec<Problem>> {

@@ -1,0 +1,88 @@
+//! What is answered over the control sockets of a runner.
+
+use async_trait::async_trait;
+use tachograph_engine::domain::{Action, Actor, ActorKind, Command, RunId};
+use tachograph_engine::shell::SubmitError;
+
+use super::error::RunnerError;
+use super::report::ReportAnswer;
+use super::runner::{ProcessRunner, WeakRunner};
+use crate::control::{ControlHandler, ControlOutcome, ControlRequest, ControlResponse, Peer, code};
+
+/// A runner answers every request: reports about any run as its runner, and cancels in the name of the peer's user.
+#[async_trait]
+impl ControlHandler for ProcessRunner {
+    async fn handle(&self, peer: Peer, request: ControlRequest) -> ControlResponse {
+        match request {
+            ControlRequest::Report { command, run, attempt, report } => {
+                match self.report(run, attempt, report, command).await {
+                    Ok(answer) => answer.into(),
+                    Err(error) => no_answer(&error),
+                }
+            }
+            ControlRequest::CancelSnapshot { command: id, run, guard } => {
+                let actor = Actor::new(ActorKind::Operator, format!("uid {} pid {}", peer.uid, peer.pid));
+                let (issued_at, action) = (self.engine().clock().now(), Action::CancelSnapshot { guard: guard.into() });
+                match self.engine().submit(Command { id, run, actor, issued_at, expected: None, action }).await {
+                    Ok(answer) => {
+                        self.perform(&answer.effects);
+                        ControlResponse::answer(&answer.outcome)
+                    }
+                    Err(error) => ControlResponse::not_submitted(&error),
+                }
+            }
+            ControlRequest::Ping => {
+                ControlResponse::Pong { pid: std::process::id(), version: env!("CARGO_PKG_VERSION").to_owned() }
+            }
+        }
+    }
+}
+
+/// Answers on the socket of one run: reports about this very run.
+///
+/// It does not hold the runner: whoever does, does so longer than any attempt is under way, or wants it gone.
+#[derive(Debug)]
+pub(super) struct RunControl {
+    runner: WeakRunner,
+    run: RunId,
+}
+
+impl RunControl {
+    pub(super) fn new(runner: &ProcessRunner, run: RunId) -> Self {
+        Self { runner: runner.downgrade(), run }
+    }
+}
+
+#[async_trait]
+impl ControlHandler for RunControl {
+    async fn handle(&self, peer: Peer, request: ControlRequest) -> ControlResponse {
+        match request {
+            ControlRequest::Report { run, .. } if run == self.run => match self.runner.upgrade() {
+                Some(runner) => ControlHandler::handle(&runner, peer, request).await,
+                None => ControlResponse::not_submitted(&SubmitError::Closed),
+            },
+            ControlRequest::Report { .. } | ControlRequest::CancelSnapshot { .. } | ControlRequest::Ping => {
+                let message = format!("only reports about run {} are accepted here", self.run);
+                ControlResponse::error(code::NOT_ACCEPTED_HERE, message, "ask at the supervisor's own socket")
+            }
+        }
+    }
+}
+
+fn no_answer(error: &RunnerError) -> ControlResponse {
+    match error {
+        RunnerError::NotSubmitted(error) => ControlResponse::not_submitted(error),
+        error => ControlResponse::error(error.code(), error.to_string(), "send it again with the same command id"),
+    }
+}
+
+impl From<ReportAnswer> for ControlResponse {
+    fn from(answer: ReportAnswer) -> Self {
+        let arming = answer.arming.as_ref().map(ControlOutcome::from);
+        Self::Answer {
+            outcome: (&answer.outcome).into(),
+            snapshot: answer.snapshot,
+            snapshot_refused: arming.and_then(|arming| arming.refusal().cloned()),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What a run's own processes report about it.
+
+use std::time::Duration;
+
+use tachograph_engine::domain::{
+    Action, Actor, ActorKind, AttemptId, Claim, Command, CommandId, RunId, SnapshotId, StartMode, Timestamp, Version,
+};
+use tachograph_engine::shell::CommandOutcome;
+
+use super::error::RunnerError;
+use super::runner::ProcessRunner;
+use crate::control::{RunReport, SnapshotArmed};
+
+const SCHEDULE_CONTEXT: &str = "tachograph 2026-11-22 the command that arms a snapshot after a report";
+const SNAPSHOT_CONTEXT: &str = "tachograph 2026-11-22 the snapshot that a report arms";
+
+/// What became of a report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportAnswer {
+    /// Of the report itself.
+    pub outcome: CommandOutcome,
+    /// Of the arming of a snapshot that followed from it; absent if none should follow.
+    pub arming: Option<CommandOutcome>,
+    /// The snapshot that is armed now because of this report, also if the report is a repeated one.
+    pub snapshot: Option<SnapshotArmed>,
+}
+
+impl ProcessRunner {
+    /// Submits what a process of a run reports, in this runner's name.
+    ///
+    /// Whatever attempt it names, it is submitted: the engine refuses one that is stale or destroyed, and records that.
+    /// What is left of such an attempt is ended, if this runner has exactly that one under way. If the attempt was
+    /// started with a [`snapshot_delay`](super::Launch::snapshot_delay), a snapshot is armed right after a written
+    /// `waiting`.
+    ///
+    /// A report that is repeated with the same id is harmless. The ids of what follows from it are derived from its own,
+    /// so that a crash in between leaves nothing half done for ever: the repeated report completes it, unless the run
+    /// has moved on, and never does it twice. Dropping the future does not stop it.
+    ///
+    /// # Errors
+    ///
+    /// [`RunnerError`] if the engine gave no answer to all of it; repeat it then. A refusal is an answer.
+    pub async fn report(
+        &self,
+        run: RunId,
+        attempt: AttemptId,
+        report: RunReport,
+        command: CommandId,
+    ) -> Result<ReportAnswer, RunnerError> {
+        let runner = self.clone();
+        let reporting = tokio::spawn(async move { runner.submit_report(run, attempt, report, command).await });
+        reporting.await.unwrap_or(Err(RunnerError::Abandoned { run, attempt }))
+    }
+
+    async fn submit_report(
+        &self,
+        run: RunId,
+        attempt: AttemptId,
+        report: RunReport,
+        command: CommandId,
+    ) -> Result<ReportAnswer, RunnerError> {
+        let claim = Claim { run, attempt, runner: self.runner().clone() };
+        let now = self.engine().clock().now();
+        let snapshot = snapshot_of(command);
+        let delay = self.snapshot_delay(run, attempt);
+        let action = match report {
+            RunReport::Waiting { on, deadline_in_ms } => {
+                let deadline = deadline_in_ms.map(|ms| after(now, Duration::from_millis(ms)));
+                Action::Wait { claim: claim.clone(), on, deadline }
+            }
+            RunReport::Resume => {
+                Action::Start { attempt, runner: claim.runner.clone(), mode: StartMode::Resume { previous: attempt } }
+            }
+            RunReport::Snapshot { after_ms } => {
+                let delay = after_ms.map(Duration::from_millis).or(delay).unwrap_or_default();
+                Action::ScheduleSnapshot { claim: claim.clone(), snapshot, due: after(now, delay) }
+            }
+        };
+        let waits = matches!(action, Action::Wait { .. });
+        let outcome = self.submit_as_runner(command, now, None, run, action).await?;
+        let arming = match (outcome.written(), delay.filter(|_| waits)) {
+            (Some((_, version)), Some(delay)) => {
+                let now = self.engine().clock().now();
+                let action = Action::ScheduleSnapshot { claim, snapshot, due: after(now, delay) };
+                // At exactly the version of the wait: a repeated report of a wait that is over arms nothing.
+                Some(self.submit_as_runner(schedule_of(command), now, Some(version), run, action).await?)
+            }
+            _ => None,
+        };
+        Ok(ReportAnswer { outcome, arming, snapshot: self.armed(run, snapshot).await? })
+    }
+
+    async fn submit_as_runner(
+        &self,
+        id: CommandId,
+        issued_at: Timestamp,
+        expected: Option<Version>,
+        run: RunId,
+        action: Action,
+    ) -> Result<CommandOutcome, RunnerError> {
+        let actor = Actor::new(ActorKind::Runner, self.runner().as_str());
+        let answer = self.engine().submit(Command { id, run, actor, issued_at, expected, action }).await?;
+        self.perform(&answer.effects);
+        Ok(answer.outcome)
+    }
+
+    fn snapshot_delay(&self, run: RunId, attempt: AttemptId) -> Option<Duration> {
+        self.registry().get(run, attempt)?.opened.get()?.snapshot_delay
+    }
+
+    async fn armed(&self, run: RunId, snapshot: SnapshotId) -> Result<Option<SnapshotArmed>, RunnerError> {
+        let record = self.engine().run(run).await?;
+        let armed = record.and_then(|record| record.run.armed.clone()).filter(|armed| armed.id == snapshot);
+        Ok(armed.map(|armed| SnapshotArmed { id: armed.id, due: armed.due }))
+    }
+}
+
+/// A time out of bounds becomes the last one that there is; a delay of a snapshot that is too long is refused then.
+fn after(now: Timestamp, delay: Duration) -> Timestamp {
+    now.plus_millis(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// The command that arms the snapshot which follows from this one.
+fn schedule_of(command: CommandId) -> CommandId {
+    CommandId::from_u128(derived(SCHEDULE_CONTEXT, command))
+}
+
+/// The snapshot that this report arms.
+fn snapshot_of(command: CommandId) -> SnapshotId {
+    SnapshotId::from_u128(derived(SNAPSHOT_CONTEXT, command))
+}
+
+/// The same time part, which is for people, and a random part that only this command and context have.
+fn derived(context: &str, command: CommandId) -> u128 {
+    const RANDOM: u128 = (1 << 80) - 1;
+    let hash = blake3::derive_key(context, &command.to_u128().to_be_bytes());
+    let mut bits = [0; 16];
+    bits.copy_from_slice(&hash[..16]);
+    (command.to_u128() & !RANDOM) | (u128::from_be_bytes(bits) & RANDOM)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn derived_ids_repeat_and_differ_by_command_and_purpose() {
+        let (one, another) = (CommandId::from_u128(7 << 80 | 1), CommandId::from_u128(7 << 80 | 2));
+        assert_eq!(schedule_of(one), schedule_of(one));
+        assert_ne!(schedule_of(one), schedule_of(another));
+        assert_ne!(schedule_of(one), one);
+        assert_ne!(schedule_of(one).to_u128(), snapshot_of(one).to_u128());
+        assert_eq!(schedule_of(one).to_u128() >> 80, 7, "the time part stays");
+    }
+}

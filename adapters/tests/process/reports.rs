@@ -1,0 +1,330 @@
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tachograph_adapters::clock::{ManualClock, SystemClock};
+use tachograph_adapters::control::{
+    ControlGuard, ControlOutcome, ControlRequest, ControlResponse, FirstOutcome, RunReport, SnapshotArmed, call,
+};
+use tachograph_adapters::process::{CONTROL_VARIABLE, Launch, ReportAnswer, RunHandle, RunnerOptions};
+use tachograph_engine::domain::{
+    Action, Actor, ActorKind, Claim, Command, CommandId, ExitStatus, FailureKind, Refusal, RunId, RunnerId, StartMode,
+    Status, StatusName, Timestamp,
+};
+use tachograph_engine::ports::Deadlines;
+use tachograph_engine::shell::CommandOutcome;
+
+use crate::support::{Bench, Pipe, command, exists, failure, file, sh, status};
+
+const LONG: Duration = Duration::from_secs(3_600);
+const DELAY: Duration = Duration::from_secs(60);
+
+fn waiting(on: &str, deadline_in_ms: Option<u64>) -> RunReport {
+    RunReport::Waiting { on: on.to_owned(), deadline_in_ms }
+}
+
+fn id(number: u128) -> CommandId {
+    CommandId::from_u128(number)
+}
+
+/// A child that is there until the pipe is released, and traps nothing.
+async fn patient(bench: &Bench, never: &Pipe, snapshot_delay: Option<Duration>) -> RunHandle {
+    let launch = Launch { snapshot_delay, ..Launch::default() };
+    bench.launch(sh(&format!("read line < {}", never.path())), launch).await
+}
+
+async fn report(bench: &Bench, handle: &RunHandle, report: RunReport, number: u128) -> ReportAnswer {
+    bench.runner.report(handle.run(), handle.attempt(), report, id(number)).await.unwrap()
+}
+
+fn socket(bench: &Bench, run: RunId) -> PathBuf {
+    bench.data.path().join("runs").join(run.to_string()).join("control.sock")
+}
+
+async fn ask(path: &Path, handle: &RunHandle, report: RunReport, number: u128) -> ControlResponse {
+    let (run, attempt) = (handle.run(), handle.attempt());
+    call(path, &ControlRequest::Report { command: id(number), run, attempt, report }, LONG).await.unwrap()
+}
+
+#[track_caller]
+fn refused(outcome: &CommandOutcome) -> &Refusal {
+    match outcome {
+        CommandOutcome::Refused { refusal, recorded: Some(_) } => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn error(response: ControlResponse) -> String {
+    match response {
+        ControlResponse::Error { code, .. } => code,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What a job does in any language: lines of JSON to the socket that its environment names.
+#[test]
+#[ignore = "is the child of the test after it"]
+fn as_a_child() {
+    let var = |name: &str| std::env::var(name).unwrap();
+    let mut stream = UnixStream::connect(var(CONTROL_VARIABLE)).unwrap();
+    let mut responses = BufReader::new(stream.try_clone().unwrap()).lines();
+    for (number, report) in [(1, r#"{"kind":"waiting","on":"a review"}"#), (2, r#"{"kind":"resume"}"#)] {
+        let (run, attempt) = (var("TACHO_RUN_ID"), var("TACHO_ATTEMPT_ID"));
+        let line = format!(
+            r#"{{"v":1,"request":"report","command":"{}","run":"{run}","attempt":"{attempt}","report":{report}}}"#,
+            id(number)
+        );
+        writeln!(stream, "{line}").unwrap();
+        let response = responses.next().unwrap().unwrap();
+        assert!(response.contains(r#""outcome":{"kind":"written","position":"#), "{response}");
+    }
+}
+
+#[tokio::test]
+async fn a_child_is_told_its_socket_and_reports_over_it() {
+    let bench = Bench::open().await;
+    let this = std::env::current_exe().unwrap();
+    let spec = command(&[this.to_str().unwrap(), "--exact", "reports::as_a_child", "--ignored"]);
+    let handle = bench.launch(spec, Launch::default()).await;
+    let said = status(&handle).await;
+    assert_eq!(said, ExitStatus::Code(0), "{}", String::from_utf8_lossy(&file(&handle, "stdout")));
+    assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Waiting", "Started", "Exited"]);
+    bench.runner.shutdown(LONG).await;
+    assert!(!exists(&socket(&bench, handle.run())), "the socket goes with the last attempt");
+}
+
+#[tokio::test]
+async fn a_socket_takes_reports_about_its_own_run_only() {
+    let bench = Bench::open().await;
+    let never = bench.pipe("never");
+    let (handle, other) = (patient(&bench, &never, None).await, patient(&bench, &never, None).await);
+    let path = socket(&bench, handle.run());
+    assert_eq!(path.symlink_metadata().unwrap().permissions().mode() & 0o7777, 0o600);
+    assert_eq!(error(ask(&path, &other, waiting("x", None), 1).await), "not_accepted_here");
+    let (command, run, guard) = (id(2), handle.run(), ControlGuard::Unconditional);
+    for request in [ControlRequest::Ping, ControlRequest::CancelSnapshot { command, run, guard }] {
+        assert_eq!(error(call(&path, &request, LONG).await.unwrap()), "not_accepted_here");
+    }
+    for run in [handle.run(), other.run()] {
+        assert_eq!(bench.story(run).await, ["Created", "Started"]);
+        assert!(bench.refusals(run).await.is_empty());
+    }
+    let response = ask(&path, &handle, waiting("x", None), 1).await;
+    assert!(
+        matches!(response, ControlResponse::Answer { outcome: ControlOutcome::Written { .. }, .. }),
+        "{response:?}"
+    );
+    let again = ask(&path, &handle, waiting("x", None), 1).await;
+    let ControlResponse::Answer { outcome: ControlOutcome::Duplicate { of }, .. } = again else { panic!("{again:?}") };
+    assert!(matches!(of, FirstOutcome::Written { version: 3, .. }), "{of:?}");
+    assert_eq!(bench.story(run).await, ["Created", "Started", "Waiting"]);
+    bench.runner.shutdown(LONG).await;
+}
+
+#[tokio::test]
+async fn a_left_over_attempt_that_reports_is_refused_and_the_refusal_recorded() {
+    let bench = Bench::open().await;
+    let never = bench.pipe("never");
+    let first = patient(&bench, &never, None).await;
+    let path = socket(&bench, first.run());
+    first.terminate(Duration::ZERO);
+    first.wait().await.unwrap();
+    let second = bench.runner.restart(first.run(), Launch::default()).await.unwrap();
+    let response = ask(&path, &first, waiting("nothing", None), 1).await;
+    let ControlResponse::Answer { outcome: ControlOutcome::Refused(refused), .. } = response else {
+        panic!("{response:?}")
+    };
+    assert_eq!(refused.code, "stale_attempt");
+    assert!(refused.recorded.is_some() && refused.message.contains(&second.attempt().to_string()), "{refused:?}");
+    let recorded = bench.refusals(first.run()).await;
+    assert_eq!(recorded.len(), 1);
+    assert_eq!(recorded[0].refusal, Refusal::StaleAttempt { current: Some(second.attempt()) });
+    // The present attempt was neither changed nor ended.
+    never.release().await;
+    assert_eq!(status(&second).await, ExitStatus::Code(0));
+    assert_eq!(bench.story(first.run()).await, ["Created", "Started", "Exited", "Started", "Exited"]);
+}
+
+#[tokio::test]
+async fn what_is_left_of_an_attempt_that_was_taken_over_is_ended_when_it_reports() {
+    let (bench, _clock) = Bench::manual().await;
+    let never = bench.pipe("never");
+    let (handle, other) = (patient(&bench, &never, None).await, patient(&bench, &never, None).await);
+    let mode = StartMode::Takeover { expected: handle.attempt() };
+    let attempt = tachograph_engine::domain::AttemptId::from_ulid(bench.engine.mint());
+    let start = Action::Start { attempt, runner: RunnerId::from("elsewhere"), mode };
+    let taker = Actor::new(ActorKind::Supervisor, "elsewhere");
+    // Its effects are left to the taker, which knows nothing of this runner.
+    bench.engine.submit(bench.engine.command(handle.run(), taker, start)).await.unwrap();
+    let answer = report(&bench, &handle, waiting("x", None), 1).await;
+    assert_eq!(*refused(&answer.outcome), Refusal::StaleAttempt { current: Some(attempt) });
+    let end = handle.wait().await.unwrap();
+    assert!(
+        matches!(&end.outcome, tachograph_engine::domain::Outcome::Exited { exit, .. }
+                     if exit.status == ExitStatus::Signal(15)),
+        "{end:?}"
+    );
+    assert!(other.ended().is_none());
+    never.release().await;
+    assert_eq!(status(&other).await, ExitStatus::Code(0));
+}
+
+#[tokio::test]
+async fn reports_about_destroyed_and_unknown_runs_are_refused_by_the_engine() {
+    let bench = Bench::open().await;
+    let handle = bench.sh("exit 0").await;
+    handle.wait().await.unwrap();
+    bench.runner.destroy(handle.run(), false, "done").await.unwrap();
+    let answer = report(&bench, &handle, RunReport::Resume, 1).await;
+    assert_eq!(*refused(&answer.outcome), Refusal::RunDestroyed);
+    assert_eq!(bench.refusals(handle.run()).await.len(), 1);
+    let unknown = RunId::from_u128(7);
+    let answer = bench.runner.report(unknown, handle.attempt(), waiting("x", None), id(2)).await.unwrap();
+    assert_eq!(answer.outcome.refusal(), Some(&Refusal::UnknownRun));
+}
+
+#[tokio::test]
+async fn a_wait_arms_the_snapshot_of_its_launch_once_and_a_resume_cancels_it() {
+    let (bench, clock) = Bench::manual().await;
+    let never = bench.pipe("never");
+    let handle = patient(&bench, &never, Some(DELAY)).await;
+    let first = report(&bench, &handle, waiting("a review", None), 1).await;
+    let SnapshotArmed { id: snapshot, due } = first.snapshot.unwrap();
+    assert_eq!(due, Timestamp::from_micros(60_000_000));
+    clock.advance(Duration::from_secs(5));
+    let again = report(&bench, &handle, waiting("a review", None), 1).await;
+    assert!(matches!(again.outcome, CommandOutcome::Duplicate { .. }), "{again:?}");
+    assert_eq!(again.snapshot, first.snapshot, "neither a second one nor another time");
+    let resumed = report(&bench, &handle, RunReport::Resume, 2).await;
+    assert!(resumed.outcome.written().is_some() && resumed.snapshot.is_none());
+    let record = bench.record(handle.run()).await;
+    assert_eq!(record.run.status.name(), StatusName::Started);
+    assert!(record.run.armed.is_none() && record.run.spent_snapshots.contains(&snapshot));
+    let expected = ["Created", "Started", "Waiting", "SnapshotScheduled", "SnapshotCanceled", "Started"];
+    assert_eq!(bench.story(handle.run()).await, expected);
+    never.release().await;
+    handle.wait().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_repeated_wait_completes_what_a_crash_left_half_done_unless_the_run_has_moved_on() {
+    for moved_on in [false, true] {
+        let (bench, _clock) = Bench::manual().await;
+        let never = bench.pipe("never");
+        let handle = patient(&bench, &never, Some(DELAY)).await;
+        let (run, attempt, runner) = (handle.run(), handle.attempt(), bench.runner.runner().clone());
+        // Only the first half of the report: its wait.
+        let actor = Actor::new(ActorKind::Runner, runner.as_str());
+        let action = Action::Wait { claim: Claim { run, attempt, runner }, on: "a review".to_owned(), deadline: None };
+        let wait = Command { id: id(1), run, actor, issued_at: Timestamp::from_micros(0), expected: None, action };
+        bench.engine.submit(wait).await.unwrap();
+        if moved_on {
+            report(&bench, &handle, RunReport::Resume, 2).await;
+            report(&bench, &handle, RunReport::Waiting { on: "more".to_owned(), deadline_in_ms: None }, 3).await;
+        }
+        let before = bench.record(run).await.run.armed.clone();
+        let answer = report(&bench, &handle, waiting("a review", None), 1).await;
+        let after = bench.record(run).await.run.armed.clone();
+        if moved_on {
+            assert!(matches!(refused(answer.arming.as_ref().unwrap()), Refusal::VersionConflict { .. }));
+            assert_eq!((after, answer.snapshot), (before, None), "the later wait keeps its own");
+        } else {
+            assert_eq!(after.unwrap().id, answer.snapshot.unwrap().id);
+        }
+        never.release().await;
+        handle.wait().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_can_be_armed_anew_while_the_run_waits() {
+    let (bench, _clock) = Bench::manual().await;
+    let never = bench.pipe("never");
+    let (handle, plain) = (patient(&bench, &never, Some(DELAY)).await, patient(&bench, &never, None).await);
+    let due = |answer: &ReportAnswer| answer.snapshot.map(|armed| armed.due.as_micros() / 1_000);
+    let snapshot = |after_ms| RunReport::Snapshot { after_ms };
+    let early = report(&bench, &handle, snapshot(Some(5)), 1).await;
+    assert!(matches!(refused(&early.outcome), Refusal::IllegalTransition { .. }), "{early:?}");
+    report(&bench, &handle, waiting("x", None), 2).await;
+    assert!(report(&bench, &plain, waiting("x", None), 3).await.snapshot.is_none());
+    assert_eq!(due(&report(&bench, &handle, snapshot(Some(5)), 4).await), Some(5));
+    assert_eq!(due(&report(&bench, &handle, snapshot(None), 5).await), Some(60_000));
+    assert_eq!(due(&report(&bench, &plain, snapshot(None), 6).await), Some(0));
+    let late = report(&bench, &handle, snapshot(Some(u64::MAX)), 7).await;
+    assert!(matches!(refused(&late.outcome), Refusal::InvalidInput { field, .. } if field == "due"), "{late:?}");
+    assert_eq!(
+        bench.record(handle.run()).await.run.armed.as_ref().map(|armed| armed.due.as_micros()),
+        Some(60_000_000)
+    );
+    never.release().await;
+    bench.runner.shutdown(Duration::ZERO).await;
+}
+
+async fn overdue(clock: &ManualClock, bench: &Bench, handle: &RunHandle) -> Timestamp {
+    report(bench, handle, waiting("a review", Some(60_000)), 1).await;
+    clock.advance(DELAY);
+    match bench.record(handle.run()).await.run.status {
+        Status::Waiting { deadline: Some(due), .. } => due,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_wait_that_came_to_its_deadline_ends_its_attempt() {
+    let (bench, clock) = Bench::manual().await;
+    let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
+    let handle = bench.sh(&format!("trap '' TERM; echo > {}; read line < {}", ready.path(), never.path())).await;
+    ready.read_to_end().await;
+    let due = overdue(&clock, &bench, &handle).await;
+    bench.runner.passed(handle.run(), handle.attempt(), due).await;
+    bench.runner.passed(handle.run(), handle.attempt(), due).await;
+    // It ignores the polite signal, so it has the grace.
+    clock.until_asleep(1).await;
+    clock.advance(Duration::from_secs(5));
+    let end = handle.wait().await.unwrap();
+    let failure = failure(&end);
+    assert_eq!(failure.kind, FailureKind::TimedOut);
+    let expected = "waited on \"a review\" until its deadline of 1970-01-01T00:01:00.000000Z; ended with signal 9";
+    assert_eq!(failure.message, expected);
+    assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Waiting", "Failed"]);
+}
+
+#[tokio::test]
+async fn a_deadline_is_nothing_to_an_attempt_that_does_not_wait_for_it() {
+    let (bench, clock) = Bench::manual().await;
+    let never = bench.pipe("never");
+    let last = bench.pipe("last");
+    let (handle, other) = (patient(&bench, &never, None).await, patient(&bench, &last, None).await);
+    let due = overdue(&clock, &bench, &handle).await;
+    bench.runner.passed(handle.run(), other.attempt(), due).await;
+    bench.runner.passed(other.run(), other.attempt(), due).await;
+    bench.runner.passed(handle.run(), handle.attempt(), due.plus_millis(1)).await;
+    report(&bench, &handle, RunReport::Resume, 2).await;
+    bench.runner.passed(handle.run(), handle.attempt(), due).await;
+    never.release().await;
+    last.release().await;
+    assert_eq!(status(&handle).await, ExitStatus::Code(0));
+    assert_eq!(status(&other).await, ExitStatus::Code(0));
+}
+
+#[tokio::test]
+async fn without_a_socket_a_run_runs_all_the_same_and_inherits_none() {
+    let options = RunnerOptions { report_socket: false, ..RunnerOptions::default() };
+    let off = Bench::with(Arc::new(SystemClock), options).await;
+    let taken = Bench::open().await;
+    for bench in [off, taken] {
+        let run = bench.runner.create(sh("echo ${TACHO_CONTROL-none}")).await.unwrap();
+        let path = socket(&bench, run);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "no socket").unwrap();
+        let env = vec![(CONTROL_VARIABLE.into(), "/another/run".into())];
+        let handle = bench.runner.start(run, Launch { env, ..Launch::default() }).await.unwrap();
+        assert_eq!(status(&handle).await, ExitStatus::Code(0));
+        assert_eq!(file(&handle, "stdout"), b"none\n");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "no socket");
+    }
+}
