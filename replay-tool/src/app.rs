@@ -13,7 +13,7 @@ use crate::dataset::Dataset;
 use crate::error::{Error, exit};
 use crate::machine::Machine;
 use crate::output::{Context, Format, Reading};
-use crate::{run, runs, show, supervise, tail, timeline, verify};
+use crate::{run, runs, show, supervise, tail, timeline, timers, verify, why_timer};
 
 /// Threads with this name read an index that may be damaged; the panics of its store are caught and lead to a rebuild.
 const INDEX_THREAD: &str = "tacho-index";
@@ -55,6 +55,8 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
             Command::Runs(args) => read(context, async |reading| runs::list(reading, &args).await).await,
             Command::Show(args) => read(context, async |reading| show::show(reading, &args).await).await,
             Command::Timeline(args) => read(context, async |reading| timeline::tell(reading, &args).await).await,
+            Command::Timers(args) => read(context, async |reading| timers::list(reading, &args).await).await,
+            Command::WhyTimer(args) => read(context, async |reading| why_timer::tell(reading, &args).await).await,
             Command::Tail(args) => read(context, async |reading| tail::follow(reading, &args).await).await,
             Command::Verify(VerifyArgs {}) => verify::verify(context),
         }

@@ -19,8 +19,8 @@ Exit codes:
   0  done (also when the reader of the output went away)
   1  a job did not end as expected, or tacho itself failed
   2  wrong arguments or bad input
-  3  there is no such run
-  4  several runs fit the prefix
+  3  there is no such run or snapshot
+  4  several runs or snapshots fit the prefix
   5  refused by the engine, for example: another run holds the name
   6  there is no journal, or its place cannot be read or written
   7  the journal is damaged
@@ -80,6 +80,10 @@ pub enum Command {
     Show(ShowArgs),
     /// Tell one run's history, refused reports beside it
     Timeline(TimelineArgs),
+    /// List what is armed: snapshots and deadlines
+    Timers(TimersArgs),
+    /// Tell what became of one snapshot, and why
+    WhyTimer(WhyTimerArgs),
     /// Print the last entries of the journal, and follow it
     Tail(TailArgs),
     /// Check every byte of the journal
@@ -201,6 +205,47 @@ Examples:
 pub struct TimelineArgs {
     /// A run id, the beginning of one, or a name
     pub run: String,
+}
+
+/// Arguments of `tacho timers`.
+#[derive(Debug, Clone, Default, Args)]
+#[command(after_help = "\
+What is due first stands first. A timer that is overdue is marked: its writer is late, waits for a place, or is gone, \
+and then it fires when the journal is opened next.
+
+Examples:
+  tacho timers
+  tacho timers --run build --format json
+  tacho timers --overdue --limit 20
+  tacho timers --at 2026-11-21T03:12:00Z      # what was armed then")]
+pub struct TimersArgs {
+    /// Only the timers of this run: a run id, the beginning of one, or a name
+    #[arg(long)]
+    pub run: Option<String>,
+    /// Only timers whose time has come
+    #[arg(long)]
+    pub overdue: bool,
+    /// As it was at this position or time
+    #[arg(long, value_name = "TIME|POSITION")]
+    pub at: Option<AsOf>,
+    /// At most so many, those that are due first
+    #[arg(long, value_name = "N")]
+    pub limit: Option<NonZeroUsize>,
+}
+
+/// Arguments of `tacho why-timer`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+ID is a snapshot id, at least 4 characters that only one id begins with, or a run: then it is the snapshot of it that \
+was armed last. Each line has its position and time, so that `tacho tail` shows the entry itself.
+
+Examples:
+  tacho why-timer 01KAJ2C7
+  tacho why-timer build                       # the snapshot of it that was armed last
+  tacho why-timer 01KAJ2C7 --format json")]
+pub struct WhyTimerArgs {
+    /// A snapshot id, the beginning of one, or a run
+    pub id: String,
 }
 
 /// Arguments of `tacho tail`.

@@ -98,6 +98,11 @@ impl Dataset {
         &self.reader
     }
 
+    /// The data directory, as messages name it.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
     /// The directory with a run's own files, if there is one: its output, by attempt.
     pub fn files_of(&self, run: RunId) -> Option<PathBuf> {
         Some(self.data.join(RUNS_DIR).join(run.to_string())).filter(|path| path.is_dir())
@@ -195,7 +200,7 @@ impl Dataset {
     }
 
     /// The fold of all runs at the latest checkpoint up to a position; the empty one if there is none to go by.
-    async fn saved(&self, at: Position) -> CurrentState {
+    pub(crate) async fn saved(&self, at: Position) -> CurrentState {
         let Some(checkpoints) = &self.checkpoints else { return CurrentState::empty() };
         replay::begin(&*self.reader, &**checkpoints, at).await.unwrap_or_else(|error| {
             tracing::debug!(%error, "no checkpoint is used");

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use tachograph_engine::domain::Timestamp;
+
 /// The longest duration that is accepted: 100 years of 365 days.
 pub const DURATION_MS_MAX: u64 = 100 * 365 * 24 * 60 * 60 * 1_000;
 
@@ -166,6 +168,11 @@ pub fn human(micros: u64) -> String {
         3_600..86_400 => format!("{}h{:02}m", seconds / 3_600, seconds % 3_600 / 60),
         _ => format!("{}d{:02}h", seconds / 86_400, seconds % 86_400 / 3_600),
     }
+}
+
+/// Microseconds from one time to a later one; 0 if it is not later, as after a clock stepped back.
+pub fn between(earlier: Timestamp, later: Timestamp) -> u64 {
+    u64::try_from(later.as_micros().saturating_sub(earlier.as_micros())).unwrap_or(0)
 }
 
 #[cfg(test)]

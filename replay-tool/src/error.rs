@@ -8,6 +8,7 @@ use tachograph_engine::domain::{Position, Refusal, RunId};
 use tachograph_engine::ports::JournalError;
 
 use crate::jobs::JobsError;
+use crate::snapshot_problem::SnapshotProblem;
 use crate::table::printable;
 
 /// Exit codes that `tacho` keeps stable. `tacho run` passes its command's own code through instead and turns each of
@@ -88,6 +89,9 @@ pub enum Error {
         /// The first few of them.
         candidates: Vec<RunId>,
     },
+    /// A snapshot cannot be told about or restored.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotProblem),
     /// A jobs file is wrong.
     #[error(transparent)]
     Jobs(#[from] JobsError),
@@ -166,6 +170,7 @@ impl Error {
             Self::Input { code, .. } => code,
             Self::UnknownRun { .. } | Self::NotYet { .. } => "unknown_run",
             Self::AmbiguousRun { .. } => "ambiguous_run",
+            Self::Snapshot(problem) => problem.code(),
             Self::Jobs(JobsError::Invalid { .. }) => "invalid_jobs",
             Self::Jobs(JobsError::Unreadable { .. } | JobsError::TooLong { .. }) => "unreadable_jobs",
             Self::Refused(refusal) => refusal.code(),
@@ -187,6 +192,7 @@ impl Error {
             Self::Input { .. } | Self::Jobs(_) | Self::Refused(Refusal::InvalidInput { .. }) => exit::USAGE,
             Self::UnknownRun { .. } | Self::NotYet { .. } | Self::Refused(Refusal::UnknownRun) => exit::UNKNOWN_RUN,
             Self::AmbiguousRun { .. } => exit::AMBIGUOUS_RUN,
+            Self::Snapshot(problem) => problem.exit_code(),
             Self::Refused(_) => exit::REFUSED,
             Self::Journal(error) => match error {
                 JournalError::Io { .. } | JournalError::ReadOnly { .. } | JournalError::NoJournal { .. } => exit::PLACE,
@@ -220,6 +226,7 @@ impl Error {
             Self::UnknownRun { similar: None, .. } => "`tacho runs` lists all; is --data right?".to_owned(),
             Self::NotYet { .. } => "ask for a later position or time".to_owned(),
             Self::AmbiguousRun { .. } => "give more characters of the run id".to_owned(),
+            Self::Snapshot(problem) => problem.remedy(),
             Self::Jobs(JobsError::Invalid { .. }) => "correct the file; nothing was run".to_owned(),
             Self::Jobs(JobsError::Unreadable { .. }) => "check the path and its permissions".to_owned(),
             Self::Jobs(JobsError::TooLong { .. }) => "split the file".to_owned(),
@@ -303,6 +310,13 @@ mod tests {
             (Error::UnknownRun { text: "a".into(), data: path(), similar: None }, "unknown_run", 3, 125),
             (Error::AmbiguousRun { prefix: "a".into(), count: 2, candidates: vec![] }, "ambiguous_run", 4, 125),
             (Error::NotYet { run: RunId::from_u128(1), at: Position(1), created: Position(2) }, "unknown_run", 3, 125),
+            (SnapshotProblem::NeverArmed { run: RunId::from_u128(1) }.into(), "unknown_snapshot", 3, 125),
+            (
+                SnapshotProblem::Ambiguous { prefix: "a".into(), count: 2, candidates: vec![] }.into(),
+                "ambiguous_snapshot",
+                4,
+                125,
+            ),
             (Error::Refused(Refusal::NothingPending), "nothing_pending", 5, 125),
             (Error::Refused(Refusal::UnknownRun), "unknown_run", 3, 125),
             (journal(JournalError::NoJournal { path: path(), why: "x".into() }), "no_journal", 6, 125),

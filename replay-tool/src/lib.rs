@@ -15,7 +15,8 @@
 //! | [`table`] | aligned columns, and text that cannot play with the terminal |
 //! | [`replay`] | the state of all runs out of a journal, with checkpoints as shortcuts |
 //! | [`run`], [`supervise`] | the two commands that write |
-//! | [`runs`], [`show`], [`timeline`], [`tail`], [`verify`] | the commands that read |
+//! | [`runs`], [`show`], [`timeline`], [`timers`], [`why_timer`], [`tail`], [`verify`] | the commands that read |
+//! | [`armed`], [`story`], [`snapshot_search`], [`snapshot_problem`] | what is armed, what became of a snapshot, which one is meant |
 //! | [`dataset`] | a journal that is read: which runs there are, which one is meant, what happened |
 //! | [`writer`] | a data directory, opened for writing |
 //! | [`view`], [`words`] | what happened, for programs and for people |
@@ -24,6 +25,7 @@
 //! that they work beside a live writer, on a copy and on a read-only medium.
 
 pub mod app;
+pub mod armed;
 pub mod cli;
 pub mod dataset;
 pub mod duration;
@@ -39,13 +41,18 @@ mod salvaging;
 mod search;
 pub mod show;
 pub mod signal;
+pub mod snapshot_problem;
+pub mod snapshot_search;
 pub mod stop;
+pub mod story;
 pub mod supervise;
 pub mod table;
 pub mod tail;
 pub mod timeline;
+pub mod timers;
 pub mod verify;
 pub mod view;
 pub mod when;
+pub mod why_timer;
 pub mod words;
 pub mod writer;

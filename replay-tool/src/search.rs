@@ -7,11 +7,11 @@ use tachograph_engine::domain::{Entry, Event, Position, RunId};
 use crate::error::Error;
 
 /// The shortest beginning of a run id that is looked for.
-const PREFIX_CHARS_MIN: usize = 4;
+pub(crate) const PREFIX_CHARS_MIN: usize = 4;
 /// How similar a name must be to be suggested, from 0 (not at all) to 1 (the same).
 const SIMILARITY_MIN: f64 = 0.8;
 /// Run ids that are listed when a prefix is ambiguous.
-const CANDIDATES_MAX: usize = 5;
+pub(crate) const CANDIDATES_MAX: usize = 5;
 
 /// One pass over the journal for whatever a text may mean.
 pub(crate) struct Search<'text> {
@@ -72,6 +72,16 @@ impl<'text> Search<'text> {
                 self.similar = Some((score, name.to_owned()));
             }
         }
+    }
+
+    /// The run that has the text as its name, after all entries.
+    pub(crate) fn bearer(&self) -> Option<RunId> {
+        self.holder
+    }
+
+    /// The runs whose id begins with the text.
+    pub(crate) fn fitting(&self) -> &BTreeSet<RunId> {
+        &self.fitting
     }
 
     /// The run that is meant, after all entries; `unknown` makes the error if there is none, given a similar name.

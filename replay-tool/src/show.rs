@@ -1,8 +1,9 @@
 //! `tacho show`: all about one run.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tachograph_engine::domain::{Attempt, Diagnostics, Outcome, ResourceLimits, RunRecord, Status, Timestamp};
+use tachograph_projections::TimerStory;
 
 use crate::cli::ShowArgs;
 use crate::duration;
@@ -38,7 +39,15 @@ pub async fn show(reading: &mut Reading, args: &ShowArgs) -> Result<(), Error> {
     let until = if is_over { dataset.recorded_at(at).await?.unwrap_or(record.updated_at) } else { reading.now };
     let files = dataset.files_of(run).map(|files| files_shown(files, &record));
     let writer = writer.map(|(writer, state)| words::last_writer(&writer, state));
-    reading.output.text(&lines(&record, files.as_deref(), writer, until))
+    let late_us = match &record.run.in_flight {
+        Some(in_flight) => {
+            let own = dataset.reader().history(run).await?;
+            TimerStory::of(run, in_flight.id).folded(&own).late_us()
+        }
+        None => None,
+    };
+    let now = if args.at.is_some() { until } else { reading.now };
+    reading.output.text(&lines(&record, Beside { files, writer, until, now, late_us }))
 }
 
 /// The directory of the attempt that is shown, where its output is; the run's own if the attempt has none.
@@ -62,7 +71,22 @@ impl Lines {
     }
 }
 
-fn lines(record: &RunRecord, files: Option<&Path>, writer: Option<String>, until: Timestamp) -> String {
+/// What is known of a run beside its record.
+struct Beside {
+    /// The directory with its files.
+    files: Option<PathBuf>,
+    /// What the journal's last writer is, in words.
+    writer: Option<String>,
+    /// Up to when it lasted, if it is open.
+    until: Timestamp,
+    /// When its timers are looked at.
+    now: Timestamp,
+    /// How late the snapshot that is being taken was dispatched, in microseconds.
+    late_us: Option<i64>,
+}
+
+fn lines(record: &RunRecord, beside: Beside) -> String {
+    let Beside { files, writer, until, now, late_us } = beside;
     let run = &record.run;
     let spec = &run.spec;
     let mut lines = Lines(Table::of(&[("", Align::Left), ("", Align::Left)]));
@@ -73,9 +97,15 @@ fn lines(record: &RunRecord, files: Option<&Path>, writer: Option<String>, until
         describe_attempt(&mut lines, attempt);
     }
     if let Some(armed) = &run.armed {
-        lines.line("snapshot", format!("{} armed by runner {}, due {}", armed.id, armed.runner, armed.due));
+        let overdue = match duration::between(armed.due, now) {
+            0 => format!(", in {}", duration::human(duration::between(now, armed.due))),
+            micros => format!(", OVERDUE BY {}", duration::human(micros)),
+        };
+        lines.line("snapshot", format!("{} armed by runner {}, due {}{overdue}", armed.id, armed.runner, armed.due));
     }
-    lines.text("snapshot", run.in_flight.as_ref().map(|in_flight| format!("{} is being taken", in_flight.id)));
+    if let Some(in_flight) = &run.in_flight {
+        lines.line("snapshot", format!("{} is being taken{}", in_flight.id, words::late(late_us)));
+    }
     lines.line("command", words::workload(&spec.workload));
     for (key, value) in &spec.labels {
         lines.line("label", format!("{key}={value}"));

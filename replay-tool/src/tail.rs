@@ -97,7 +97,9 @@ pub fn print_entry(entry: &Entry, format: Format, output: &mut Output) -> Result
 fn line(entry: &Entry) -> String {
     let (actor, what, style) = match &entry.body {
         EntryBody::Committed(committed) => {
-            let words: Vec<String> = committed.events.iter().map(words::event).collect();
+            let issued_at = Some(committed.command.issued_at);
+            let beside = words::Beside { events: &committed.events, issued_at, late_us: None };
+            let words: Vec<String> = committed.events.iter().map(|event| words::event(event, beside)).collect();
             (words::actor(&committed.command.actor), words.join("; "), anstyle::Style::new())
         }
         EntryBody::Refused(refused) => {

@@ -1,6 +1,8 @@
 //! `tacho timeline`: what happened to one run.
 
-use tachograph_engine::domain::{Entry, EntryBody, Event, Refusal, Status, SystemFact, Timestamp};
+use std::collections::BTreeMap;
+
+use tachograph_engine::domain::{Entry, EntryBody, Event, Refusal, SnapshotId, Status, SystemFact, Timestamp};
 use tachograph_projections::{Item, ItemBody};
 
 use crate::cli::TimelineArgs;
@@ -36,9 +38,9 @@ pub async fn tell(reading: &mut Reading, args: &TimelineArgs) -> Result<(), Erro
         let state = writer.as_ref().map(|(_, state)| *state);
         return reading.output.json(&TimelineView::from(&history).with_writer(state));
     }
-    let mut table = Table::of(&COLUMNS);
+    let (mut table, mut dues) = (Table::of(&COLUMNS), Dues::new());
     for item in history.timeline.items() {
-        rows(&mut table, item, history.entry(item.position));
+        rows(&mut table, item, history.entry(item.position), &mut dues);
     }
     let text = [heading(&history), table.render(), closing(&history, writer.as_ref(), reading.now)];
     text.iter().try_for_each(|part| reading.output.text(part))
@@ -59,7 +61,7 @@ fn heading(history: &History) -> String {
 fn closing(history: &History, writer: Option<&(LastWriter, WriterState)>, now: Timestamp) -> String {
     let Some(run) = history.timeline.state().run().filter(|run| !run.is_ended()) else { return String::new() };
     let Some(last) = history.last() else { return String::new() };
-    let since = |time: Timestamp| u64::try_from(now.as_micros().saturating_sub(time.as_micros())).unwrap_or(0);
+    let since = |time: Timestamp| duration::between(time, now);
     let mut text =
         format!("still {}; nothing recorded for {}", run.status.name(), duration::human(since(last.recorded_at)));
     if let Status::Waiting { deadline: Some(deadline), .. } = run.status
@@ -73,9 +75,17 @@ fn closing(history: &History, writer: Option<&(LastWriter, WriterState)>, now: T
     format!("\n{}{text}{}\n", WARN.render(), WARN.render_reset())
 }
 
-fn rows(table: &mut Table, item: &Item, entry: Option<&Entry>) {
+/// When the snapshots that were armed so far are due.
+type Dues = BTreeMap<SnapshotId, Timestamp>;
+
+fn rows(table: &mut Table, item: &Item, entry: Option<&Entry>, dues: &mut Dues) {
     let (what, notes) = match &item.body {
-        ItemBody::Event { event, applied, .. } => event_cells(event, *applied),
+        ItemBody::Event { event, applied, cause, .. } => {
+            let late_us = lateness(event, item.recorded_at, dues);
+            let events = entry.map_or(&[][..], |entry| entry.events());
+            let beside = words::Beside { events, issued_at: Some(cause.issued_at), late_us };
+            event_cells(event, *applied, beside)
+        }
         ItemBody::Refused { refusal, count, .. } => refusal_cells(refusal, *count, entry),
         ItemBody::System(fact) => (Cell::styled(words::system(fact), system_style(fact)), Vec::new()),
         ItemBody::Missing { up_to } => {
@@ -104,7 +114,21 @@ fn delta(micros: Option<i64>) -> Cell {
     }
 }
 
-fn event_cells(event: &Event, applied: bool) -> (Cell, Vec<String>) {
+/// How long after its snapshot was due a dispatch came, in microseconds.
+fn lateness(event: &Event, recorded_at: Timestamp, dues: &mut Dues) -> Option<i64> {
+    match event {
+        Event::SnapshotScheduled { snapshot, due, .. } => {
+            dues.insert(*snapshot, *due);
+            None
+        }
+        Event::SnapshotDispatched { snapshot } => {
+            dues.remove(snapshot).map(|due| recorded_at.as_micros() - due.as_micros())
+        }
+        _ => None,
+    }
+}
+
+fn event_cells(event: &Event, applied: bool, beside: words::Beside<'_>) -> (Cell, Vec<String>) {
     let zero = matches!(event, Event::Exited { exit, .. }
         if exit.status == tachograph_engine::domain::ExitStatus::Code(0));
     let style = event.leads_to().map_or(DIM, |status| status_style(status, zero));
@@ -117,7 +141,7 @@ fn event_cells(event: &Event, applied: bool) -> (Cell, Vec<String>) {
     if !applied {
         notes.push("  CHANGED NOTHING: it cannot follow what was read before; the history is incomplete".to_owned());
     }
-    (Cell::styled(words::event(event), style), notes)
+    (Cell::styled(words::event(event, beside), style), notes)
 }
 
 fn refusal_cells(refusal: &Refusal, count: u64, entry: Option<&Entry>) -> (Cell, Vec<String>) {

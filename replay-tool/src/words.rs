@@ -1,20 +1,47 @@
 //! What happened, in words for people: one line each, without the time and the actor.
 
 use tachograph_engine::domain::{
-    Action, Actor, CancelCause, Drain, Event, Exit, ExitStatus, Failure, Guard, OutputReceipt, RefusedCommand, RunId,
-    RunSpec, Session, StartCause, StartMode, SystemFact, Timestamp, Workload,
+    Action, Actor, CancelCause, Drain, Event, EventName, Exit, ExitStatus, Failure, Guard, OutputReceipt,
+    RefusedCommand, RunId, RunSpec, Session, SnapshotId, StartCause, StartMode, SystemFact, Timestamp, Workload,
 };
 
+use crate::duration;
 use crate::machine::{LastWriter, WriterState};
 use crate::signal;
 
+/// So many microseconds after its due time something counts as late: what is below is the work of a busy machine.
+const LATE_US_MIN: i64 = 1_000_000;
 /// Characters of a ULID.
 const ULID_CHARS: usize = 26;
 /// Characters of a ULID's random end that tell actors apart in a column.
 const ULID_END_CHARS: usize = 6;
 
-/// An event.
-pub fn event(event: &Event) -> String {
+/// What stands beside an event and tells more about it than the event does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Beside<'a> {
+    /// The events of the same entry.
+    pub events: &'a [Event],
+    /// When the command behind it was issued.
+    pub issued_at: Option<Timestamp>,
+    /// How long after its due time it came, in microseconds.
+    pub late_us: Option<i64>,
+}
+
+impl Beside<'_> {
+    fn transition(&self) -> Option<EventName> {
+        self.events.iter().find(|event| event.leads_to().is_some()).map(Event::name)
+    }
+
+    fn armed(&self) -> Option<SnapshotId> {
+        self.events.iter().find_map(|event| match event {
+            Event::SnapshotScheduled { snapshot, .. } => Some(*snapshot),
+            _ => None,
+        })
+    }
+}
+
+/// An event, with what stands beside it.
+pub fn event(event: &Event, beside: Beside<'_>) -> String {
     match event {
         Event::Created { run: _, spec } => format!("created: {}", workload(&spec.workload)),
         Event::Started { attempt: _, ordinal, runner, cause, previous: _ } => {
@@ -27,10 +54,13 @@ pub fn event(event: &Event) -> String {
         }
         Event::Destroyed { why, forced } => format!("destroyed{}: {why}", if *forced { " by force" } else { "" }),
         Event::SnapshotScheduled { snapshot, runner, due } => {
-            format!("snapshot {snapshot} armed by runner {runner}, due {due}")
+            let after = beside.issued_at.map(|issued_at| delay(due.as_micros() - issued_at.as_micros()));
+            format!("snapshot {snapshot} armed by runner {runner}, due {due}{}", after.unwrap_or_default())
         }
-        Event::SnapshotCanceled { snapshot, cause } => format!("snapshot {snapshot} canceled: {}", canceled(cause)),
-        Event::SnapshotDispatched { snapshot } => format!("snapshot {snapshot} is being taken"),
+        Event::SnapshotCanceled { snapshot, cause } => {
+            format!("snapshot {snapshot} canceled: {}", canceled(cause, beside.transition(), beside.armed()))
+        }
+        Event::SnapshotDispatched { snapshot } => format!("snapshot {snapshot} is being taken{}", late(beside.late_us)),
         Event::SnapshotTaken { snapshot, location, bytes, digest: _ } => {
             format!("snapshot {snapshot} taken: {bytes} bytes in {location}")
         }
@@ -205,13 +235,21 @@ fn start_words(cause: StartCause) -> &'static str {
     }
 }
 
-fn canceled(cause: &CancelCause) -> String {
+/// Why a snapshot was canceled, as far as is known with the transition or the snapshot that took its place.
+pub fn canceled(cause: &CancelCause, transition: Option<EventName>, replaced_by: Option<SnapshotId>) -> String {
     match cause {
         CancelCause::Asked(Guard::Runner(runner)) => format!("runner {runner} asked for it"),
         CancelCause::Asked(Guard::Unconditional) => "asked for, unconditionally".to_owned(),
-        CancelCause::RunEnded => "the run ended".to_owned(),
+        CancelCause::RunEnded => match transition {
+            Some(EventName::Exited) => "the run exited".to_owned(),
+            Some(EventName::Failed) => "the run failed".to_owned(),
+            _ => "the run ended".to_owned(),
+        },
         CancelCause::RunnerDisconnected => "its runner was disconnected".to_owned(),
-        CancelCause::Superseded => "another was armed in its place".to_owned(),
+        CancelCause::Superseded => match replaced_by {
+            Some(snapshot) => format!("snapshot {snapshot} was armed in its place"),
+            None => "another was armed in its place".to_owned(),
+        },
         CancelCause::Resumed => "the run went on".to_owned(),
         CancelCause::TakenOver => "the run was taken over".to_owned(),
         CancelCause::Destroyed => "the run was destroyed".to_owned(),
@@ -227,7 +265,28 @@ fn until(deadline: Option<Timestamp>) -> String {
     deadline.map(|time| format!(", until {time} at most")).unwrap_or_default()
 }
 
-fn writer(session: &Session) -> String {
+/// How long after its arming a snapshot is due, given in microseconds.
+pub fn delay(micros: i64) -> String {
+    match u64::try_from(micros) {
+        Ok(0) => ", at once".to_owned(),
+        Ok(micros) => format!(", {} later", duration::human(micros)),
+        Err(_) => String::new(),
+    }
+}
+
+/// How late something was, if that is worth a word.
+pub fn late(late_us: Option<i64>) -> String {
+    let micros = late_us.filter(|_| is_late(late_us)).and_then(|micros| u64::try_from(micros).ok());
+    micros.map(|micros| format!(", {} after it was due", duration::human(micros))).unwrap_or_default()
+}
+
+/// Whether something that came so many microseconds after it was due is worth a word.
+pub fn is_late(late_us: Option<i64>) -> bool {
+    late_us.is_some_and(|micros| micros > LATE_US_MIN)
+}
+
+/// Who wrote a journal.
+pub fn writer(session: &Session) -> String {
     format!("pid {} on {}, version {}", session.pid, session.host, session.version)
 }
 

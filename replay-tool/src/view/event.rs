@@ -114,7 +114,8 @@ pub enum GuardView {
 }
 
 impl GuardView {
-    fn of(cause: &CancelCause) -> Option<Self> {
+    /// The right, if the snapshot was canceled because somebody asked for it.
+    pub fn of(cause: &CancelCause) -> Option<Self> {
         match cause {
             CancelCause::Asked(Guard::Runner(runner)) => Some(Self::Runner(runner.to_string())),
             CancelCause::Asked(Guard::Unconditional) => Some(Self::Unconditional(true)),

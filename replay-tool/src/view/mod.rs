@@ -6,7 +6,9 @@
 mod entry;
 mod event;
 mod run;
+mod story;
 mod timeline;
+mod timer;
 mod verification;
 
 pub use entry::{ActorView, CommandView, EntryView, RefusalView, SessionView, SystemView, TornTailView};
@@ -15,5 +17,7 @@ pub use run::{
     DiagnosticsView, ExitView, FailureBrief, LimitsView, OutputView, PositionsView, RunView, SnapshotView, SpecView,
     StreamView, WaitingView, WorkloadView,
 };
+pub use story::{AbsenceView, RefusedView, StepView, StoryView, WhatView};
 pub use timeline::{ItemView, TimelineView};
+pub use timer::TimerView;
 pub use verification::{FindingView, HeadView, LossView, VerificationView};

@@ -85,12 +85,14 @@ pub(super) fn copy(from: &Path, to: &Path) {
     }
 }
 
-const READ_COMMANDS: [&[&str]; 7] = [
+const READ_COMMANDS: [&[&str]; 9] = [
     &["runs"],
     &["runs", "--at", "20"],
     &["show", "build"],
     &["timeline", "nightly"],
     &["timeline", NEVER],
+    &["timers", "--at", "18"],
+    &["why-timer", "build"],
     &["tail"],
     &["verify"],
 ];
@@ -109,6 +111,8 @@ fn the_binary_prints_what_the_library_does() {
         (&["show", "build"], "show-build-again.json"),
         (&["timeline", "01kaj2aaaa"], "timeline-build.json"),
         (&["timeline", NEVER], "timeline-never.json"),
+        (&["timers", "--at", "17", "--run", "build"], "timers-early.json"),
+        (&["why-timer", "05000000000000000000000001"], "why-timer-superseded.json"),
         (&["tail", "-n", "100"], "tail.jsonl"),
         (&["tail", "--after", "0"], "tail.jsonl"),
     ] {
@@ -246,6 +250,12 @@ fn bad_input_is_a_typed_error() {
         (&["show", NIGHTLY, "--at", "3"], 3, "unknown_run", "created at position 7"),
         (&["show", "01KAJ2BBB"], 4, "ambiguous_run", BUILD_AGAIN),
         (&["show", "\u{1b}[2J"], 3, "unknown_run", "\\u{1b}"),
+        (&["why-timer", "0500"], 4, "ambiguous_snapshot", "snapshot 05000000000000000000000002"),
+        (&["why-timer", "050"], 3, "unknown_snapshot", "no snapshot and no run \"050\""),
+        (&["why-timer", "nightly"], 3, "unknown_snapshot", "no snapshot of run"),
+        (&["why-timer", "01KAJ2BBB"], 4, "ambiguous_run", BUILD_AGAIN),
+        (&["timers", "--run", "biuld"], 3, "unknown_run", "there is no run \"biuld\""),
+        (&["timers", "--limit", "0"], 2, "usage", "--limit"),
         (&["runs", "--status", "done"], 2, "usage", "expected one of Created, Started"),
         (&["runs", "--label", "team"], 2, "usage", "expected KEY=VALUE"),
         (&["runs", "--since", "yesterday"], 2, "usage", "expected RFC 3339"),

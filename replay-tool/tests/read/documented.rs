@@ -18,7 +18,10 @@ fn every_help_has_examples() {
     let mut tacho = Cli::command();
     tacho.build();
     let commands: Vec<String> = tacho.get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    assert_eq!(commands, ["run", "supervise", "runs", "show", "timeline", "tail", "verify", "help"]);
+    assert_eq!(
+        commands,
+        ["run", "supervise", "runs", "show", "timeline", "timers", "why-timer", "tail", "verify", "help"]
+    );
     for name in commands.iter().filter(|name| *name != "help") {
         let help = tacho.find_subcommand_mut(name).unwrap().render_long_help().to_string();
         assert!(help.contains("\nExamples:\n") && help.contains(&format!("tacho {name}")), "{name}: {help}");

@@ -5,9 +5,10 @@ use std::path::Path;
 use tachograph_adapters::journal::{Loss, Severity, VerifyFinding, VerifyReport};
 use tachograph_engine::domain::{Digest, Position};
 use tachograph_engine::ports::Head;
-use tachograph_replay::cli::{RunsArgs, ShowArgs, TailArgs, TimelineArgs};
+use tachograph_replay::cli::{RunsArgs, ShowArgs, TailArgs, TimelineArgs, TimersArgs, WhyTimerArgs};
 use tachograph_replay::output::Format;
-use tachograph_replay::{runs, show, tail, timeline, verify};
+use tachograph_replay::when::AsOf;
+use tachograph_replay::{runs, show, tail, timeline, timers, verify, why_timer};
 
 use crate::kept::printed;
 use crate::made::{self, BUILD, BUILD_AGAIN, LOUD, NAMELESS, NEVER, NIGHTLY};
@@ -53,6 +54,32 @@ fn a_history_is_told() {
         check(&format!("timeline-{name}.json"), &json);
         let text = printed(Format::Text, async |reading| timeline::tell(reading, &args).await).unwrap();
         check(&format!("timeline-{name}.txt"), &text);
+    }
+}
+
+#[test]
+fn what_is_armed_is_listed() {
+    let at = |position| Some(AsOf::Position(Position(position)));
+    for (args, name) in [
+        (TimersArgs::default(), "timers"),
+        (TimersArgs { at: at(17), ..TimersArgs::default() }, "timers-early"),
+        (TimersArgs { at: at(15), ..TimersArgs::default() }, "timers-none"),
+    ] {
+        let json = printed(Format::Json, async |reading| timers::list(reading, &args).await).unwrap();
+        check(&format!("{name}.json"), &json);
+        let text = printed(Format::Text, async |reading| timers::list(reading, &args).await).unwrap();
+        check(&format!("{name}.txt"), &text);
+    }
+}
+
+#[test]
+fn what_became_of_a_snapshot_is_told() {
+    for (id, name) in [("05000000000000000000000001", "why-timer-superseded"), ("build", "why-timer-dispatched")] {
+        let args = WhyTimerArgs { id: id.to_owned() };
+        let json = printed(Format::Json, async |reading| why_timer::tell(reading, &args).await).unwrap();
+        check(&format!("{name}.json"), &json);
+        let text = printed(Format::Text, async |reading| why_timer::tell(reading, &args).await).unwrap();
+        check(&format!("{name}.txt"), &text);
     }
 }
 

@@ -116,9 +116,20 @@ pub(crate) fn printed_of(
     format: Format,
     command: impl AsyncFnOnce(&mut Reading) -> Result<(), Error>,
 ) -> Result<String, Error> {
+    printed_at(now(), dataset, machine, format, command)
+}
+
+/// The same at another time.
+pub(crate) fn printed_at(
+    now: Timestamp,
+    dataset: Dataset,
+    machine: Machine,
+    format: Format,
+    command: impl AsyncFnOnce(&mut Reading) -> Result<(), Error>,
+) -> Result<String, Error> {
     let kept = Kept::default();
     let output = Output::into_writer(Box::new(kept.clone()), false);
-    let mut reading = Reading { dataset, format, now: now(), machine, output };
+    let mut reading = Reading { dataset, format, now, machine, output };
     run(async {
         command(&mut reading).await?;
         reading.output.flush()

@@ -16,5 +16,11 @@ mod kept;
 mod lookup;
 /// A journal with everything in it.
 mod made;
+/// Journals that a real engine wrote, on a clock that is moved by hand.
+mod recorded;
+/// What is armed.
+mod timers;
+/// What became of one snapshot.
+mod why_timer;
 /// Whether the last writer still lives, and how long what it left open lasted.
 mod writers;
