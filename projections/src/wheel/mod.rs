@@ -2,6 +2,7 @@
 
 mod buckets;
 mod levels;
+mod pool;
 #[cfg(test)]
 mod tests;
 mod tick;
@@ -16,14 +17,13 @@ use tachograph_engine::domain::Timestamp;
 
 use buckets::{Buckets, Item, Place};
 use levels::{BUCKETS, Levels};
+use pool::{Pool, Timer};
 use tick::Tick;
 
 /// Where those wait that are inserted when their tick is already past.
 const LATE: usize = BUCKETS;
 /// Set in the place of a timer whose tick has been reached; the rest is its index there.
 const READY: Place = 1 << 31;
-/// Ends the list of free timers.
-const NONE: u32 = u32::MAX;
 /// How far, in ticks, the wall clock may be behind the wheel before the wheel follows it: one minute.
 const BEHIND_TICKS_MAX: u64 = 60_000;
 /// Memory for so many timers is kept for the next ones.
@@ -84,12 +84,9 @@ pub struct TimerWheel<K> {
     /// Timers by key.
     index: HashTable<Found>,
     hasher: DefaultHashBuilder,
-    /// What each timer is. Looking one up or canceling it reads this, and nothing of its bucket.
-    timers: Vec<Due<K>>,
-    /// Where each timer is; of a free one, the next free one. Apart from what they are, so that moving many timers
-    /// touches few lines of memory.
-    places: Vec<Place>,
-    free: u32,
+    /// What and where each timer is. Looking one up reads this, canceling it this and the head of its chunk: nothing of
+    /// its bucket, and nothing of another timer.
+    timers: Pool<K>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -123,9 +120,7 @@ impl<K: Copy + Ord + Hash> TimerWheel<K> {
             late: BTreeSet::new(),
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
-            timers: Vec::new(),
-            places: Vec::new(),
-            free: NONE,
+            timers: Pool::default(),
         }
     }
 
@@ -143,20 +138,19 @@ impl<K: Copy + Ord + Hash> TimerWheel<K> {
     pub fn insert(&mut self, key: K, due: Timestamp) -> Option<Timestamp> {
         let hash = self.hash(&key);
         let timers = &self.timers;
-        let is_key = |found: &Found| found.hash == hash && timers[found.timer as usize].key == key;
-        let unused = if self.free == NONE { self.timers.len() as u32 } else { self.free };
+        let is_key = |found: &Found| found.hash == hash && timers.at(found.timer).key == key;
         match self.index.entry(spread(hash), is_key, |found| spread(found.hash)) {
             Entry::Occupied(found) => {
                 let timer = found.get().timer;
                 self.unplace(timer);
-                let replaced = std::mem::replace(&mut self.timers[timer as usize].due, due);
+                let replaced = std::mem::replace(&mut self.timers.at_mut(timer).due, due);
                 self.place(timer);
                 Some(replaced)
             }
             Entry::Vacant(vacant) => {
-                vacant.insert(Found { timer: unused, hash });
-                self.allocate(unused, Due { due, key });
-                self.place(unused);
+                let timer = self.timers.allocate(Timer { due, key, place: 0 });
+                vacant.insert(Found { timer, hash });
+                self.place(timer);
                 None
             }
         }
@@ -165,9 +159,9 @@ impl<K: Copy + Ord + Hash> TimerWheel<K> {
     /// When the key is due, if it is pending.
     pub fn peek(&self, key: &K) -> Option<Timestamp> {
         let hash = self.hash(key);
-        let is_key = |found: &Found| found.hash == hash && self.timers[found.timer as usize].key == *key;
+        let is_key = |found: &Found| found.hash == hash && self.timers.at(found.timer).key == *key;
         let found = self.index.find(spread(hash), is_key)?;
-        Some(self.timers[found.timer as usize].due)
+        Some(self.timers.at(found.timer).due)
     }
 
     /// Forgets the key. Says when it was due, if it was pending.
@@ -179,15 +173,16 @@ impl<K: Copy + Ord + Hash> TimerWheel<K> {
     pub fn cancel_if(&mut self, key: &K, guard: impl FnOnce(Timestamp) -> bool) -> Option<Timestamp> {
         let hash = self.hash(key);
         let timers = &self.timers;
-        let is_key = |found: &Found| found.hash == hash && timers[found.timer as usize].key == *key;
+        let is_key = |found: &Found| found.hash == hash && timers.at(found.timer).key == *key;
         let found = self.index.find_entry(spread(hash), is_key).ok()?;
-        let due = timers[found.get().timer as usize].due;
+        let due = timers.at(found.get().timer).due;
         if !guard(due) {
             return None;
         }
         let (Found { timer, .. }, _) = found.remove();
         self.unplace(timer);
-        self.release(timer);
+        self.timers.release(timer);
+        self.shrink();
         Some(due)
     }
 
@@ -228,7 +223,7 @@ impl<K: Copy + Ord + Hash> TimerWheel<K> {
 
     fn unordered(&self) -> impl Iterator<Item = Due<K>> {
         let ready = self.ready.iter().filter(|ready| ready.timer.is_some()).map(|ready| ready.due);
-        let placed = self.buckets.items().map(|item| self.timers[item.timer as usize]);
+        let placed = self.buckets.items().map(|item| self.timers.at(item.timer).due());
         ready.chain(placed)
     }
 
@@ -257,48 +252,44 @@ impl<K: Copy + Ord + Hash> TimerWheel<K> {
         self.buckets.drain(bucket, |buckets, item| {
             let bucket = levels::bucket(self.time, Tick::firing(item.due));
             self.levels.occupy(bucket);
-            self.places[item.timer as usize] = buckets.push(bucket, item);
+            self.timers.at_mut(item.timer).place = buckets.push(bucket, item);
         });
     }
 
     fn make_ready(&mut self, bucket: usize) {
         self.buckets.drain(bucket, |_, item| {
-            self.ready.push(Ready { due: self.timers[item.timer as usize], timer: Some(item.timer) });
+            self.ready.push(Ready { due: self.timers.at(item.timer).due(), timer: Some(item.timer) });
         });
         self.ready.sort_unstable_by_key(|ready| std::cmp::Reverse(ready.due));
         for (index, ready) in self.ready.iter().enumerate() {
             if let Some(timer) = ready.timer {
-                self.places[timer as usize] = READY | index as Place;
+                self.timers.at_mut(timer).place = READY | index as Place;
             }
         }
     }
 
     fn place(&mut self, timer: u32) {
-        let due = self.timers[timer as usize];
+        let due = self.timers.at(timer).due();
         let bucket = self.bucket(due.due);
         if bucket == LATE {
             self.late.insert(due);
         } else {
             self.levels.occupy(bucket);
         }
-        self.places[timer as usize] = self.buckets.push(bucket, Item { due: due.due, timer });
+        self.timers.at_mut(timer).place = self.buckets.push(bucket, Item { due: due.due, timer });
     }
 
     /// Takes a timer from where it is.
     fn unplace(&mut self, timer: u32) {
-        let place = self.places[timer as usize];
+        let Timer { due, key, place } = *self.timers.at(timer);
         if place >= READY {
             return self.unready((place ^ READY) as usize);
         }
-        let due = self.timers[timer as usize];
-        let bucket = self.bucket(due.due);
-        let removed = self.buckets.remove(bucket, place);
-        if let Some(moved) = removed.moved {
-            self.places[moved as usize] = place;
-        }
+        let bucket = self.bucket(due);
+        let emptied = self.buckets.remove(bucket, place);
         if bucket == LATE {
-            self.late.remove(&due);
-        } else if removed.emptied {
+            self.late.remove(&Due { due, key });
+        } else if emptied {
             self.levels.vacate(bucket);
         }
     }
@@ -323,28 +314,12 @@ impl<K: Copy + Ord + Hash> TimerWheel<K> {
         self.hasher.hash_one(key) as u32
     }
 
-    /// Takes the first timer of the free ones, or the one after all.
-    fn allocate(&mut self, timer: u32, due: Due<K>) {
-        if timer == self.free {
-            self.free = self.places[timer as usize];
-            self.timers[timer as usize] = due;
-        } else {
-            self.timers.push(due);
-            self.places.push(NONE);
-        }
-    }
-
-    /// Frees a timer that has no place and is not in the index any more.
-    fn release(&mut self, timer: u32) {
-        self.places[timer as usize] = self.free;
-        self.free = timer;
-        self.shrink();
-    }
-
     /// Gives memory back when less than an eighth of it is needed, which pays for the move: at least seven timers went
-    /// for every one that is moved.
+    /// for every one that is moved. A bucket may keep one chunk that is not full.
     fn shrink(&mut self) {
-        if self.ready.is_empty() && self.timers.len() > KEPT_TIMERS && self.len() * 8 < self.timers.len() {
+        let needed = self.len() * 8;
+        let outgrown = self.timers.len() > needed.max(KEPT_TIMERS);
+        if self.ready.is_empty() && (outgrown || self.buckets.chunks() > self.buckets.chunks_for(needed)) {
             self.rebuild(self.time);
         }
     }

@@ -44,7 +44,7 @@ fn memory_that_far_outgrew_what_is_pending_is_given_back() {
             (0..BURST).for_each(|key| _ = wheel.cancel(&key));
         }
         assert_eq!(wheel.pending(), [Due { due: after(30 * 24 * 3_600_000), key: BURST }]);
-        assert!(wheel.timers.capacity() <= 2 * KEPT_TIMERS, "{fire} {}", wheel.timers.capacity());
+        assert!(wheel.timers.len() <= 2 * KEPT_TIMERS, "{fire} {}", wheel.timers.len());
         assert!(wheel.index.capacity() <= 2 * KEPT_TIMERS, "{fire} {}", wheel.index.capacity());
     }
 }
@@ -60,4 +60,20 @@ fn a_clock_that_is_far_behind_is_followed_and_one_that_is_not_is_waited_for() {
     wheel.pop_due(after(1_000_000 - BEHIND_TICKS_MAX as i64 - 1));
     assert_eq!(wheel.time, Tick::reached_at(after(1_000_000 - BEHIND_TICKS_MAX as i64 - 1)));
     assert_eq!(wheel.peek(&1), Some(after(10_000_000)));
+}
+
+#[test]
+fn chunks_that_are_nearly_empty_are_given_back() {
+    const STEPS: u64 = 200;
+    let mut wheel = TimerWheel::starting(after(0));
+    for step in 0..STEPS {
+        // Each step in a bucket of its own, so that no other fills its gaps.
+        let due = after(step as i64 * 20_000_000 + 20_000_000);
+        let keys = step * 640..(step + 1) * 640;
+        keys.clone().for_each(|key| _ = wheel.insert(key, due));
+        keys.filter(|key| key % 32 != 0).for_each(|key| _ = wheel.cancel(&key));
+    }
+    assert_eq!(wheel.len() as u64, STEPS * 20);
+    let chunks_max = wheel.buckets.chunks_for(8 * wheel.len());
+    assert!(wheel.buckets.chunks() <= chunks_max, "{} of {chunks_max}", wheel.buckets.chunks());
 }
