@@ -1,7 +1,7 @@
 //! Why an attempt was not frozen, did not stay so, or was not thawed.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why an attempt was not frozen, did not stay so, or was not thawed.
 #[derive(Debug, thiserror::Error)]
@@ -18,13 +18,13 @@ pub enum FreezeError {
         /// By whom.
         by: String,
     },
-    /// Not everything stood still within the limit. What had been stopped went on again.
-    #[error("process {pid} did not stop within {limit_ms} ms; the attempt goes on")]
+    /// Not everything stood still in time. What had been stopped went on again.
+    #[error("process {pid} did not stop: {why}; the attempt goes on")]
     NotStopped {
         /// Which process.
         pid: u32,
-        /// How long was waited.
-        limit_ms: u64,
+        /// Why, as far as that is known.
+        why: String,
     },
     /// Something moved while the attempt was frozen: what was read meanwhile does not hold together.
     #[error("process {pid} {how} while the attempt was frozen; what was read meanwhile is of no use, try again")]
@@ -63,5 +63,11 @@ impl FreezeError {
             Self::NotThawed { .. } => "not_thawed",
             Self::Io { .. } => "io",
         }
+    }
+
+    /// An error of this action on this path.
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
     }
 }

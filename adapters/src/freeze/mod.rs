@@ -3,9 +3,22 @@
 //! An image of files that are written meanwhile is torn. Whoever takes one freezes the attempt, reads, verifies that
 //! nothing moved, and thaws.
 
+mod cgroup;
+mod contained;
 mod error;
+mod freezer;
+mod limit;
+mod marker;
+mod members;
+mod options;
+mod reopen;
+mod signals;
+mod standing;
 
 pub use error::FreezeError;
+pub use freezer::ProcessFreezer;
+pub use options::{CgroupUse, FreezerOptions};
+pub use reopen::ThawReport;
 use tachograph_engine::domain::{AttemptId, Ordinal, RunId};
 
 /// Freezes attempts.

@@ -118,24 +118,29 @@ impl AttemptDirectory {
 
     /// Replaces one of the directory's files, durably: a crash leaves the old or the new content, whole.
     pub(super) fn replace(&self, file: &Path, content: &[u8]) -> Result<(), DirectoryError> {
-        let draft = file.with_extension("json.draft");
-        // What somebody put there, a link or a pipe, is never opened: a pipe would block for ever.
-        let _ = std::fs::remove_file(&draft);
-        let mut options = OpenOptions::new();
-        let mut to = options.write(true).create_new(true).mode(FILE_MODE).open(&draft).map_err(at("create", &draft))?;
-        let written = to.write_all(content).and_then(|()| to.sync_all()).map_err(at("write", &draft));
-        let replaced = written.and_then(|()| std::fs::rename(&draft, file).map_err(at("replace", file)));
-        if let Err(error) = replaced {
-            let _ = std::fs::remove_file(&draft);
-            return Err(error);
-        }
-        sync_directory(&self.path)
+        replace_file(&self.path, file, content)
     }
+}
+
+/// Replaces a file of this directory, durably: a crash leaves the old or the new content, whole.
+pub(crate) fn replace_file(directory: &Path, file: &Path, content: &[u8]) -> Result<(), DirectoryError> {
+    let draft = file.with_extension("json.draft");
+    // What somebody put there, a link or a pipe, is never opened: a pipe would block for ever.
+    let _ = std::fs::remove_file(&draft);
+    let mut options = OpenOptions::new();
+    let mut to = options.write(true).create_new(true).mode(FILE_MODE).open(&draft).map_err(at("create", &draft))?;
+    let written = to.write_all(content).and_then(|()| to.sync_all()).map_err(at("write", &draft));
+    let replaced = written.and_then(|()| std::fs::rename(&draft, file).map_err(at("replace", file)));
+    if let Err(error) = replaced {
+        let _ = std::fs::remove_file(&draft);
+        return Err(error);
+    }
+    sync_directory(directory)
 }
 
 /// Reads a whole small file that somebody else may have written: a link, a pipe or a huge file in its place is an
 /// error, and never blocks. Absent if there is none.
-pub(super) fn read_small(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, DirectoryError> {
+pub(crate) fn read_small(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, DirectoryError> {
     let file = match open_foreign(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -156,7 +161,7 @@ pub(super) fn open_foreign(path: &Path) -> io::Result<File> {
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
 }
 
-fn sync_directory(path: &Path) -> Result<(), DirectoryError> {
+pub(crate) fn sync_directory(path: &Path) -> Result<(), DirectoryError> {
     File::open(path).and_then(|directory| directory.sync_all()).map_err(at("sync", path))
 }
 

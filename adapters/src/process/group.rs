@@ -113,9 +113,13 @@ fn in_group(pid: u32, group: i32) -> bool {
 
 /// Whether a process was started with this attempt's id in its environment.
 fn names_attempt(pid: u32, attempt: AttemptId) -> bool {
+    std::fs::read(format!("/proc/{pid}/environ")).is_ok_and(|environ| environ_names(&environ, attempt))
+}
+
+/// Whether this attempt's id is in an environment, as `/proc` shows it.
+pub(crate) fn environ_names(environ: &[u8], attempt: AttemptId) -> bool {
     let wanted = format!("{ATTEMPT_VARIABLE}={attempt}");
-    std::fs::read(format!("/proc/{pid}/environ"))
-        .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes()))
+    environ.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
 }
 
 /// All processes of this machine that belong to an attempt, wherever they moved, as far as their environment may be
@@ -126,7 +130,8 @@ pub(super) fn processes_of(attempt: AttemptId) -> Vec<u32> {
     pids.into_iter().filter(|pid| names_attempt(*pid, attempt)).filter(alive).collect()
 }
 
-fn all_pids() -> io::Result<Vec<u32>> {
+/// All processes of this machine, as far as they are shown.
+pub(crate) fn all_pids() -> io::Result<Vec<u32>> {
     let entries = std::fs::read_dir("/proc")?;
     Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }

@@ -41,20 +41,21 @@ impl ProcessIdentity {
 }
 
 /// The id of this boot.
-pub(super) fn boot_id() -> io::Result<String> {
+pub(crate) fn boot_id() -> io::Result<String> {
     Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
 /// What the kernel says about a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ProcessStat {
-    pub(super) state: char,
-    pub(super) group: i32,
-    pub(super) start_ticks: u64,
+pub(crate) struct ProcessStat {
+    pub(crate) state: char,
+    pub(crate) parent: i32,
+    pub(crate) group: i32,
+    pub(crate) start_ticks: u64,
 }
 
 impl ProcessStat {
-    pub(super) fn read(pid: u32) -> io::Result<Self> {
+    pub(crate) fn read(pid: u32) -> io::Result<Self> {
         let stat = std::fs::read(format!("/proc/{pid}/stat"))?;
         Self::parse(&String::from_utf8_lossy(&stat))
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected form of /proc/PID/stat"))
@@ -65,12 +66,13 @@ impl ProcessStat {
         let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
         Some(Self {
             state: fields.first()?.chars().next()?,
+            parent: fields.get(1)?.parse().ok()?,
             group: fields.get(2)?.parse().ok()?,
             start_ticks: fields.get(19)?.parse().ok()?,
         })
     }
 
-    pub(super) const fn is_dead(self) -> bool {
+    pub(crate) const fn is_dead(self) -> bool {
         matches!(self.state, 'Z' | 'X' | 'x')
     }
 }
@@ -174,7 +176,7 @@ mod tests {
     #[test]
     fn a_name_with_blanks_and_parentheses_confuses_nobody() {
         let stat = "42 (a) S (b c)) Z 1 40 40 0 -1 4 0 0 0 0 0 0 0 0 20 0 1 0 777 0 0";
-        assert_eq!(ProcessStat::parse(stat), Some(ProcessStat { state: 'Z', group: 40, start_ticks: 777 }));
+        assert_eq!(ProcessStat::parse(stat), Some(ProcessStat { state: 'Z', parent: 1, group: 40, start_ticks: 777 }));
         assert_eq!(ProcessStat::parse("42 (a"), None);
         assert_eq!(ProcessStat::parse("42 (a) S 1"), None);
     }

@@ -19,13 +19,13 @@
 
 mod attempt;
 mod control;
-mod directory;
+pub(crate) mod directory;
 mod drain;
 mod error;
 mod exit_record;
-mod group;
+pub(crate) mod group;
 mod handle;
-mod identity;
+pub(crate) mod identity;
 mod launch;
 mod open;
 mod options;
