@@ -20,7 +20,7 @@ async fn what_did_not_stand_still_has_no_image() {
 #[tokio::test]
 async fn what_could_not_be_frozen_has_no_image() {
     let world = World::new();
-    world.freezer.on_freeze(|| Err(FreezeError::NotStopped { pid: 42, limit_ms: 5 }));
+    world.freezer.on_freeze(|| Err(FreezeError::NotStopped { pid: 42, why: "it was awaited for 5 ms".to_owned() }));
     let error = world.snapshotter().take(&world.wanted).await.unwrap_err();
     assert!(error.message.contains("process 42 did not stop within 5 ms"), "{error}");
     assert!(!world.folder().exists());
