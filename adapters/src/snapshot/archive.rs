@@ -6,9 +6,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tachograph_engine::ports::{SnapshotError, SnapshotImage, Snapshotter, WantedSnapshot};
 
+use super::beneath::Beneath;
 use super::error::{TakeError, at};
 use super::handover::{Claim, GiveUp, Handover, on_thread};
-use super::listing::{Beneath, list};
+use super::listing::list;
 use super::pack::{Packer, compressed, finish_compressed};
 use super::place::{Partial, Place};
 use super::sealing::{Seal, Sealing};

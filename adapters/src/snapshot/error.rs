@@ -8,11 +8,23 @@ use tachograph_engine::ports::SnapshotError;
 
 use crate::freeze::FreezeError;
 
+/// A step that failed, on what, and what can be done about it.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {step} {path:?}: {source}; {}", remedy(source))]
+pub struct StepError {
+    /// What was tried, for example `read`.
+    pub step: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// The operating system's answer.
+    pub source: io::Error,
+}
+
 /// Why there is no image: the step, on what, and what can be done about it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum TakeError {
-    #[error("cannot {step} {path:?}: {source}; {}", remedy(source))]
-    Io { step: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Step(#[from] StepError),
     #[error("{path:?} {how} while it was read; what was archived would not hold together: take another snapshot")]
     Changed { path: PathBuf, how: &'static str },
     #[error(
@@ -27,6 +39,12 @@ pub(super) enum TakeError {
     GivenUp,
 }
 
+impl From<StepError> for SnapshotError {
+    fn from(error: StepError) -> Self {
+        Self::because(error.to_string())
+    }
+}
+
 impl From<TakeError> for SnapshotError {
     fn from(error: TakeError) -> Self {
         Self::because(error.to_string())
@@ -34,19 +52,19 @@ impl From<TakeError> for SnapshotError {
 }
 
 /// Names the step and the path that an operating system's error belongs to.
-pub(super) fn at<E: Into<io::Error>>(step: &'static str, path: &Path) -> impl FnOnce(E) -> TakeError {
+pub(super) fn at<E: Into<io::Error>>(step: &'static str, path: &Path) -> impl FnOnce(E) -> StepError {
     let path = path.to_owned();
-    move |source| TakeError::Io { step, path, source: source.into() }
+    move |source| StepError { step, path, source: source.into() }
 }
 
 fn remedy(error: &io::Error) -> &'static str {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::NOSPC | Errno::DQUOT) => "the disk is full: free space there, then take another snapshot",
+        Some(Errno::NOSPC | Errno::DQUOT) => "the disk is full: free space there and try again",
         Some(Errno::ROFS) => "the disk may not be written: mount it for writing",
-        Some(Errno::ACCESS | Errno::PERM) => "let the supervisor's user do that",
+        Some(Errno::ACCESS | Errno::PERM) => "do it as a user who may, or let this one",
         Some(Errno::MFILE | Errno::NFILE) => "too many files are open: raise the limit of open files",
         Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => "see what moved or replaced it",
-        _ => "see to the disk, then take another snapshot",
+        _ => "see to the disk and try again",
     }
 }
 

@@ -1,15 +1,21 @@
 //! Images of what runs work in, and runs worked on from an image.
 //!
-//! [`ArchiveSnapshotter`] freezes an attempt and packs its directory. `docs/snapshots.md` says what is in an image and
+//! [`ArchiveSnapshotter`] freezes an attempt and packs its directory, [`restore`] unpacks it elsewhere. `docs/snapshots.md` says what is in an image and
 //! how it is read without Tachograph.
 
 mod archive;
+mod beneath;
 mod error;
 mod handover;
 mod listing;
 mod pack;
 mod place;
+mod restore;
 mod sealing;
 mod standstill;
+mod tarball;
+mod unpack;
 
 pub use archive::{ArchiveOptions, ArchiveSnapshotter};
+pub use error::StepError;
+pub use restore::{RestoreError, Restored, restore};

@@ -9,9 +9,10 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, fstat};
 use tar::{Builder, EntryType, Header};
 
-use super::error::{TakeError, at};
+use super::beneath::Beneath;
+use super::error::{StepError, TakeError, at};
 use super::handover::Handover;
-use super::listing::{Beneath, Entry, What, node_of};
+use super::listing::{Entry, What, node_of};
 use super::sealing::PIECE_BYTES;
 
 const BLOCK_BYTES: usize = 512;
@@ -40,21 +41,21 @@ impl<'a, W: Write> Packer<'a, W> {
     pub(super) fn pack(&mut self, entry: &Entry) -> Result<(), TakeError> {
         self.handover.check()?;
         match entry.what {
-            What::Directory => self.head(entry, EntryType::Directory, 0, b""),
-            What::Pipe => self.head(entry, EntryType::Fifo, 0, b""),
+            What::Directory => Ok(self.head(entry, EntryType::Directory, 0, b"")?),
+            What::Pipe => Ok(self.head(entry, EntryType::Fifo, 0, b"")?),
             What::Link => {
                 let target = self.beneath.link(&entry.path)?;
-                self.head(entry, EntryType::Symlink, 0, &target)
+                Ok(self.head(entry, EntryType::Symlink, 0, &target)?)
             }
             What::File { bytes } => match self.earlier_name(entry) {
-                Some(earlier) => self.head(entry, EntryType::Link, 0, earlier.as_os_str().as_bytes()),
+                Some(earlier) => Ok(self.head(entry, EntryType::Link, 0, earlier.as_os_str().as_bytes())?),
                 None => self.file(entry, bytes),
             },
         }
     }
 
     /// Ends the archive.
-    pub(super) fn finish(self) -> Result<W, TakeError> {
+    pub(super) fn finish(self) -> Result<W, StepError> {
         self.tar.into_inner().map_err(at("write", self.image))
     }
 
@@ -79,7 +80,7 @@ impl<'a, W: Write> Packer<'a, W> {
         self.head(entry, EntryType::Regular, bytes, b"")?;
         self.content(&file, &shown, bytes)?;
         let padding = bytes.next_multiple_of(BLOCK_BYTES as u64) - bytes;
-        self.write(&[0; BLOCK_BYTES][..usize::try_from(padding).unwrap_or(0)])
+        Ok(self.write(&[0; BLOCK_BYTES][..usize::try_from(padding).unwrap_or(0)])?)
     }
 
     fn content(&mut self, file: &OwnedFd, shown: &Path, bytes: u64) -> Result<(), TakeError> {
@@ -99,7 +100,7 @@ impl<'a, W: Write> Packer<'a, W> {
     }
 
     /// Writes the headers of an entry.
-    fn head(&mut self, entry: &Entry, kind: EntryType, bytes: u64, target: &[u8]) -> Result<(), TakeError> {
+    fn head(&mut self, entry: &Entry, kind: EntryType, bytes: u64, target: &[u8]) -> Result<(), StepError> {
         let path = entry.path.as_os_str().as_bytes();
         let mtime = exact_mtime(entry);
         let long =
@@ -120,7 +121,7 @@ impl<'a, W: Write> Packer<'a, W> {
         self.write(header.as_bytes())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), TakeError> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StepError> {
         self.tar.get_mut().write_all(bytes).map_err(at("write", self.image))
     }
 }
@@ -141,7 +142,7 @@ fn exact_mtime(entry: &Entry) -> Option<String> {
 }
 
 /// Ends a compressed image and gives its file back.
-pub(super) fn finish_compressed<W: Write>(sink: zstd::Encoder<'_, W>, image: &Path) -> Result<W, TakeError> {
+pub(super) fn finish_compressed<W: Write>(sink: zstd::Encoder<'_, W>, image: &Path) -> Result<W, StepError> {
     sink.finish().map_err(at("write", image))
 }
 
@@ -174,7 +175,7 @@ mod tests {
         change(&stdout);
         let mut packer = Packer::new(Vec::new(), beneath, Path::new("image"), &handover);
         listing.entries.iter().try_for_each(|entry| packer.pack(entry))?;
-        packer.finish()
+        Ok(packer.finish()?)
     }
 
     fn told(changed: Result<Vec<u8>, TakeError>) -> String {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::OFlags;
 use tachograph_engine::ports::{SnapshotImage, WantedSnapshot};
 
-use super::error::{TakeError, at};
+use super::error::{StepError, TakeError, at};
 use super::handover::Handover;
 use super::sealing::{Seal, seal_of};
 
@@ -57,7 +57,7 @@ impl Place {
     }
 
     /// Makes the directories, durably.
-    pub(super) fn make_directories(&self) -> Result<(), TakeError> {
+    pub(super) fn make_directories(&self) -> Result<(), StepError> {
         let all = self.data.join(FOLDER);
         for directory in [&all, &self.folder] {
             make_directory(directory)?;
@@ -68,13 +68,13 @@ impl Place {
     }
 
     /// Makes an empty file that nobody else may read.
-    pub(super) fn create(partial: &Path) -> Result<File, TakeError> {
+    pub(super) fn create(partial: &Path) -> Result<File, StepError> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(FILE_MODE).open(partial).map_err(at("create", partial))
     }
 
     /// Makes what was renamed or removed here durable.
-    pub(super) fn sync(&self) -> Result<(), TakeError> {
+    pub(super) fn sync(&self) -> Result<(), StepError> {
         sync_directory(&self.folder)
     }
 
@@ -94,7 +94,7 @@ impl Place {
     }
 
     /// Removes the image and its parts; none being there is no error.
-    pub(super) fn discard(&self) -> Result<(), TakeError> {
+    pub(super) fn discard(&self) -> Result<(), StepError> {
         self.remove_partials()?;
         let image = self.image();
         let removed = absent(std::fs::remove_file(&image)).map_err(at("remove", &image))?;
@@ -111,7 +111,7 @@ impl Place {
         let _ = std::fs::remove_dir(&self.folder);
     }
 
-    fn remove_partials(&self) -> Result<(), TakeError> {
+    fn remove_partials(&self) -> Result<(), StepError> {
         let Some(entries) = absent(std::fs::read_dir(&self.folder)).map_err(at("list", &self.folder))? else {
             return Ok(());
         };
@@ -129,7 +129,7 @@ impl Place {
 }
 
 /// Removes what is in the place of a part, a directory too.
-pub(super) fn remove_partial(path: &Path) -> Result<(), TakeError> {
+pub(super) fn remove_partial(path: &Path) -> Result<(), StepError> {
     let removed = match path.symlink_metadata() {
         Ok(metadata) if metadata.is_dir() => std::fs::remove_dir_all(path),
         Ok(_) => std::fs::remove_file(path),
@@ -163,13 +163,13 @@ fn absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-fn make_directory(path: &Path) -> Result<(), TakeError> {
+fn make_directory(path: &Path) -> Result<(), StepError> {
     match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(at("create", path)(error)),
         _ => Ok(()),
     }
 }
 
-fn sync_directory(path: &Path) -> Result<(), TakeError> {
+fn sync_directory(path: &Path) -> Result<(), StepError> {
     File::open(path).and_then(|directory| directory.sync_all()).map_err(at("sync", path))
 }

@@ -65,7 +65,7 @@ pub(super) fn seal_of(file: &mut File, path: &Path, handover: &Handover) -> Resu
                 bytes += read as u64;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(at("read", path)(error)),
+            Err(error) => return Err(at("read", path)(error).into()),
         }
     }
 }

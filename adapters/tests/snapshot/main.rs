@@ -9,3 +9,5 @@ mod abandoned;
 mod changing;
 /// What is in an image.
 mod content;
+/// What is restored, and from what nothing is.
+mod restoring;
