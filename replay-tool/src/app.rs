@@ -13,7 +13,8 @@ use crate::dataset::Dataset;
 use crate::error::{Error, exit};
 use crate::machine::Machine;
 use crate::output::{Context, Format, Reading};
-use crate::{run, runs, show, supervise, tail, timeline, timers, verify, why_timer};
+use crate::snapshot_problem::SnapshotProblem;
+use crate::{restore, run, runs, show, supervise, tail, timeline, timers, verify, why_timer};
 
 /// Threads with this name read an index that may be damaged; the panics of its store are caught and lead to a rebuild.
 const INDEX_THREAD: &str = "tacho-index";
@@ -57,6 +58,7 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
             Command::Timeline(args) => read(context, async |reading| timeline::tell(reading, &args).await).await,
             Command::Timers(args) => read(context, async |reading| timers::list(reading, &args).await).await,
             Command::WhyTimer(args) => read(context, async |reading| why_timer::tell(reading, &args).await).await,
+            Command::Restore(args) => read(context, async |reading| restore::restore(reading, &args).await).await,
             Command::Tail(args) => read(context, async |reading| tail::follow(reading, &args).await).await,
             Command::Verify(VerifyArgs {}) => verify::verify(context),
         }
@@ -76,7 +78,10 @@ async fn read(context: &Context, command: impl AsyncFnOnce(&mut Reading) -> Resu
     match (done, reading.dataset.damage()) {
         // What could be read is shown by now; that it is not all must not be missed.
         (Ok(()), Some(damage)) => flushed.and(Err(damage.into())),
-        (Err(Error::UnknownRun { text, .. }), Some(damage)) => Err(unknown_past(&text, damage)),
+        (
+            Err(Error::UnknownRun { text, .. } | Error::Snapshot(SnapshotProblem::Unknown { text, .. })),
+            Some(damage),
+        ) => Err(unknown_past(&text, damage)),
         (done, _) => done.and(flushed).map(|()| exit::OK),
     }
 }
@@ -85,7 +90,7 @@ async fn read(context: &Context, command: impl AsyncFnOnce(&mut Reading) -> Resu
 fn unknown_past(text: &str, damage: JournalError) -> Error {
     match damage {
         JournalError::Damaged { file, offset, why } => {
-            let why = format!("{why}; the beginning of a run {text:?} is not among what can be read");
+            let why = format!("{why}; the beginning of {text:?} is not among what can be read");
             JournalError::Damaged { file, offset, why }.into()
         }
         other => other.into(),

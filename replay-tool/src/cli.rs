@@ -84,6 +84,8 @@ pub enum Command {
     Timers(TimersArgs),
     /// Tell what became of one snapshot, and why
     WhyTimer(WhyTimerArgs),
+    /// Unpack the image of a snapshot into a directory
+    Restore(RestoreArgs),
     /// Print the last entries of the journal, and follow it
     Tail(TailArgs),
     /// Check every byte of the journal
@@ -246,6 +248,23 @@ Examples:
 pub struct WhyTimerArgs {
     /// A snapshot id, the beginning of one, or a run
     pub id: String,
+}
+
+/// Arguments of `tacho restore`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+SNAPSHOT is a snapshot id, at least 4 characters that only one id begins with, or a run: then it is the snapshot of it \
+that was taken last. The image is checked against the size and digest that were recorded before anything is written.
+
+Examples:
+  tacho restore 01KAJ2C7 ./restored
+  tacho restore build ./restored              # the snapshot of it that was taken last")]
+pub struct RestoreArgs {
+    /// A snapshot id, the beginning of one, or a run
+    pub snapshot: String,
+    /// A directory that is empty or does not exist yet
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directory: PathBuf,
 }
 
 /// Arguments of `tacho tail`.

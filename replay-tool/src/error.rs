@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use serde_json::json;
+use tachograph_adapters::snapshot::RestoreError;
 use tachograph_engine::domain::{Position, Refusal, RunId};
 use tachograph_engine::ports::JournalError;
 
@@ -92,6 +93,9 @@ pub enum Error {
     /// A snapshot cannot be told about or restored.
     #[error(transparent)]
     Snapshot(#[from] SnapshotProblem),
+    /// The image of a snapshot was not restored.
+    #[error(transparent)]
+    Restore(#[from] RestoreError),
     /// A jobs file is wrong.
     #[error(transparent)]
     Jobs(#[from] JobsError),
@@ -171,6 +175,7 @@ impl Error {
             Self::UnknownRun { .. } | Self::NotYet { .. } => "unknown_run",
             Self::AmbiguousRun { .. } => "ambiguous_run",
             Self::Snapshot(problem) => problem.code(),
+            Self::Restore(error) => restore_code(error),
             Self::Jobs(JobsError::Invalid { .. }) => "invalid_jobs",
             Self::Jobs(JobsError::Unreadable { .. } | JobsError::TooLong { .. }) => "unreadable_jobs",
             Self::Refused(refusal) => refusal.code(),
@@ -193,6 +198,16 @@ impl Error {
             Self::UnknownRun { .. } | Self::NotYet { .. } | Self::Refused(Refusal::UnknownRun) => exit::UNKNOWN_RUN,
             Self::AmbiguousRun { .. } => exit::AMBIGUOUS_RUN,
             Self::Snapshot(problem) => problem.exit_code(),
+            Self::Restore(error) => match error {
+                RestoreError::Occupied { .. } => exit::USAGE,
+                RestoreError::Step(_) => exit::PLACE,
+                RestoreError::WrongSize { .. }
+                | RestoreError::WrongDigest { .. }
+                | RestoreError::Escapes { .. }
+                | RestoreError::Unsupported { .. }
+                | RestoreError::Malformed { .. }
+                | RestoreError::Unreadable { .. } => exit::DAMAGED,
+            },
             Self::Refused(_) => exit::REFUSED,
             Self::Journal(error) => match error {
                 JournalError::Io { .. } | JournalError::ReadOnly { .. } | JournalError::NoJournal { .. } => exit::PLACE,
@@ -227,6 +242,7 @@ impl Error {
             Self::NotYet { .. } => "ask for a later position or time".to_owned(),
             Self::AmbiguousRun { .. } => "give more characters of the run id".to_owned(),
             Self::Snapshot(problem) => problem.remedy(),
+            Self::Restore(error) => restore_remedy(error).to_owned(),
             Self::Jobs(JobsError::Invalid { .. }) => "correct the file; nothing was run".to_owned(),
             Self::Jobs(JobsError::Unreadable { .. }) => "check the path and its permissions".to_owned(),
             Self::Jobs(JobsError::TooLong { .. }) => "split the file".to_owned(),
@@ -284,6 +300,32 @@ fn journal_message(error: &JournalError) -> String {
     }
 }
 
+const fn restore_code(error: &RestoreError) -> &'static str {
+    match error {
+        RestoreError::Occupied { .. } => "occupied",
+        RestoreError::Step(_) => "io",
+        RestoreError::WrongSize { .. } | RestoreError::WrongDigest { .. } => "image_altered",
+        RestoreError::Escapes { .. }
+        | RestoreError::Unsupported { .. }
+        | RestoreError::Malformed { .. }
+        | RestoreError::Unreadable { .. } => "image_unreadable",
+    }
+}
+
+const fn restore_remedy(error: &RestoreError) -> &'static str {
+    match error {
+        RestoreError::Occupied { .. } => "nothing was written",
+        RestoreError::Step(_) => "check the place, its permissions and its room; nothing was left half restored",
+        RestoreError::WrongSize { .. } | RestoreError::WrongDigest { .. } => {
+            "nothing was written; keep the file, and look for a copy of the image"
+        }
+        RestoreError::Escapes { .. }
+        | RestoreError::Unsupported { .. }
+        | RestoreError::Malformed { .. }
+        | RestoreError::Unreadable { .. } => "nothing was written; the image is what was recorded, so see what made it",
+    }
+}
+
 const fn journal_remedy(error: &JournalError) -> &'static str {
     match error {
         JournalError::Io { .. } => "check that the place exists and its permissions",
@@ -300,6 +342,7 @@ const fn journal_remedy(error: &JournalError) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tachograph_engine::domain::SnapshotId;
 
     #[test]
     fn codes_are_stable() {
@@ -317,6 +360,14 @@ mod tests {
                 4,
                 125,
             ),
+            (
+                SnapshotProblem::ImageMissing { snapshot: SnapshotId::from_u128(1), path: path() }.into(),
+                "image_missing",
+                6,
+                125,
+            ),
+            (RestoreError::Occupied { path: path() }.into(), "occupied", 2, 125),
+            (RestoreError::WrongSize { path: path(), expected: 1, actual: 2 }.into(), "image_altered", 7, 125),
             (Error::Refused(Refusal::NothingPending), "nothing_pending", 5, 125),
             (Error::Refused(Refusal::UnknownRun), "unknown_run", 3, 125),
             (journal(JournalError::NoJournal { path: path(), why: "x".into() }), "no_journal", 6, 125),

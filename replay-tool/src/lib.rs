@@ -16,6 +16,7 @@
 //! | [`replay`] | the state of all runs out of a journal, with checkpoints as shortcuts |
 //! | [`run`], [`supervise`] | the two commands that write |
 //! | [`runs`], [`show`], [`timeline`], [`timers`], [`why_timer`], [`tail`], [`verify`] | the commands that read |
+//! | [`restore`] | a directory out of the image of a snapshot |
 //! | [`armed`], [`story`], [`snapshot_search`], [`snapshot_problem`] | what is armed, what became of a snapshot, which one is meant |
 //! | [`dataset`] | a journal that is read: which runs there are, which one is meant, what happened |
 //! | [`writer`] | a data directory, opened for writing |
@@ -35,6 +36,7 @@ pub mod jobs;
 pub mod machine;
 pub mod output;
 pub mod replay;
+pub mod restore;
 pub mod run;
 pub mod runs;
 mod salvaging;

@@ -49,6 +49,22 @@ pub enum SnapshotProblem {
         /// What became of it.
         why: String,
     },
+    /// The image is not where it was taken to.
+    #[error("the image of snapshot {snapshot} is not there: {}", path.display())]
+    ImageMissing {
+        /// Which snapshot.
+        snapshot: SnapshotId,
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The image was made by another program, in a form that only that knows.
+    #[error("the image of snapshot {snapshot} is no archive of tacho's: {}", path.display())]
+    NotAnArchive {
+        /// Which snapshot.
+        snapshot: SnapshotId,
+        /// Where it is.
+        path: PathBuf,
+    },
 }
 
 impl SnapshotProblem {
@@ -58,6 +74,8 @@ impl SnapshotProblem {
             Self::Unknown { .. } | Self::NeverArmed { .. } | Self::NoneTaken { .. } => "unknown_snapshot",
             Self::Ambiguous { .. } => "ambiguous_snapshot",
             Self::NotTaken { .. } => "snapshot_not_taken",
+            Self::ImageMissing { .. } => "image_missing",
+            Self::NotAnArchive { .. } => "not_an_archive",
         }
     }
 
@@ -67,6 +85,8 @@ impl SnapshotProblem {
             Self::Unknown { .. } | Self::NeverArmed { .. } | Self::NoneTaken { .. } => exit::UNKNOWN_RUN,
             Self::Ambiguous { .. } => exit::AMBIGUOUS_RUN,
             Self::NotTaken { .. } => exit::REFUSED,
+            Self::ImageMissing { .. } => exit::PLACE,
+            Self::NotAnArchive { .. } => exit::USAGE,
         }
     }
 
@@ -84,6 +104,14 @@ impl SnapshotProblem {
             Self::NeverArmed { run } => format!("`tacho timeline {run}` tells what happened to it"),
             Self::NoneTaken { run } => format!("`tacho why-timer {run}` tells what became of its last snapshot"),
             Self::NotTaken { snapshot, .. } => format!("`tacho why-timer {snapshot}` tells the whole story"),
+            Self::ImageMissing { .. } => {
+                "images are in `snapshots` in the data directory; bring it back from where it was moved to, or copied"
+                    .to_owned()
+            }
+            Self::NotAnArchive { .. } => {
+                "the job's own snapshot command made it: give it to the program that restores what that command makes"
+                    .to_owned()
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod entry;
 mod event;
+mod restored;
 mod run;
 mod story;
 mod timeline;
@@ -13,6 +14,7 @@ mod verification;
 
 pub use entry::{ActorView, CommandView, EntryView, RefusalView, SessionView, SystemView, TornTailView};
 pub use event::{EventView, FailureView, GuardView};
+pub use restored::RestoredView;
 pub use run::{
     DiagnosticsView, ExitView, FailureBrief, LimitsView, OutputView, PositionsView, RunView, SnapshotView, SpecView,
     StreamView, WaitingView, WorkloadView,

@@ -20,7 +20,7 @@ fn every_help_has_examples() {
     let commands: Vec<String> = tacho.get_subcommands().map(|command| command.get_name().to_owned()).collect();
     assert_eq!(
         commands,
-        ["run", "supervise", "runs", "show", "timeline", "timers", "why-timer", "tail", "verify", "help"]
+        ["run", "supervise", "runs", "show", "timeline", "timers", "why-timer", "restore", "tail", "verify", "help"]
     );
     for name in commands.iter().filter(|name| *name != "help") {
         let help = tacho.find_subcommand_mut(name).unwrap().render_long_help().to_string();

@@ -3,10 +3,13 @@
 use std::path::Path;
 
 use tachograph_adapters::journal::{Loss, Severity, VerifyFinding, VerifyReport};
+use tachograph_adapters::snapshot::Restored;
 use tachograph_engine::domain::{Digest, Position};
 use tachograph_engine::ports::Head;
 use tachograph_replay::cli::{RunsArgs, ShowArgs, TailArgs, TimelineArgs, TimersArgs, WhyTimerArgs};
 use tachograph_replay::output::Format;
+use tachograph_replay::restore::Image;
+use tachograph_replay::view::RestoredView;
 use tachograph_replay::when::AsOf;
 use tachograph_replay::{runs, show, tail, timeline, timers, verify, why_timer};
 
@@ -81,6 +84,24 @@ fn what_became_of_a_snapshot_is_told() {
         let text = printed(Format::Text, async |reading| why_timer::tell(reading, &args).await).unwrap();
         check(&format!("{name}.txt"), &text);
     }
+}
+
+#[test]
+fn what_was_restored_is_told() {
+    let image = Image {
+        snapshot: "05000000000000000000000002".parse().unwrap(),
+        run: made::run(BUILD_AGAIN),
+        name: Some("build".to_owned()),
+        location: "snapshots/a/b.tar.zst".to_owned(),
+        bytes: 99,
+        digest: Digest([0x44; 32]),
+        taken: Position(22),
+        taken_at: made::START,
+    };
+    let restored = Restored { files: 3, directories: 2, links: 1, pipes: 0, bytes: 1_234 };
+    let view = RestoredView::of(&image, Path::new("restored"), &restored);
+    let json = printed(Format::Json, async |reading| reading.output.json(&view)).unwrap();
+    check("restored.json", &json);
 }
 
 #[test]

@@ -18,6 +18,8 @@ mod lookup;
 mod made;
 /// Journals that a real engine wrote, on a clock that is moved by hand.
 mod recorded;
+/// Directories out of images.
+mod restore;
 /// What is armed.
 mod timers;
 /// What became of one snapshot.
