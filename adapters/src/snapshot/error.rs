@@ -1,5 +1,6 @@
 //! Why there is no image.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,8 @@ pub(super) enum TakeError {
     NameTooLong { path: PathBuf, bytes_max: usize },
     #[error(transparent)]
     Freeze(#[from] FreezeError),
+    #[error("{program:?} {how}; see to it, then take another snapshot; {lines}")]
+    Program { program: OsString, how: String, lines: String },
     #[error("nobody waits for the image any more")]
     GivenUp,
 }

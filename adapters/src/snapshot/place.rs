@@ -149,7 +149,7 @@ impl Drop for Partial {
     }
 }
 
-fn open_image(path: &Path) -> io::Result<File> {
+pub(super) fn open_image(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }

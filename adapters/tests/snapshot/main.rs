@@ -9,5 +9,7 @@ mod abandoned;
 mod changing;
 /// What is in an image.
 mod content;
+/// Images that a program makes.
+mod program;
 /// What is restored, and from what nothing is.
 mod restoring;
