@@ -160,6 +160,13 @@ async fn what_is_left_of_an_attempt_that_was_taken_over_is_ended_when_it_reports
     let taker = Actor::new(ActorKind::Supervisor, "elsewhere");
     // Its effects are left to the taker, which knows nothing of this runner.
     bench.engine.submit(bench.engine.command(handle.run(), taker, start)).await.unwrap();
+    // The deadline of the present attempt is none of the old one's.
+    let (claim, due) =
+        (Claim { run: handle.run(), attempt, runner: RunnerId::from("elsewhere") }, Timestamp::default());
+    let wait = Action::Wait { claim, on: "x".to_owned(), deadline: Some(due) };
+    let holder = Actor::new(ActorKind::Runner, "elsewhere");
+    bench.engine.submit(bench.engine.command(handle.run(), holder, wait)).await.unwrap();
+    bench.runner.passed(handle.run(), handle.attempt(), due).await;
     let answer = report(&bench, &handle, waiting("x", None), 1).await;
     assert_eq!(*refused(&answer.outcome), Refusal::StaleAttempt { current: Some(attempt) });
     let end = handle.wait().await.unwrap();
@@ -198,6 +205,8 @@ async fn a_wait_arms_the_snapshot_of_its_launch_once_and_a_resume_cancels_it() {
     clock.advance(Duration::from_secs(5));
     let again = report(&bench, &handle, waiting("a review", None), 1).await;
     assert!(matches!(again.outcome, CommandOutcome::Duplicate { .. }), "{again:?}");
+    assert!(matches!(again.arming, Some(CommandOutcome::Duplicate { .. })), "{again:?}");
+    assert!(bench.refusals(handle.run()).await.is_empty());
     assert_eq!(again.snapshot, first.snapshot, "neither a second one nor another time");
     let resumed = report(&bench, &handle, RunReport::Resume, 2).await;
     assert!(resumed.outcome.written().is_some() && resumed.snapshot.is_none());
