@@ -13,6 +13,7 @@ pub mod snapshotter;
 pub mod supervisor;
 pub mod walk;
 pub mod watch;
+pub mod witness;
 
 pub use gate::Gate;
 pub use latch::Latch;
