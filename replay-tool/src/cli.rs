@@ -21,9 +21,9 @@ Exit codes:
   2  wrong arguments or bad input
   3  there is no such run or snapshot
   4  several runs or snapshots fit the prefix
-  5  refused by the engine, for example: another run holds the name
+  5  refused by the engine, for example: another run holds the name; or a snapshot was not taken
   6  there is no journal, or its place cannot be read or written
-  7  the journal is damaged
+  7  the journal or an image is damaged
   8  another writer has the journal open
   9  the journal was written by a newer version
   10 writing failed in the middle: disk full, or a failed sync

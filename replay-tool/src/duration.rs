@@ -242,6 +242,12 @@ mod tests {
     }
 
     #[test]
+    fn from_a_later_time_to_an_earlier_one_is_no_time() {
+        let at = Timestamp::from_micros;
+        assert_eq!((between(at(3), at(10)), between(at(10), at(10)), between(at(10), at(3))), (7, 0, 0));
+    }
+
+    #[test]
     fn where_a_number_alone_means_something_else_units_are_needed() {
         assert_eq!(parse("1h30m"), Ok(Duration::from_secs(5_400)));
         for text in ["90", "1.5", "1h30", ""] {

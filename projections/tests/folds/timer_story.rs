@@ -4,9 +4,10 @@
 
 use tachograph_engine::domain::testing::{ids, spec};
 use tachograph_engine::domain::{
-    Action, ActionName, CancelCause, Claim, Digest, EventName, Guard, Ordinal, RunnerId, StartMode, SystemFact,
+    Action, ActionName, CancelCause, Claim, Digest, EventName, Guard, Ordinal, Position, RunnerId, StartMode,
+    SystemFact, Timestamp,
 };
-use tachograph_projections::{Projection, TimerFate, TimerStep, TimerStepBody, TimerStory};
+use tachograph_projections::{Absence, Projection, TimerFate, TimerStep, TimerStepBody, TimerStory};
 
 use crate::recorder::{Recorder, opened, session};
 
@@ -15,7 +16,7 @@ fn claim() -> Claim {
 }
 
 fn arm(number: u64, recorder: &Recorder, seconds: i64) -> Action {
-    let due = tachograph_engine::domain::Timestamp::from_micros(recorder.now + seconds * 1_000_000);
+    let due = Timestamp::from_micros(recorder.now + seconds * 1_000_000);
     Action::ScheduleSnapshot { claim: claim(), snapshot: ids::snapshot(number), due }
 }
 
@@ -88,6 +89,14 @@ fn an_absence_matters_only_if_it_was_not_over_when_the_snapshot_was_due() {
     assert_eq!(*late_us, Some(12_000_000));
     let seen: Vec<_> = absences.iter().map(|absence| (absence.covers(due), absence.was_closed)).collect();
     assert_eq!(seen, [(true, false), (false, false)]);
+}
+
+#[test]
+fn an_absence_covers_the_times_from_its_last_entry_until_the_opening() {
+    let at = |seconds: i64| Timestamp::from_micros(seconds * 1_000_000);
+    let absence = Absence { since: at(10), until: at(20), opened: Position(7), was_closed: true };
+    let covered = [9, 10, 19, 20].map(|seconds| absence.covers(at(seconds)));
+    assert_eq!(covered, [false, true, true, false]);
 }
 
 #[test]

@@ -6,10 +6,10 @@ use serde_json::Value;
 use tachograph_adapters::clock::{ManualClock, SeededIds};
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
 use tachograph_engine::domain::{Action, Position};
-use tachograph_replay::cli::TimersArgs;
+use tachograph_replay::cli::{ShowArgs, TimersArgs};
 use tachograph_replay::output::Format;
-use tachograph_replay::timers;
 use tachograph_replay::when::{AsOf, When};
+use tachograph_replay::{show, timers};
 use tempfile::TempDir;
 
 use crate::binary::{flip, ran, segments, stderr, stdout};
@@ -94,6 +94,11 @@ fn who_sees_to_overdue_timers_is_said() {
     assert!(!last.contains("opened next"), "of a writer elsewhere nothing is known: {last}");
     run(supervisor.engine.close()).unwrap();
     said("is gone: it closed the journal; what is overdue by then fires when the journal is opened next");
+    // It waits on although nothing is recorded any more.
+    recorded.clock.advance(std::time::Duration::from_secs(60));
+    let args = ShowArgs { run: "build".to_owned(), at: None };
+    let shown = recorded.printed(Format::Text, async |reading| show::show(reading, &args).await).unwrap();
+    assert!(shown.contains(", OVERDUE BY 2m00s\n"), "{shown}");
 }
 
 /// How many runs wait in it.

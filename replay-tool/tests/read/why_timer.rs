@@ -219,6 +219,14 @@ fn a_snapshot_is_meant_by_its_id_or_the_beginning_of_it_alone() {
         let error = told_as(&recorded, Format::Json, id).unwrap_err();
         assert_eq!((error.code(), error.exit_code()), ("unknown_snapshot", 3), "{id}: {error}");
     }
+    // A name goes before the beginning of an id.
+    let named = run(async {
+        let supervisor = recorded.open().await;
+        let waiting = supervisor.waiting(&first[..same], "r1").await;
+        supervisor.arms(&waiting, 1).await
+    });
+    let story: Value = serde_json::from_str(&told_as(&recorded, Format::Json, &first[..same]).unwrap()).unwrap();
+    assert_eq!(story["snapshot"], named.to_string());
     let slip = told_as(&recorded, Format::Json, "biuld").unwrap_err();
     assert!(slip.remedy().contains("did you mean the run \"build\"?"), "{}", slip.remedy());
 }
