@@ -150,6 +150,11 @@ impl ScriptedSnapshotter {
         self.lock().most
     }
 
+    /// Snapshots that are being taken now.
+    pub fn under_way(&self) -> usize {
+        self.lock().under_way
+    }
+
     /// Returns once it was asked to take at least so many.
     pub async fn until_taking(&self, takes: usize) {
         self.until(|| self.takes().len() >= takes).await;

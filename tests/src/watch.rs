@@ -7,8 +7,8 @@ use tachograph::projections::Timers;
 use tachograph_adapters::clock::{ManualClock, SeededIds};
 use tachograph_adapters::host::LocalHost;
 use tachograph_adapters::memory::MemoryStorage;
-use tachograph_engine::domain::{Claim, Entry, Event, Position, RunId, SnapshotId, Timestamp};
-use tachograph_engine::ports::Deadlines;
+use tachograph_engine::domain::{Action, Claim, Entry, Event, Position, RunId, SnapshotId, Timestamp};
+use tachograph_engine::ports::{Deadlines, Journal};
 use tachograph_engine::shell::{
     Engine, Options, Parts, Subscription, SubscriptionError, Timekeeper, TimekeeperHandle, TimekeeperOptions,
     TimekeeperReport,
@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 use crate::place::BEGIN;
 use crate::snapshotter::ScriptedSnapshotter;
-use crate::supervisor::{Expect, Supervisor};
+use crate::supervisor::{Expect, Supervisor, holder};
 
 /// What outlives a crash: the journal, the images, the time.
 #[derive(Debug, Clone)]
@@ -44,9 +44,14 @@ impl World {
 
     /// Opens an engine in it.
     pub async fn open(&self) -> Supervisor {
+        self.open_over(Box::new(self.storage.open().expect("nobody else writes"))).await
+    }
+
+    /// Opens an engine over a journal.
+    pub async fn open_over(&self, journal: Box<dyn Journal>) -> Supervisor {
         let clock = Arc::new(self.clock.clone());
         let parts = Parts {
-            journal: Box::new(self.storage.open().expect("nobody else writes")),
+            journal,
             clock: clock.clone(),
             ids: self.ids.clone(),
             host: Arc::new(LocalHost::new(clock)),
@@ -58,7 +63,7 @@ impl World {
 
     /// Opens an engine in it with a timekeeper.
     pub async fn watch(&self, options: TimekeeperOptions) -> Watch {
-        Watch::over(self.open().await, self, options, None)
+        Watch::over(self.open().await, &self.snapshotter, options, None)
     }
 
     /// Milliseconds pass.
@@ -77,8 +82,8 @@ impl World {
 pub struct Watch {
     /// Speaks to the engine.
     pub supervisor: Supervisor,
-    /// Stops the timekeeper.
-    pub handle: TimekeeperHandle,
+    /// Stops the timekeeper, unless it was dropped.
+    handle: Option<TimekeeperHandle>,
     timekeeper: JoinHandle<TimekeeperReport>,
     entries: Entries,
 }
@@ -95,18 +100,18 @@ impl Watch {
     /// Lets a timekeeper run over an engine.
     pub fn over(
         supervisor: Supervisor,
-        world: &World,
+        snapshotter: &ScriptedSnapshotter,
         options: TimekeeperOptions,
         deadlines: Option<Arc<dyn Deadlines>>,
     ) -> Self {
         let engine = &supervisor.engine;
-        let snapshotter = Arc::new(world.snapshotter.clone());
+        let snapshotter = Arc::new(snapshotter.clone());
         let (mut timekeeper, handle) = Timekeeper::new(engine, Box::new(Timers::empty()), snapshotter, options);
         if let Some(deadlines) = deadlines {
             timekeeper = timekeeper.on_deadline(deadlines);
         }
         let entries = Entries(engine.subscribe(Position::ZERO));
-        Self { supervisor, handle, timekeeper: tokio::spawn(timekeeper.run()), entries }
+        Self { supervisor, handle: Some(handle), timekeeper: tokio::spawn(timekeeper.run()), entries }
     }
 
     /// A run that waits.
@@ -122,6 +127,21 @@ impl Watch {
         let claim = self.waiting().await;
         let snapshot = self.arm(&claim, delay_ms).await;
         (claim, snapshot)
+    }
+
+    /// A run that waits, until so many milliseconds from now at most.
+    pub async fn waiting_for(&self, millis: i64) -> Claim {
+        let run = self.supervisor.create(None).await;
+        let claim = self.supervisor.start(run, "r1").await;
+        self.wait_for(&claim, millis).await;
+        claim
+    }
+
+    /// The holder of a claim waits, until so many milliseconds from now at most.
+    pub async fn wait_for(&self, claim: &Claim, millis: i64) {
+        let deadline = Some(self.supervisor.engine.clock().now().plus_millis(millis));
+        let action = Action::Wait { claim: claim.clone(), on: "a long poll".to_owned(), deadline };
+        self.supervisor.tell(holder(claim), claim.run, action).await.expect_written();
     }
 
     /// Arms a snapshot so many milliseconds ahead.
@@ -157,9 +177,14 @@ impl Watch {
         self.until_taken(probe).await;
     }
 
+    /// Tells the timekeeper to stop.
+    pub fn tell_to_stop(&self) {
+        self.handle.as_ref().expect("a handle").stop();
+    }
+
     /// Stops the timekeeper.
     pub async fn stop(self) -> (Supervisor, TimekeeperReport) {
-        self.handle.stop();
+        self.tell_to_stop();
         (self.supervisor, self.timekeeper.await.expect("it does not panic"))
     }
 
@@ -168,14 +193,31 @@ impl Watch {
         self.timekeeper.await.expect("it does not panic")
     }
 
+    /// Drops every handle of the engine, and awaits the timekeeper's end.
+    pub async fn last_handle_dropped(self) -> TimekeeperReport {
+        drop(self.supervisor);
+        self.timekeeper.await.expect("it does not panic")
+    }
+
+    /// Drops the timekeeper's handle, as far as this is the last one.
+    pub fn drop_handle(&mut self) {
+        self.handle = None;
+    }
+
+    /// Ends the timekeeper in the middle of whatever it does; the engine goes on.
+    pub async fn abort(self) -> Supervisor {
+        self.timekeeper.abort();
+        assert!(self.timekeeper.await.is_err_and(|error| error.is_cancelled()), "it had not ended");
+        self.supervisor
+    }
+
     /// What a crash leaves of it: nothing. The engine's journal fails at its next append, and its lock is gone.
     pub async fn crash(self, world: &World) {
-        self.timekeeper.abort();
-        assert!(self.timekeeper.await.is_err_and(|error| error.is_cancelled()));
+        let supervisor = self.abort().await;
         world.storage.fail_next_append();
-        let creation = self.supervisor.creation(None);
-        self.supervisor.engine.submit(creation).await.expect_err("the journal fails");
-        self.supervisor.engine.close().await.expect_err("the journal failed");
+        let creation = supervisor.creation(None);
+        supervisor.engine.submit(creation).await.expect_err("the journal fails");
+        supervisor.engine.close().await.expect_err("the journal failed");
     }
 }
 
@@ -190,4 +232,9 @@ pub async fn dispatched(supervisor: &Supervisor) -> Vec<(RunId, SnapshotId)> {
         dispatched.collect()
     };
     supervisor.entries().await.iter().flat_map(of).collect()
+}
+
+/// How often this snapshot was dispatched.
+pub async fn times(supervisor: &Supervisor, snapshot: SnapshotId) -> usize {
+    dispatched(supervisor).await.into_iter().filter(|(_, dispatched)| *dispatched == snapshot).count()
 }

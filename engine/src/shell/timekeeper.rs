@@ -93,8 +93,10 @@ pub struct Timekeeper {
 
 /// What was finished.
 enum Done {
-    Fired(Fired),
-    Resolved,
+    /// Of this run.
+    Fired(RunId, Fired),
+    /// Of this run.
+    Resolved(RunId),
     Told,
 }
 

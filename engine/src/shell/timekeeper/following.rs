@@ -26,9 +26,14 @@ impl Timekeeper {
         self.queue.apply(entry);
         let Some(run) = entry.run().filter(|_| !entry.events().is_empty()) else { return };
         self.drop_disarmed(run);
-        if entry.events().iter().any(is_result)
-            && let Some(timer) = self.behind.remove(&run)
-        {
+        if entry.events().iter().any(is_result) {
+            self.release(run);
+        }
+    }
+
+    /// The run's snapshot has its result: the one behind it gets its turn.
+    pub(super) fn release(&mut self, run: RunId) {
+        if let Some(timer) = self.behind.remove(&run) {
             self.due.insert(timer);
         }
     }

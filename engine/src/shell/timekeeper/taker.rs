@@ -77,10 +77,10 @@ enum Dispatch {
 
 impl Taker {
     /// Dispatches a due snapshot, takes it, and records the result.
-    pub(super) async fn fire(&self, timer: ArmedTimer, wanted: WantedSnapshot) -> Fired {
-        match self.dispatch(&timer, &wanted).await {
-            Dispatch::Written => self.take(&wanted).await,
-            Dispatch::Repeated => self.resolve(&wanted).await,
+    pub(super) async fn fire(&self, timer: ArmedTimer, wanted: &WantedSnapshot) -> Fired {
+        match self.dispatch(&timer, wanted).await {
+            Dispatch::Written => self.take(wanted).await,
+            Dispatch::Repeated => self.resolve(wanted).await,
             Dispatch::Early => return Fired::Early(timer),
             Dispatch::Again => return Fired::Again(timer),
             Dispatch::Gone => return Fired::Gone,
