@@ -8,3 +8,4 @@ mod firing;
 mod places;
 mod recovery;
 mod stopping;
+mod walk;

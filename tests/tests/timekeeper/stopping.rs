@@ -58,14 +58,16 @@ async fn closing_the_engine_ends_it_and_what_it_had_under_way() {
 #[tokio::test]
 async fn it_keeps_no_engine_open() {
     let world = World::new(263);
-    let watch = world.watch(TimekeeperOptions::default()).await;
+    let mut watch = world.watch(TimekeeperOptions::default()).await;
     watch.armed(60_000).await;
+    // It runs, and has heard of it.
+    watch.settle().await;
     let report = watch.last_handle_dropped().await;
     assert!(matches!(report.end, TimekeeperEnd::EngineClosed));
     assert_eq!(report.pending.len(), 1);
     // Closed by itself, and cleanly.
     let supervisor = world.open().await;
-    assert_eq!(supervisor.engine.live().len(), 1);
+    assert_eq!(supervisor.engine.live().len(), 2);
 }
 
 #[tokio::test]
