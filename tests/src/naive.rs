@@ -249,6 +249,28 @@ impl Ledger {
     }
 }
 
+/// A timer that counts the ticks of its own loop and takes their number for the time.
+#[derive(Debug, Default)]
+pub struct TickingTimer {
+    ticks: i64,
+    timers: BTreeMap<RowId, i64>,
+}
+
+impl TickingTimer {
+    /// Arms a row's snapshot so many ticks ahead.
+    pub fn arm(&mut self, id: RowId, ticks: i64) {
+        self.timers.insert(id, self.ticks + ticks);
+    }
+
+    /// The loop comes round. Returns the rows whose number of ticks has come.
+    pub fn tick(&mut self) -> Vec<RowId> {
+        self.ticks += 1;
+        let fired: Vec<RowId> = self.timers.iter().filter(|(_, due)| **due <= self.ticks).map(|(id, _)| *id).collect();
+        self.timers.retain(|_, due| *due > self.ticks);
+        fired
+    }
+}
+
 /// The exec API's event queue: chunks and the end are pushed by tasks of their own, and whoever reads stops at the
 /// end.
 #[derive(Debug, Default)]

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tachograph_adapters::clock::ManualClock;
 use tachograph_engine::domain::{CancelCause, Claim, Effect, Event, FailureKind, SnapshotId, StartMode};
-use tachograph_engine::shell::{Engine, Options};
-use tachograph_tests::Supervisor;
+use tachograph_engine::shell::{Engine, Options, TimekeeperOptions};
 use tachograph_tests::naive::Ledger;
 use tachograph_tests::place::{BEGIN, memory_parts};
 use tachograph_tests::supervisor::{Expect, code, failure};
+use tachograph_tests::watch::{Watch, World, times};
+use tachograph_tests::{Gate, Supervisor};
 
 const DELAY_MS: i64 = 5_000;
 
@@ -172,4 +173,59 @@ async fn a_tick_during_a_slow_reply_is_decided_by_the_journal() {
             assert!(!events.iter().any(|event| matches!(event, Event::SnapshotDispatched { .. })));
         }
     }
+}
+
+/// The same with the real timekeeper at the trigger: it knows of every cancel, and nothing of what it asks is refused.
+#[tokio::test]
+async fn the_timekeeper_fires_nothing_that_the_end_of_the_wait_canceled() {
+    for way in ["completed", "failed", "destroyed", "disconnected", "resumed"] {
+        let world = World::new(108);
+        let mut watch = world.watch(TimekeeperOptions::default()).await;
+        let mut ledger = Ledger::default();
+        let (claim, snapshot, row) = suspended(&watch.supervisor, &mut ledger).await;
+        world.pass(1_000);
+        let supervisor = &watch.supervisor;
+        match way {
+            "completed" => supervisor.exit(&claim, code(0)).await,
+            "failed" => supervisor.fail(&claim, failure(FailureKind::RunnerLost, "gone")).await,
+            "destroyed" => supervisor.destroy(claim.run, true).await,
+            "disconnected" => supervisor.disconnect(&claim).await,
+            _ => {
+                let resume = StartMode::Resume { previous: claim.attempt };
+                supervisor.submit(supervisor.starting(&claim, resume)).await
+            }
+        }
+        .expect_written();
+        world.pass(5_000);
+        watch.settle().await;
+        assert_eq!(ledger.tick(now_ms(&watch.supervisor)), [row], "naive, {way}");
+        assert_eq!(times(&watch.supervisor, snapshot).await, 0, "{way}");
+        assert_eq!(watch.supervisor.refusals(claim.run).await, [""; 0], "{way}");
+    }
+}
+
+/// The end of the run is written and not durable yet when the snapshot is due: the timekeeper asks, and is refused.
+#[tokio::test]
+async fn a_timekeeper_that_is_due_during_a_slow_reply_comes_too_late() {
+    let (world, gate) = (World::new(109), Gate::default());
+    let supervisor = world.open_over(gate.before(Box::new(world.storage.open().unwrap()))).await;
+    let mut watch = Watch::over(supervisor, &world.snapshotter, TimekeeperOptions::default(), None);
+    let mut ledger = Ledger::default();
+    let (claim, snapshot, row) = suspended(&watch.supervisor, &mut ledger).await;
+    world.clock.until_asleep(1).await;
+    gate.hold();
+    let exit = watch.supervisor.engine.try_submit(watch.supervisor.exiting(&claim, code(0))).unwrap();
+    gate.until_waiting().await;
+    world.pass(6_000);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    gate.release();
+    exit.await.unwrap().expect_written();
+    watch.settle().await;
+    ledger.exited(row, 0);
+    assert_eq!(ledger.tick(now_ms(&watch.supervisor)), [row]);
+    assert_eq!(ledger.select(row).unwrap().status, "paused", "naive: although it had succeeded");
+    assert_eq!(times(&watch.supervisor, snapshot).await, 0);
+    assert_eq!(watch.supervisor.refusals(claim.run).await, ["snapshot_gone"], "it asked, and was refused");
 }

@@ -1,23 +1,18 @@
 //! B6: a run that waits is taken over by another runner, which arms its own snapshot; then the first one cancels,
 //! disconnects, and its old timer goes off.
 
-use std::time::Duration;
-
-use tachograph_adapters::clock::ManualClock;
 use tachograph_engine::domain::{CancelCause, Event, StartMode, StatusName};
-use tachograph_engine::shell::{Engine, Options};
-use tachograph_tests::Supervisor;
+use tachograph_engine::shell::TimekeeperOptions;
 use tachograph_tests::naive::Ledger;
-use tachograph_tests::place::{BEGIN, memory_parts};
+use tachograph_tests::place::BEGIN;
 use tachograph_tests::supervisor::{Expect, code};
+use tachograph_tests::watch::{World, times};
 
 #[tokio::test]
 async fn the_former_holder_can_neither_cancel_nor_fire_anything() {
-    let clock = ManualClock::new(BEGIN);
-    let mut parts = memory_parts(116);
-    parts.clock = std::sync::Arc::new(clock.clone());
-    let (engine, _) = Engine::open(parts, Options::default()).await.unwrap();
-    let supervisor = Supervisor { engine };
+    let world = World::new(116);
+    let mut watch = world.watch(TimekeeperOptions::default()).await;
+    let supervisor = watch.supervisor.clone();
     let mut ledger = Ledger::default();
     let begin_ms = BEGIN.as_micros() / 1_000;
 
@@ -43,8 +38,10 @@ async fn the_former_holder_can_neither_cancel_nor_fire_anything() {
     supervisor.disconnect(&r1).await.expect_refused("stale_attempt");
     assert!(ledger.cancel(row), "naive: r1 cancels s2");
 
-    // s1's old timer fires.
-    clock.advance(Duration::from_secs(5));
+    // s1's old timer fires: the timekeeper knows better, and whoever asks all the same is refused.
+    world.pass(5_000);
+    watch.settle().await;
+    assert!(!world.snapshotter.takes().contains(&s1));
     let fired = supervisor.timer_fires(run, s1).await;
     fired.expect_refused("snapshot_gone");
     assert_eq!(fired.effects(), []);
@@ -63,5 +60,8 @@ async fn the_former_holder_can_neither_cancel_nor_fire_anything() {
     let events = supervisor.events(run).await;
     assert!(!events.iter().any(|event| matches!(event, Event::SnapshotDispatched { .. })));
     assert!(events.contains(&Event::SnapshotCanceled { snapshot: s1, cause: CancelCause::TakenOver }));
+    world.pass(120_000);
+    watch.settle().await;
+    assert_eq!((times(&supervisor, s1).await, times(&supervisor, s2).await), (0, 0));
     assert_eq!(supervisor.refusals(run).await, ["not_owner", "stale_attempt", "snapshot_gone"]);
 }

@@ -18,4 +18,6 @@ mod b3_no_witness;
 mod b4_failure_kept;
 mod b5_late_start_after_stop;
 mod b6_cancel_races;
+mod b7_rearmed_at_boot;
+mod b8_stalled_loop;
 mod b9_lost_answer;
