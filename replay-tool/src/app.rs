@@ -14,7 +14,7 @@ use crate::error::{Error, exit};
 use crate::machine::Machine;
 use crate::output::{Context, Format, Reading};
 use crate::snapshot_problem::SnapshotProblem;
-use crate::{restore, run, runs, show, supervise, tail, timeline, timers, verify, why_timer};
+use crate::{cancel_snapshot, report, restore, run, runs, show, supervise, tail, timeline, timers, verify, why_timer};
 
 /// Threads with this name read an index that may be damaged; the panics of its store are caught and lead to a rebuild.
 const INDEX_THREAD: &str = "tacho-index";
@@ -37,7 +37,7 @@ fn execute(cli: Cli) -> u8 {
         Ok(code) => code,
         Err(Error::BrokenPipe) => exit::OK,
         Err(error) => {
-            report(&error, context.format);
+            print_error(&error, context.format);
             if is_run { error.run_exit_code() } else { error.exit_code() }
         }
     }
@@ -53,6 +53,8 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
         match command {
             Command::Run(args) => run::execute(context, args).await,
             Command::Supervise(args) => supervise::execute(context, args).await,
+            Command::Report(args) => report::execute(context, args).await,
+            Command::CancelSnapshot(args) => cancel_snapshot::execute(context, args).await,
             Command::Runs(args) => read(context, async |reading| runs::list(reading, &args).await).await,
             Command::Show(args) => read(context, async |reading| show::show(reading, &args).await).await,
             Command::Timeline(args) => read(context, async |reading| timeline::tell(reading, &args).await).await,
@@ -98,7 +100,7 @@ fn unknown_past(text: &str, damage: JournalError) -> Error {
 }
 
 /// Prints an error to standard error. If that fails too, the exit code is all that is left.
-fn report(error: &Error, format: Format) {
+fn print_error(error: &Error, format: Format) {
     match format {
         Format::Text => eprint_quietly(&error.to_text()),
         Format::Json => eprint_quietly(&format!("{}\n", error.to_json())),
@@ -122,7 +124,7 @@ fn explain(error: &clap::Error, hints: &Hints) -> u8 {
         let text = error.render().to_string();
         let message = text.trim_start_matches("error: ").split("\n\n").next().unwrap_or(&text).trim().to_owned();
         let remedy = "`tacho help` and `tacho help COMMAND` show the arguments".to_owned();
-        report(&Error::Input { code: "usage", message, remedy }, Format::Json);
+        print_error(&Error::Input { code: "usage", message, remedy }, Format::Json);
     } else {
         let _ = error.print();
     }

@@ -1,5 +1,7 @@
 //! The arguments of every command.
 
+mod control;
+
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -7,6 +9,9 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use tachograph_engine::domain::{Position, StatusName};
+
+use self::control::parse_delay;
+pub use self::control::{CancelSnapshotArgs, GuardArgs, Report, ReportArgs};
 
 use crate::duration::DurationMs;
 use crate::output::{Color, Format};
@@ -27,6 +32,7 @@ Exit codes:
   8  another writer has the journal open
   9  the journal was written by a newer version
   10 writing failed in the middle: disk full, or a failed sync
+  11 nobody supervises the run that reports
   `tacho run` exits with its command's own code, 128 + n for signal n; its own failures are
   124 (ended by its timeout), 125 (tacho failed, the message says why), 126 (not executable) and 127 (not found).
 
@@ -74,6 +80,10 @@ pub enum Command {
     Run(RunArgs),
     /// Run the jobs of a file and record them
     Supervise(SuperviseArgs),
+    /// Inside a run: report that it waits, goes on, or wants a snapshot
+    Report(ReportArgs),
+    /// Cancel the armed snapshot of a run
+    CancelSnapshot(CancelSnapshotArgs),
     /// List runs
     Runs(RunsArgs),
     /// Show all about one run
@@ -117,6 +127,9 @@ pub struct RunArgs {
     /// End the command after this time, for example 90s or 1h30m
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
     pub timeout: Option<DurationMs>,
+    /// Take an image of its sandbox once it has waited so long, as it says by `tacho report waiting`; 0 to 30 days
+    #[arg(long, value_name = "DURATION", value_parser = parse_delay)]
+    pub snapshot_delay: Option<DurationMs>,
     /// The program and its arguments, after `--`
     #[arg(last = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,

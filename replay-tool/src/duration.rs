@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use tachograph_engine::domain::Timestamp;
+use tachograph_engine::domain::limits::SNAPSHOT_DELAY_MS_MAX;
 
 /// The longest duration that is accepted: 100 years of 365 days.
 pub const DURATION_MS_MAX: u64 = 100 * 365 * 24 * 60 * 60 * 1_000;
@@ -64,6 +65,16 @@ impl DurationMs {
     pub const fn is_zero(self) -> bool {
         self.0 == 0
     }
+}
+
+/// Whether a snapshot may be taken after this delay.
+///
+/// # Errors
+///
+/// What is wrong, for people.
+pub fn check_snapshot_delay(delay: DurationMs) -> Result<(), String> {
+    let fits = i64::try_from(delay.as_millis()).is_ok_and(|millis| millis <= SNAPSHOT_DELAY_MS_MAX);
+    if fits { Ok(()) } else { Err("is longer than 30 days, the longest delay of a snapshot".to_owned()) }
 }
 
 impl FromStr for DurationMs {

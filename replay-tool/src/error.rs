@@ -8,6 +8,7 @@ use tachograph_adapters::snapshot::RestoreError;
 use tachograph_engine::domain::{Position, Refusal, RunId};
 use tachograph_engine::ports::JournalError;
 
+use crate::control_problem::ControlProblem;
 use crate::jobs::JobsError;
 use crate::snapshot_problem::SnapshotProblem;
 use crate::table::printable;
@@ -37,6 +38,8 @@ pub mod exit {
     pub const NEWER_FORMAT: u8 = 9;
     /// Writing failed in the middle: the disk is full, or a sync failed.
     pub const WRITE_FAILED: u8 = 10;
+    /// Nobody supervises the run that reports.
+    pub const NOT_SUPERVISED: u8 = 11;
     /// `tacho run`: the command was ended by its timeout.
     pub const TIMED_OUT: u8 = 124;
     /// `tacho run` itself failed; the stable code is in the message.
@@ -96,6 +99,9 @@ pub enum Error {
     /// The image of a snapshot was not restored.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// A supervisor did not do what it was asked to.
+    #[error(transparent)]
+    Control(#[from] ControlProblem),
     /// A jobs file is wrong.
     #[error(transparent)]
     Jobs(#[from] JobsError),
@@ -169,9 +175,10 @@ impl Error {
     }
 
     /// Stable snake_case code, the one to match on.
-    pub const fn code(&self) -> &'static str {
+    pub fn code(&self) -> &str {
         match self {
             Self::Input { code, .. } => code,
+            Self::Control(problem) => problem.code(),
             Self::UnknownRun { .. } | Self::NotYet { .. } => "unknown_run",
             Self::AmbiguousRun { .. } => "ambiguous_run",
             Self::Snapshot(problem) => problem.code(),
@@ -192,8 +199,9 @@ impl Error {
     }
 
     /// The exit code of every command but `tacho run`, which has its own.
-    pub const fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> u8 {
         match self {
+            Self::Control(problem) => problem.exit_code(),
             Self::Input { .. } | Self::Jobs(_) | Self::Refused(Refusal::InvalidInput { .. }) => exit::USAGE,
             Self::UnknownRun { .. } | Self::NotYet { .. } | Self::Refused(Refusal::UnknownRun) => exit::UNKNOWN_RUN,
             Self::AmbiguousRun { .. } => exit::AMBIGUOUS_RUN,
@@ -226,7 +234,7 @@ impl Error {
     }
 
     /// The exit code of `tacho run`, where small codes belong to the command: 125, 126 or 127.
-    pub const fn run_exit_code(&self) -> u8 {
+    pub fn run_exit_code(&self) -> u8 {
         match self {
             Self::Program { .. } | Self::TimedOut { .. } | Self::BrokenPipe => self.exit_code(),
             _ => exit::RUN_FAILED,
@@ -243,6 +251,7 @@ impl Error {
             Self::AmbiguousRun { .. } => "give more characters of the run id".to_owned(),
             Self::Snapshot(problem) => problem.remedy(),
             Self::Restore(error) => restore_remedy(error).to_owned(),
+            Self::Control(problem) => problem.remedy(),
             Self::Jobs(JobsError::Invalid { .. }) => "correct the file; nothing was run".to_owned(),
             Self::Jobs(JobsError::Unreadable { .. }) => "check the path and its permissions".to_owned(),
             Self::Jobs(JobsError::TooLong { .. }) => "split the file".to_owned(),

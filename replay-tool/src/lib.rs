@@ -14,7 +14,9 @@
 //! | [`stop`] | the wish to stop |
 //! | [`table`] | aligned columns, and text that cannot play with the terminal |
 //! | [`replay`] | the state of all runs out of a journal, with checkpoints as shortcuts |
-//! | [`run`], [`supervise`] | the two commands that write |
+//! | [`run`], [`supervise`] | the two commands that run something |
+//! | [`report`], [`cancel_snapshot`] | the commands that speak with a supervisor |
+//! | [`control_problem`], [`operator`] | what can go wrong with that, and who speaks |
 //! | [`runs`], [`show`], [`timeline`], [`timers`], [`why_timer`], [`tail`], [`verify`] | the commands that read |
 //! | [`restore`] | a directory out of the image of a snapshot |
 //! | [`armed`], [`story`], [`snapshot_search`], [`snapshot_problem`] | what is armed, what became of a snapshot, which one is meant |
@@ -27,15 +29,19 @@
 
 pub mod app;
 pub mod armed;
+pub mod cancel_snapshot;
 pub mod cli;
+pub mod control_problem;
 pub mod dataset;
 pub mod duration;
 pub mod error;
 pub mod interrupt;
 pub mod jobs;
 pub mod machine;
+pub mod operator;
 pub mod output;
 pub mod replay;
+pub mod report;
 pub mod restore;
 pub mod run;
 pub mod runs;
@@ -45,6 +51,7 @@ pub mod show;
 pub mod signal;
 pub mod snapshot_problem;
 pub mod snapshot_search;
+mod speaking;
 pub mod stop;
 pub mod story;
 pub mod supervise;

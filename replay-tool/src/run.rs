@@ -15,6 +15,7 @@ use crate::duration::DurationMs;
 use crate::error::Error;
 use crate::interrupt::Interrupts;
 use crate::output::Context;
+use crate::report::own_program;
 use crate::signal::shell_code;
 use crate::table::printable;
 use crate::words;
@@ -76,13 +77,15 @@ async fn record(writer: &Writer, spec: RunSpec, args: RunArgs, interrupts: &mut 
     let launch = Launch {
         argv: Some(args.command),
         cwd: args.cwd,
+        env: own_program().into_iter().collect(),
         inherit_stdin: !std::io::stdin().is_terminal(),
         stdout: Some(Box::new(Sink::stdout(breakage.clone()))),
         stderr: Some(Box::new(Sink::stderr(breakage.clone()))),
+        snapshot_delay: args.snapshot_delay.map(DurationMs::as_duration),
         ..Launch::default()
     };
     let handle = writer.runner.start(run, launch).await?;
-    let end = follow(&handle, interrupts, &breakage).await?;
+    let end = follow(writer, &handle, interrupts, &breakage).await?;
     tokio::select! {
         () = handle.passed_through() => {}
         // The run is recorded; who asks for an end now need not wait for a slow reader.
@@ -97,6 +100,7 @@ async fn record(writer: &Writer, spec: RunSpec, args: RunArgs, interrupts: &mut 
 
 /// Waits for the end, and passes on what happens meanwhile.
 async fn follow(
+    writer: &Writer,
     handle: &RunHandle,
     interrupts: &mut Interrupts,
     breakage: &Breakage,
@@ -111,6 +115,8 @@ async fn follow(
                 continue;
             }
         };
+        // While an image of it is taken it stands still, and could not follow the signal.
+        writer.give_up_snapshots();
         if !handle.signal(signal) {
             tracing::warn!(signal = signal.as_raw(), "the run takes no more signals");
         }

@@ -1,29 +1,41 @@
 //! A data directory, opened for writing.
 
+mod control;
+mod snapshots;
+mod timekeeping;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tachograph_adapters::checkpoint::FileCheckpoints;
 use tachograph_adapters::clock::{SystemClock, UlidSource};
+use tachograph_adapters::control::ControlListener;
+use tachograph_adapters::freeze::{Freezer, FreezerOptions, ProcessFreezer, ThawReport};
 use tachograph_adapters::host::LocalHost;
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
 use tachograph_adapters::process::{ProcessRunner, RecoveryReport, RunnerError, RunnerOptions};
+use tachograph_adapters::snapshot::{ArchiveOptions, ArchiveSnapshotter};
 use tachograph_engine::domain::Position;
-use tachograph_engine::ports::{CheckpointStore, JournalError};
+use tachograph_engine::ports::{CheckpointStore, JournalError, SnapshotError};
 use tachograph_engine::shell::{Engine, OpenReport, Options, Parts, SubmitError};
 use tachograph_projections::{CurrentState, Projection, Until};
 
+use self::control::OperatorControl;
+use self::snapshots::{JobSnapshotter, Surrender};
+use self::timekeeping::Timekeeping;
 use crate::dataset::RUNS_DIR;
 use crate::error::Error;
 use crate::replay;
+use crate::speaking::SOCKET;
 
 /// Entries between two checkpoints of all runs: reading so many takes a fraction of a second.
 const CHECKPOINT_EVERY: u64 = 100_000;
-/// What is left of attempts gets this long to end.
+/// What is left of attempts gets this long to end, and snapshots to be finished before.
 const CLOSE_BUDGET: Duration = Duration::from_secs(5);
 
-/// The one writer of a data directory, with a runner for commands.
+/// The one writer of a data directory, with a runner for commands and a timekeeper for their snapshots.
 #[derive(Debug)]
 pub struct Writer {
     /// Answers commands.
@@ -34,40 +46,51 @@ pub struct Writer {
     pub opened: OpenReport,
     /// What became of the runs that the writer before left open.
     pub recovered: RecoveryReport,
+    /// What the writer before had frozen.
+    pub thawed: ThawReport,
+    timekeeping: Timekeeping,
+    /// Where operators ask, or why they cannot.
+    control: io::Result<ControlListener>,
     /// Where folds are saved.
     checkpoints: Arc<FileCheckpoints>,
     pub(crate) checkpoint_every: u64,
 }
 
 impl Writer {
-    /// Opens a data directory, which is made if it does not exist, and records what became of runs that were left open.
+    /// Opens a data directory, which is made if it does not exist: lets go on what a former writer had frozen, records what
+    /// became of runs that were left open, and then lets snapshots and deadlines happen when they are due. Operators are
+    /// answered at `control.sock` in it until it is closed.
     ///
     /// # Errors
     ///
     /// [`Error::Journal`]: it is locked by another writer, read-only, no directory, damaged, or of a newer format.
     pub async fn open(data: &Path) -> Result<Self, Error> {
-        let journal = open_journal(data.to_owned()).await?;
-        let clock = Arc::new(SystemClock);
-        let checkpoints = Arc::new(FileCheckpoints::open(data));
-        let parts = Parts {
-            journal: Box::new(journal),
-            clock: clock.clone(),
-            ids: Arc::new(UlidSource::default()),
-            host: Arc::new(LocalHost::new(clock)),
-            checkpoints: Some(checkpoints.clone() as Arc<dyn CheckpointStore>),
-        };
-        let (engine, opened) = Engine::open(parts, Options::default()).await?;
-        let runner = ProcessRunner::new(engine.clone(), data.join(RUNS_DIR), RunnerOptions::default());
-        match runner.recover().await {
-            Ok(recovered) => {
-                Ok(Self { engine, runner, opened, recovered, checkpoints, checkpoint_every: CHECKPOINT_EVERY })
-            }
+        let OpenEngine { engine, opened, checkpoints } = open_engine(data).await?;
+        match Self::with_engine(data, engine.clone(), opened, checkpoints).await {
+            Ok(writer) => Ok(writer),
             Err(error) => {
                 // The first error is the one to tell; the lock must be given back either way.
                 let _ = engine.close().await;
-                Err(error.into())
+                Err(error)
             }
         }
+    }
+
+    async fn with_engine(
+        data: &Path,
+        engine: Engine,
+        opened: OpenReport,
+        checkpoints: Arc<FileCheckpoints>,
+    ) -> Result<Self, Error> {
+        let (freezer, thawed) = open_freezer(data.to_owned()).await?;
+        let runner = ProcessRunner::new(engine.clone(), data.join(RUNS_DIR), RunnerOptions::default());
+        let recovered = runner.recover().await?;
+        // Only now: what is due of a run that is no more must not be taken of it.
+        let timekeeping = Timekeeping::start(&engine, &runner, snapshotter(data, freezer)?);
+        let handler = OperatorControl { engine: engine.clone(), runner: runner.clone() };
+        let control = ControlListener::bind(data.join(SOCKET), Arc::new(handler));
+        let checkpoint_every = CHECKPOINT_EVERY;
+        Ok(Self { engine, runner, opened, recovered, thawed, timekeeping, control, checkpoints, checkpoint_every })
     }
 
     /// What nobody should overlook about how the directory was found.
@@ -87,7 +110,25 @@ impl Writer {
             self.recovered.failed.iter().map(|(run, kind)| format!("run {run} was left open: {}", kind.name()));
         let alone = self.recovered.left_alone.iter().map(|(run, why)| format!("run {run} is still open: {why}"));
         remarks.extend(exited.chain(failed).chain(alone));
+        let thawed = self.thawed.thawed.iter();
+        remarks.extend(thawed.map(|(attempt, _)| format!("attempt {attempt} was left frozen and goes on again")));
+        let frozen = self.thawed.failed.iter();
+        remarks.extend(frozen.map(|(path, why)| format!("what was frozen by {} may still be: {why}", path.display())));
+        if let Err(error) = &self.control {
+            remarks.push(format!("operators cannot reach this supervisor: {SOCKET} cannot be made: {error}"));
+        }
         remarks
+    }
+
+    /// Gives up the snapshots that are being taken, so that what they froze goes on. Each is recorded as failed.
+    pub fn give_up_snapshots(&self) {
+        self.timekeeping.give_up();
+    }
+
+    /// Lets no more snapshot and deadline happen, and waits for those under way. What takes longer than the budget is given
+    /// up and recorded as failed; what did not fire stays armed.
+    pub async fn stop_timers(&self, budget: Duration) {
+        self.timekeeping.stop(budget).await;
     }
 
     /// Ends what is left of attempts that were asked to end, records that the journal was closed, and gives the directory
@@ -97,25 +138,69 @@ impl Writer {
     ///
     /// [`Error::Journal`]; what was acknowledged is safe nevertheless.
     pub async fn close(self) -> Result<(), Error> {
+        self.stop_timers(CLOSE_BUDGET).await;
         self.runner.shutdown(CLOSE_BUDGET).await;
-        if let Err(error) = self.save_current_state().await {
+        // Whoever asks from now on finds nobody, waits for the lock to be free, and asks the journal.
+        drop(self.control);
+        if let Err(error) = save_current_state(&self.engine, &self.checkpoints, self.checkpoint_every).await {
             tracing::warn!(%error, "no checkpoint of all runs is saved; reading them takes longer");
         }
         Ok(self.engine.close().await?)
     }
+}
 
-    /// Saves the fold of all runs, if enough entries came since the last one: what `tacho runs` begins at.
-    async fn save_current_state(&self) -> Result<(), JournalError> {
-        let reader = &**self.engine.reader();
-        let saved = self.checkpoints.latest(CurrentState::NAME, CurrentState::VERSION, None).await?;
-        let since = saved.map_or(Position::ZERO, |checkpoint| checkpoint.position);
-        if reader.head().position.0.saturating_sub(since.0) < self.checkpoint_every {
-            return Ok(());
-        }
-        let replayed = replay::current_state(reader, Some(&*self.checkpoints), Until::End).await?;
-        replay::save(&replayed.state, reader, &*self.checkpoints).await?;
-        Ok(())
+/// Saves the fold of all runs, if enough entries came since the last one: what `tacho runs` begins at.
+async fn save_current_state(engine: &Engine, checkpoints: &FileCheckpoints, every: u64) -> Result<(), JournalError> {
+    let reader = &**engine.reader();
+    let saved = checkpoints.latest(CurrentState::NAME, CurrentState::VERSION, None).await?;
+    let since = saved.map_or(Position::ZERO, |checkpoint| checkpoint.position);
+    if reader.head().position.0.saturating_sub(since.0) < every {
+        return Ok(());
     }
+    let replayed = replay::current_state(reader, Some(checkpoints), Until::End).await?;
+    replay::save(&replayed.state, reader, checkpoints).await?;
+    Ok(())
+}
+
+/// Who takes snapshots in a data directory.
+fn snapshotter(data: &Path, freezer: ProcessFreezer) -> Result<JobSnapshotter, Error> {
+    let freezer: Arc<dyn Freezer> = Arc::new(freezer);
+    let cannot = |error: SnapshotError| Error::internal(format!("no snapshots can be taken: {error}"));
+    let archive = ArchiveSnapshotter::open(data, None, freezer, ArchiveOptions::default()).map_err(cannot)?;
+    Ok(JobSnapshotter {
+        archive: Arc::new(archive),
+        by_name: std::collections::BTreeMap::new(),
+        surrender: Surrender::default(),
+    })
+}
+
+/// Thawing what was left frozen looks at processes, and may wait for the disk.
+async fn open_freezer(data: PathBuf) -> Result<(ProcessFreezer, ThawReport), Error> {
+    let open = tokio::task::spawn_blocking(move || ProcessFreezer::open(&data, FreezerOptions::default()));
+    open.await.map_err(|error| Error::internal(format!("thawing what was frozen was interrupted: {error}")))
+}
+
+/// An engine over the journal of a data directory, which it alone writes.
+pub(crate) struct OpenEngine {
+    pub(crate) engine: Engine,
+    pub(crate) opened: OpenReport,
+    pub(crate) checkpoints: Arc<FileCheckpoints>,
+}
+
+/// Opens the journal of a data directory for writing, and nothing else: runs that were left open stay as they are.
+pub(crate) async fn open_engine(data: &Path) -> Result<OpenEngine, Error> {
+    let journal = open_journal(data.to_owned()).await?;
+    let clock = Arc::new(SystemClock);
+    let checkpoints = Arc::new(FileCheckpoints::open(data));
+    let parts = Parts {
+        journal: Box::new(journal),
+        clock: clock.clone(),
+        ids: Arc::new(UlidSource::default()),
+        host: Arc::new(LocalHost::new(clock)),
+        checkpoints: Some(checkpoints.clone() as Arc<dyn CheckpointStore>),
+    };
+    let (engine, opened) = Engine::open(parts, Options::default()).await?;
+    Ok(OpenEngine { engine, opened, checkpoints })
 }
 
 /// Reading and checking a long journal may take a while and blocks.

@@ -10,13 +10,15 @@ use super::expectation::FAILURE_KINDS;
 use super::problem::{Problem, Problems, suggestion};
 use super::value::{self, Entry, Item, under};
 use super::{ENV_BYTES_MAX, Expectation, JOBS_MAX, Job};
-use crate::duration::DurationMs;
+use crate::duration::{DurationMs, check_snapshot_delay};
+use crate::report::EXE_VARIABLE;
 use crate::signal;
 
-const JOB_KEYS: [&str; 7] = ["command", "cwd", "env", "labels", "retries", "timeout", "expect"];
+const JOB_KEYS: [&str; 8] = ["command", "cwd", "env", "labels", "retries", "timeout", "expect", "snapshot_delay"];
 
 /// What the supervisor itself tells every run.
-const ENV_RESERVED: [&str; 5] = ["TACHO_RUN_ID", "TACHO_ATTEMPT_ID", "TACHO_ATTEMPT", "TACHO_RUN_DIR", "TACHO_CONTROL"];
+const ENV_RESERVED: [&str; 6] =
+    ["TACHO_RUN_ID", "TACHO_ATTEMPT_ID", "TACHO_ATTEMPT", "TACHO_RUN_DIR", "TACHO_CONTROL", EXE_VARIABLE];
 
 /// The jobs of a text, or everything that is wrong with it.
 pub(super) fn read(text: &str) -> Result<Vec<Job>, Vec<Problem>> {
@@ -71,6 +73,7 @@ fn read_job(entry: &Entry<'_, '_>, problems: &mut Problems<'_>) -> Option<Job> {
         retries: 0,
         timeout: None,
         expect: Expectation::default(),
+        snapshot_delay: None,
     };
     let mut has_command = false;
     for Entry { key, at, item } in value::entries(table) {
@@ -90,6 +93,7 @@ fn read_job(entry: &Entry<'_, '_>, problems: &mut Problems<'_>) -> Option<Job> {
             }
             "timeout" => job.timeout = read_timeout(item, &inner, problems),
             "expect" => job.expect = read_expectation(item, &inner, problems).unwrap_or_default(),
+            "snapshot_delay" => job.snapshot_delay = read_delay(item, &inner, problems),
             _ => unknown_key(key, at, &place, JOB_KEYS, problems),
         }
     }
@@ -156,6 +160,23 @@ fn read_env(item: &Item<'_>, place: &str, problems: &mut Problems<'_>) -> BTreeM
 }
 
 fn read_timeout(item: &Item<'_>, place: &str, problems: &mut Problems<'_>) -> Option<DurationMs> {
+    read_duration(item, place, problems, |timeout| {
+        let why = "must be longer than zero; leave it out for no timeout";
+        if timeout.is_zero() { Err(why.to_owned()) } else { Ok(()) }
+    })
+}
+
+fn read_delay(item: &Item<'_>, place: &str, problems: &mut Problems<'_>) -> Option<DurationMs> {
+    read_duration(item, place, problems, check_snapshot_delay)
+}
+
+/// A duration that is accepted, or a note of why it is none.
+fn read_duration(
+    item: &Item<'_>,
+    place: &str,
+    problems: &mut Problems<'_>,
+    accept: impl FnOnce(DurationMs) -> Result<(), String>,
+) -> Option<DurationMs> {
     let text = match item.get_ref() {
         DeValue::String(text) => text.as_ref(),
         // A number of seconds is read from its own text, so that 0.1 is exactly 100 ms.
@@ -166,13 +187,14 @@ fn read_timeout(item: &Item<'_>, place: &str, problems: &mut Problems<'_>) -> Op
             return None;
         }
     };
-    let why = match text.strip_prefix('+').unwrap_or(text).parse::<DurationMs>() {
-        Ok(timeout) if timeout.is_zero() => "must be longer than zero; leave it out for no timeout".to_owned(),
-        Ok(timeout) => return Some(timeout),
-        Err(error) => error.to_string(),
-    };
-    problems.note(item.span().start, format!("{place}: {why}"));
-    None
+    let parsed = text.strip_prefix('+').unwrap_or(text).parse::<DurationMs>().map_err(|error| error.to_string());
+    match parsed.and_then(|duration| accept(duration).map(|()| duration)) {
+        Ok(duration) => Some(duration),
+        Err(why) => {
+            problems.note(item.span().start, format!("{place}: {why}"));
+            None
+        }
+    }
 }
 
 fn read_expectation(item: &Item<'_>, place: &str, problems: &mut Problems<'_>) -> Option<Expectation> {

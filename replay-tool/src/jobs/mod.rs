@@ -11,6 +11,7 @@
 //! retries = 2                       # further attempts if one does not end as expected; default 0
 //! timeout = "1m30s"                 # wall-clock time of one attempt: text, or a number of seconds; default none
 //! expect = { code = 0 }             # how it must end; this is the default
+//! snapshot_delay = "5s"             # how long it waits before an image of its sandbox is taken; default: never
 //! ```
 //!
 //! `expect` is `{ code = 3 }`, `{ signal = 9 }`, `{ signal = "KILL" }` or `{ failure = "not_found" }`; an integer alone is a
@@ -62,6 +63,8 @@ pub struct Job {
     pub timeout: Option<DurationMs>,
     /// How it must end.
     pub expect: Expectation,
+    /// How long it waits before a snapshot of it is taken, 0 to 30 days; none is taken without it.
+    pub snapshot_delay: Option<DurationMs>,
 }
 
 impl Job {

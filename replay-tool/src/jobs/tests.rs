@@ -33,6 +33,7 @@ labels = { team = "core" }
 retries = 2
 timeout = "1m30s"
 expect = { signal = "SIGKILL" }
+snapshot_delay = "1m"
 
 [jobs.alpha]
 command = ["true"]
@@ -48,6 +49,7 @@ command = ["true"]
         retries: 2,
         timeout: Some("90s".parse().unwrap()),
         expect: Expectation::Signal(9),
+        snapshot_delay: Some("1m".parse().unwrap()),
     };
     let alpha = Job {
         name: "alpha".to_owned(),
@@ -58,6 +60,7 @@ command = ["true"]
         retries: 0,
         timeout: None,
         expect: Expectation::Code(0),
+        snapshot_delay: None,
     };
     assert_eq!(jobs, [zeta, alpha]);
     assert_eq!(jobs[0].spec().limits.wall_ms, Some(90_000));
@@ -146,6 +149,35 @@ fn values_out_of_bounds_are_named_with_the_bound() {
             "jobs.toml:13:11: jobs.c.timeout: unknown unit \"x\"; use d, h, m, s or ms",
             &format!("jobs.toml:14:7: jobs.{}: 129 bytes; at most 128", "n".repeat(64)),
             &format!("jobs.toml:15:11: jobs.{}.command: names no program", "n".repeat(64)),
+        ],
+    );
+}
+
+#[test]
+fn a_snapshots_delay_is_bounded() {
+    let delay = |text: &str| {
+        let job = format!("[jobs.a]\ncommand = [\"x\"]\nsnapshot_delay = {text}\n");
+        parse(job.as_bytes()).unwrap().remove(0).snapshot_delay.map(DurationMs::as_millis)
+    };
+    assert_eq!((delay("0"), delay("0.5"), delay("\"30d\"")), (Some(0), Some(500), Some(2_592_000_000)));
+    let job = |name: &str, lines: &str| format!("[jobs.{name}]\ncommand = [\"x\"]\n{lines}\n");
+    assert_listing(
+        &[
+            job("a", "snapshot_delay = \"30d1ms\""),
+            job("b", "snapshot_delay = [5]"),
+            job("c", "snapshot_delay = \"soon\""),
+            job("d", "snapshot_dely = 5\nenv = { TACHO_CONTROL = \"x\", TACHO_EXE = \"x\" }"),
+        ]
+        .concat(),
+        &[
+            "jobs.toml:3:18: jobs.a.snapshot_delay: is longer than 30 days, the longest delay of a snapshot",
+            "jobs.toml:6:18: jobs.b.snapshot_delay: expected a duration such as \"30s\" or a number of seconds, found an \
+             array",
+            "jobs.toml:9:18: jobs.c.snapshot_delay: expected a duration such as \"30s\", \"1m30s\" or \"500ms\", or a \
+             number of seconds",
+            "jobs.toml:12:1: jobs.d: unknown key \"snapshot_dely\"; did you mean \"snapshot_delay\"?",
+            "jobs.toml:13:25: jobs.d.env.TACHO_CONTROL: is set by tacho itself",
+            "jobs.toml:13:42: jobs.d.env.TACHO_EXE: is set by tacho itself",
         ],
     );
 }
@@ -259,7 +291,7 @@ fn the_example_and_the_documented_file_are_accepted() {
     let shown = block("```text\ntacho: error[invalid_jobs]: ");
     let wrong = "[jobs.build]\ncomand = [\"make\"]\ntimeout = \"1x\"\ncommand = [\"make\"]\n";
     assert_eq!(shown.split_once("\n  help: ").unwrap().0, listing(wrong.as_bytes()));
-    for key in ["command", "cwd", "env", "labels", "retries", "timeout", "expect"] {
+    for key in ["command", "cwd", "env", "labels", "retries", "timeout", "expect", "snapshot_delay"] {
         assert!(document.contains(&format!("\n| `{key}` |")), "docs/jobs.md lacks {key}");
     }
 }

@@ -33,6 +33,12 @@ impl Bars {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn say(&self, job: &Job, what: &str) {
+        if let Some(bar) = self.running().get(&job.name) {
+            bar.set_message(format!("{}{what}", printable(&job.name)));
+        }
+    }
+
     fn begin(&self, job: &Job, ordinal: u32) {
         let mut running = self.running();
         let bar = running.entry(job.name.clone()).or_insert_with(|| {
@@ -55,8 +61,8 @@ impl Bars {
 
 impl Progress for Bars {
     fn show(&self, step: &Step<'_>) {
-        // The bar says that a job runs; what becomes of it stays above the bars.
-        if !matches!(step, Step::Started { .. })
+        // The bar says that a job runs or waits; what becomes of it stays above the bars.
+        if !matches!(step, Step::Started { .. } | Step::Waiting { .. } | Step::Resumed { .. })
             && let Some(line) = line(step)
         {
             // If the terminal is gone, the jobs go on all the same.
@@ -65,7 +71,9 @@ impl Progress for Bars {
         match step {
             Step::Started { job, ordinal, .. } => self.begin(job, *ordinal),
             Step::Finished { report } => self.end(report.job),
-            Step::Ended { .. } | Step::Remark { .. } => {}
+            Step::Waiting { job, on } => self.say(job, &format!(", waits on {}", printable(on))),
+            Step::Resumed { job } => self.say(job, ""),
+            Step::Ended { .. } | Step::SnapshotTaken { .. } | Step::SnapshotFailed { .. } | Step::Remark { .. } => {}
         }
     }
 

@@ -7,8 +7,10 @@ use tachograph_engine::domain::{
 };
 
 use super::schedule::{Ended, Launcher};
+use crate::duration::DurationMs;
 use crate::error::Error;
 use crate::jobs::Job;
+use crate::report::own_program;
 use crate::stop::{Stop, Urgency};
 use crate::writer::Writer;
 
@@ -32,9 +34,11 @@ impl<'writer> ProcessLauncher<'writer> {
         attempt: AttemptId,
         previous: Option<AttemptId>,
     ) -> Result<RunHandle, RunnerError> {
-        let env = job.env.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        let env = job.env.iter().map(|(name, value)| (name.into(), value.into())).chain(own_program()).collect();
+        let snapshot_delay = job.snapshot_delay.map(DurationMs::as_duration);
+        let launch = Launch { env, snapshot_delay, ..Launch::default() };
         let mode = previous.map_or(StartMode::Fresh, |previous| StartMode::Restart { previous });
-        self.writer.runner.start_attempt(run, attempt, mode, Launch { env, ..Launch::default() }).await
+        self.writer.runner.start_attempt(run, attempt, mode, launch).await
     }
 
     /// Records that a created run will not be started, so that it does not go on holding its name.

@@ -6,7 +6,9 @@ mod progress;
 pub mod schedule;
 mod summary;
 mod unexpected;
+mod waits;
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
@@ -15,16 +17,17 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tachograph_adapters::process::ProcessRunner;
-use tachograph_engine::domain::Refusal;
+use tachograph_engine::domain::{Refusal, RunId};
 
 pub use progress::{Progress, Step};
 pub use summary::{ErrorView, ExpectationView, JobView};
+pub use waits::JobSnapshotView;
 
 use self::bars::Bars;
 use self::launcher::ProcessLauncher;
 use self::progress::Lines;
 use self::schedule::{JobReport, JobResult, Limits, run_all};
+use self::waits::Waits;
 use crate::cli::SuperviseArgs;
 use crate::dataset::RUNS_DIR;
 use crate::error::{Error, exit};
@@ -39,6 +42,8 @@ use crate::writer::Writer;
 const SHUTDOWN_BUDGET: Duration = Duration::from_secs(10);
 /// What they get after a second signal, once they were killed.
 const HASTE_BUDGET: Duration = Duration::from_secs(1);
+/// How long snapshots that are being taken may go on once all jobs have ended.
+const SNAPSHOT_BUDGET: Duration = Duration::from_secs(60);
 /// How often live progress moves.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -76,23 +81,33 @@ async fn supervise(
     let (stop, signal) = (Stop::default(), OnceLock::new());
     let launcher = ProcessLauncher::new(writer, stop.clone());
     let limits = Limits { jobs_max: jobs_max(args.jobs), fail_fast: args.fail_fast };
+    let mut waits = Waits::of(&writer.engine, jobs, &*progress);
     let reports = {
         let mut scheduled = pin!(run_all(jobs, limits, &launcher, &*progress, &*clock, &stop));
         let work = async {
-            tokio::select! {
+            let reports = tokio::select! {
                 biased;
                 reports = &mut scheduled => reports,
-                () = end_all(&writer.runner, &stop) => scheduled.await,
+                () = end_all(writer, &stop) => scheduled.await,
+            };
+            // What is being taken of a job that has ended belongs to what is told about it.
+            tokio::select! {
+                biased;
+                () = writer.stop_timers(SNAPSHOT_BUDGET) => {}
+                () = stop.reached(Urgency::Soon) => writer.stop_timers(Duration::ZERO).await,
             }
+            reports
         };
         tokio::select! {
             reports = work => reports,
             never = watch(&mut interrupts, &stop, &signal, &*progress) => match never {},
             never = tick(&*progress) => match never {},
+            never = waits.watch() => match never {},
         }
     };
+    let snapshots = waits.finish(&writer.engine).await;
     drop(progress);
-    print(context, &reports, clock.monotonic().saturating_sub(begun))?;
+    print(context, &reports, &snapshots, clock.monotonic().saturating_sub(begun))?;
     verdict(reports, signal.get().copied())
 }
 
@@ -122,8 +137,11 @@ fn refuse_held_names(jobs: &[Job], writer: &Writer) -> Result<(), Error> {
 }
 
 /// Waits for the wish to stop, ends all attempts within one budget, and then gives up on what is left.
-async fn end_all(runner: &ProcessRunner, stop: &Stop) {
+async fn end_all(writer: &Writer, stop: &Stop) {
     stop.reached(Urgency::Soon).await;
+    let runner = &writer.runner;
+    // A run that stands still could not follow the polite signal.
+    writer.stop_timers(Duration::ZERO).await;
     let hasten = async {
         stop.reached(Urgency::Now).await;
         runner.handles().iter().for_each(|handle| handle.terminate(Duration::ZERO));
@@ -169,13 +187,20 @@ async fn tick(progress: &dyn Progress) -> Infallible {
 }
 
 /// Prints the summary. A reader that went away changes nothing about the jobs.
-fn print(context: &Context, reports: &[JobReport<'_>], elapsed: Duration) -> Result<(), Error> {
+fn print(
+    context: &Context,
+    reports: &[JobReport<'_>],
+    snapshots: &BTreeMap<RunId, Vec<JobSnapshotView>>,
+    elapsed: Duration,
+) -> Result<(), Error> {
+    let of = |report: &JobReport<'_>| report.run.and_then(|run| snapshots.get(&run)).map_or(&[][..], Vec::as_slice);
     let mut output = context.stdout();
     let printed = if context.is_json() {
-        output.json(&reports.iter().map(JobView::from).collect::<Vec<_>>())
+        output.json(&reports.iter().map(|report| JobView::of(report, of(report))).collect::<Vec<_>>())
     } else {
+        let images = waits::text(reports.iter().map(|report| (report.job, of(report))));
         let files = unexpected::text(reports, &context.data.join(RUNS_DIR));
-        output.text(&format!("{}{files}{}", summary::table(reports), summary::sum(reports, elapsed)))
+        output.text(&format!("{}{images}{files}{}", summary::table(reports), summary::sum(reports, elapsed)))
     };
     match printed.and_then(|()| output.flush()) {
         Err(Error::BrokenPipe) => Ok(()),

@@ -38,6 +38,34 @@ pub enum Step<'world> {
         /// Whether another attempt follows.
         retries: bool,
     },
+    /// A job reported that it waits.
+    Waiting {
+        /// Which job.
+        job: &'world Job,
+        /// On what.
+        on: &'world str,
+    },
+    /// A job reported that it no longer waits.
+    Resumed {
+        /// Which job.
+        job: &'world Job,
+    },
+    /// A snapshot of a job was taken.
+    SnapshotTaken {
+        /// Of which job.
+        job: &'world Job,
+        /// Where the image is.
+        location: &'world str,
+        /// Its size.
+        bytes: u64,
+    },
+    /// A snapshot of a job was not taken.
+    SnapshotFailed {
+        /// Of which job.
+        job: &'world Job,
+        /// Why.
+        message: &'world str,
+    },
     /// A job is over.
     Finished {
         /// What became of it.
@@ -86,6 +114,14 @@ pub(super) fn line(step: &Step<'_>) -> Option<String> {
                 (false, true) => format!("; expected {}; trying again", job.expect),
             };
             Some(format!("{name}: attempt {ordinal} ended: {ended}, {}{verdict}", elapsed_text(*elapsed)))
+        }
+        Step::Waiting { job, on } => Some(format!("{}: waits on {}", printable(&job.name), printable(on))),
+        Step::Resumed { job } => Some(format!("{}: goes on", printable(&job.name))),
+        Step::SnapshotTaken { job, location, bytes } => {
+            Some(format!("{}: snapshot taken, {bytes} bytes in {}", printable(&job.name), printable(location)))
+        }
+        Step::SnapshotFailed { job, message } => {
+            Some(format!("{}: snapshot FAILED: {}", printable(&job.name), printable(message)))
         }
         Step::Finished { report } => match &report.result {
             JobResult::Unrecorded(error) => {
@@ -143,6 +179,13 @@ mod tests {
             (ended(true, false), "b\\u{202e}: attempt 1 ended: signal 9 (KILL), 1.5s"),
             (ended(false, false), "b\\u{202e}: attempt 1 ended: signal 9 (KILL), 1.5s; expected code 0"),
             (ended(false, true), "b\\u{202e}: attempt 1 ended: signal 9 (KILL), 1.5s; expected code 0; trying again"),
+            (Step::Waiting { job: &job, on: "a\u{1b}[2J" }, "b\\u{202e}: waits on a\\u{1b}[2J"),
+            (Step::Resumed { job: &job }, "b\\u{202e}: goes on"),
+            (
+                Step::SnapshotTaken { job: &job, location: "snapshots/x", bytes: 7 },
+                "b\\u{202e}: snapshot taken, 7 bytes in snapshots/x",
+            ),
+            (Step::SnapshotFailed { job: &job, message: "full" }, "b\\u{202e}: snapshot FAILED: full"),
             (Step::Remark { text: "stopping" }, "stopping"),
         ] {
             assert_eq!(line(&step).as_deref(), Some(expected));

@@ -7,6 +7,7 @@ use tachograph_engine::domain::{Drain, Outcome, OutputReceipt};
 
 use super::progress::{elapsed_text, outcome_text};
 use super::schedule::{JobReport, JobResult};
+use super::waits::JobSnapshotView;
 use crate::jobs::Expectation;
 use crate::table::{Align, BAD, Cell, DIM, GOOD, Table};
 use crate::view::{ExitView, FailureBrief};
@@ -34,6 +35,8 @@ pub struct JobView {
     pub output_bytes: Option<u64>,
     /// Whether these are all: not if something kept the streams open after the exit.
     pub output_complete: Option<bool>,
+    /// What became of its snapshots, in their order; empty if none was taken.
+    pub snapshots: Vec<JobSnapshotView>,
     /// Why it could not be recorded; null if it was.
     pub error: Option<ErrorView>,
 }
@@ -54,7 +57,7 @@ pub enum ExpectationView {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorView {
     /// Stable code.
-    pub code: &'static str,
+    pub code: String,
     /// What is wrong.
     pub message: String,
 }
@@ -69,12 +72,15 @@ impl From<&Expectation> for ExpectationView {
     }
 }
 
-impl From<&JobReport<'_>> for JobView {
-    fn from(report: &JobReport<'_>) -> Self {
+impl JobView {
+    /// A job, with what became of its snapshots.
+    pub fn of(report: &JobReport<'_>, snapshots: &[JobSnapshotView]) -> Self {
         let (outcome, error) = match &report.result {
             JobResult::Ended(outcome) => (Some(outcome), None),
             JobResult::NotBegun => (None, None),
-            JobResult::Unrecorded(error) => (None, Some(ErrorView { code: error.code(), message: error.to_string() })),
+            JobResult::Unrecorded(error) => {
+                (None, Some(ErrorView { code: error.code().to_owned(), message: error.to_string() }))
+            }
         };
         Self {
             job: report.job.name.clone(),
@@ -87,6 +93,7 @@ impl From<&JobReport<'_>> for JobView {
             duration_ms: u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX),
             output_bytes: outcome.and_then(receipt).map(bytes),
             output_complete: outcome.and_then(receipt).map(|receipt| receipt.drain == Drain::Drained),
+            snapshots: snapshots.to_vec(),
             error,
         }
     }
@@ -233,7 +240,14 @@ later  -                                  0  not begun        NO: code 0        
     #[test]
     fn the_json_of_every_kind_of_end() {
         let jobs = jobs();
-        let views: Vec<_> = reports(&jobs).iter().map(JobView::from).collect();
+        let taken = JobSnapshotView {
+            snapshot: "01".to_owned(),
+            location: Some("snapshots/x".to_owned()),
+            bytes: Some(7),
+            failure: None,
+        };
+        let views: Vec<_> =
+            reports(&jobs).iter().map(|report| JobView::of(report, std::slice::from_ref(&taken))).collect();
         let json = |index: usize| serde_json::to_value(&views[index]).unwrap();
         assert_eq!(
             json(1),
@@ -241,6 +255,7 @@ later  -                                  0  not begun        NO: code 0        
                 "job": "cut", "run": "00000000000000000000000002", "attempts": 2, "exit": {"signal": 9}, "failure": null,
                 "expect": {"signal": 9}, "expected": true, "duration_ms": 5000, "output_bytes": 42,
                 "output_complete": false, "error": null,
+                "snapshots": [{"snapshot": "01", "location": "snapshots/x", "bytes": 7, "failure": null}],
             })
         );
         assert_eq!(json(2)["failure"], serde_json::json!({"kind": "timed_out", "message": "ran too long"}));

@@ -1,8 +1,12 @@
 //! `tacho run` and `tacho supervise` through the built binary: every module says what belongs there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+/// Snapshots that an operator cancels.
+mod cancel;
 /// Data directories that cannot be written, and input out of bounds.
 mod places;
+/// Runs of another embedder, put into a data directory by an engine of the test's own.
+mod planted;
 /// One command: its exit code, its output, and what is recorded of it.
 mod run;
 /// Signals to the tool while runs are under way.

@@ -1,12 +1,6 @@
-use std::path::Path;
-use std::sync::Arc;
-
-use tachograph_adapters::clock::{SystemClock, UlidSource};
-use tachograph_adapters::host::LocalHost;
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
-use tachograph_engine::domain::{Action, Actor, ActorKind, RunId, RunSpec, Workload};
-use tachograph_engine::shell::{Engine, Options, Parts};
 
+use super::planted::Planted;
 use super::support::Place;
 
 const TWO_JOBS: &str = "[jobs.first]\ncommand = [\"true\"]\n[jobs.build]\ncommand = [\"true\"]\n";
@@ -73,33 +67,12 @@ fn a_journal_that_lost_acknowledged_entries_is_opened_with_a_warning() {
 #[test]
 fn a_name_that_an_open_run_holds_is_refused() {
     let place = Place::new();
-    let holder = open_run(&place.data(), "build");
+    let planted = Planted::in_data_of(&place);
+    let holder = planted.created("build");
+    planted.close();
     assert_both_fail(&place, "name_held", 5, &format!("the name \"build\" is held by run {holder}"));
     assert_eq!(place.records().len(), 1, "nothing was run");
     place.assert_closed_cleanly();
-}
-
-/// A run that is created by somebody else than a runner of commands, and left open.
-fn open_run(data: &Path, name: &str) -> RunId {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let clock = Arc::new(SystemClock);
-        let parts = Parts {
-            journal: Box::new(FileJournal::open(data, JournalOptions::default()).unwrap()),
-            clock: clock.clone(),
-            ids: Arc::new(UlidSource::default()),
-            host: Arc::new(LocalHost::new(clock)),
-            checkpoints: None,
-        };
-        let (engine, _) = Engine::open(parts, Options::default()).await.unwrap();
-        let run = RunId::from_ulid(engine.mint());
-        let workload = Workload::Image { reference: "registry/image:1".to_owned(), argv: Vec::new() };
-        let spec = Arc::new(RunSpec { name: Some(name.to_owned()), workload, ..RunSpec::default() });
-        let command = engine.command(run, Actor::new(ActorKind::Operator, "test"), Action::Create { spec });
-        assert!(engine.submit(command).await.unwrap().outcome.written().is_some());
-        engine.close().await.unwrap();
-        run
-    })
 }
 
 #[test]

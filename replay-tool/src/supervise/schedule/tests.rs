@@ -63,6 +63,9 @@ impl Progress for Steps {
                 format!("{} {ordinal} ended expected={expected} retries={retries}", job.name)
             }
             Step::Remark { text } => (*text).to_owned(),
+            Step::Waiting { .. } | Step::Resumed { .. } | Step::SnapshotTaken { .. } | Step::SnapshotFailed { .. } => {
+                panic!("no schedule knows of {step:?}")
+            }
             Step::Finished { report } => format!("{} finished expected={}", report.job.name, report.is_expected()),
         };
         self.0.lock().unwrap().push(text);

@@ -1,0 +1,95 @@
+//! What can go wrong between this process and a supervisor.
+
+use std::path::PathBuf;
+
+use tachograph_adapters::control::{ControlError, RefusedOutcome, code};
+
+use crate::error::exit;
+
+/// Why a supervisor did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlProblem {
+    /// The engine behind it refused; nothing changed.
+    #[error("refused: {}", .0.message)]
+    Refused(RefusedOutcome),
+    /// It could not answer.
+    #[error("{message}")]
+    Failed {
+        /// Stable snake_case code.
+        code: String,
+        /// What is wrong.
+        message: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// It cannot be spoken with.
+    #[error(transparent)]
+    Unreachable(#[from] ControlError),
+    /// Nobody listens where a run reports.
+    #[error("nobody supervises the run: nobody listens at {}", listed(.tried))]
+    NotSupervised {
+        /// Where a supervisor was looked for.
+        tried: Vec<PathBuf>,
+    },
+    /// Somebody has the journal open and does not listen.
+    #[error("{} is in use by {holder}, which does not listen at {}", data.display(), socket.display())]
+    Deaf {
+        /// The data directory.
+        data: PathBuf,
+        /// Who holds it.
+        holder: String,
+        /// Where it would listen.
+        socket: PathBuf,
+    },
+}
+
+impl ControlProblem {
+    /// Stable snake_case code, the one to match on.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Refused(refused) => &refused.code,
+            Self::Failed { code, .. } => code,
+            Self::Unreachable(error) => error.code(),
+            Self::NotSupervised { .. } => "not_supervised",
+            Self::Deaf { .. } => "locked",
+        }
+    }
+
+    /// The exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Refused(refused) => match refused.code.as_str() {
+                "invalid_input" => exit::USAGE,
+                "unknown_run" => exit::UNKNOWN_RUN,
+                _ => exit::REFUSED,
+            },
+            Self::Failed { code, .. } => match code.as_str() {
+                "disk_full" | "poisoned" => exit::WRITE_FAILED,
+                code::INVALID_REQUEST | code::LINE_TOO_LONG => exit::USAGE,
+                code::NEWER_VERSION | code::UNKNOWN_REQUEST => exit::NEWER_FORMAT,
+                _ => exit::FAILED,
+            },
+            Self::Unreachable(ControlError::PeerRefused { .. } | ControlError::Io { .. }) => exit::PLACE,
+            Self::Unreachable(ControlError::NobodyListens { .. }) | Self::NotSupervised { .. } => exit::NOT_SUPERVISED,
+            Self::Unreachable(_) => exit::FAILED,
+            Self::Deaf { .. } => exit::LOCKED,
+        }
+    }
+
+    /// What to do about it.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Refused(RefusedOutcome { remedy, .. }) | Self::Failed { remedy, .. } => remedy.clone(),
+            Self::Unreachable(error) => error.remedy().to_owned(),
+            Self::NotSupervised { .. } => {
+                "call it inside a run of `tacho run` or `tacho supervise`, while that goes on; nothing was recorded"
+                    .to_owned()
+            }
+            Self::Deaf { .. } => "wait until that writer is done, or stop it, and repeat the command".to_owned(),
+        }
+    }
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" or ")
+}

@@ -1,0 +1,147 @@
+//! Who takes the snapshots of a data directory, and when they are given up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tachograph_engine::ports::{SnapshotError, SnapshotImage, Snapshotter, WantedSnapshot};
+use tokio::sync::watch;
+
+/// Snapshotters by the name of the run, with one for all others; and what is under way can be given up.
+///
+/// A name is part of what the run was created as: whoever opens the data directory after a crash with the same jobs
+/// finds out what became of a snapshot by way of the one that was asked to take it.
+pub(super) struct JobSnapshotter {
+    pub(super) archive: Arc<dyn Snapshotter>,
+    pub(super) by_name: BTreeMap<String, Arc<dyn Snapshotter>>,
+    pub(super) surrender: Surrender,
+}
+
+impl JobSnapshotter {
+    fn of(&self, wanted: &WantedSnapshot) -> &dyn Snapshotter {
+        let named = wanted.spec.name.as_ref().and_then(|name| self.by_name.get(name));
+        &**named.unwrap_or(&self.archive)
+    }
+}
+
+#[async_trait]
+impl Snapshotter for JobSnapshotter {
+    async fn take(&self, wanted: &WantedSnapshot) -> Result<SnapshotImage, SnapshotError> {
+        let mut surrendered = self.surrender.0.subscribe();
+        if surrendered.borrow_and_update().is_final {
+            return Err(given_up());
+        }
+        tokio::select! {
+            biased;
+            image = self.of(wanted).take(wanted) => image,
+            _ = surrendered.changed() => Err(given_up()),
+        }
+    }
+
+    async fn find(&self, wanted: &WantedSnapshot) -> Result<Option<SnapshotImage>, SnapshotError> {
+        self.of(wanted).find(wanted).await
+    }
+
+    async fn discard(&self, wanted: &WantedSnapshot) -> Result<(), SnapshotError> {
+        self.of(wanted).discard(wanted).await
+    }
+}
+
+fn given_up() -> SnapshotError {
+    SnapshotError::because("given up, so that the run could be ended: it or its supervisor got a signal meanwhile")
+}
+
+/// Gives up snapshots that are being taken: what they froze goes on, and each is recorded as failed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Surrender(Arc<watch::Sender<Surrendered>>);
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Surrendered {
+    times: u64,
+    is_final: bool,
+}
+
+impl Surrender {
+    /// Those that are under way now.
+    pub(super) fn present(&self) {
+        self.0.send_modify(|surrendered| surrendered.times += 1);
+    }
+
+    /// Those, and all that begin later.
+    pub(super) fn all(&self) {
+        self.0.send_modify(|surrendered| {
+            surrendered.times += 1;
+            surrendered.is_final = true;
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use tachograph_engine::domain::{AttemptId, Digest, Ordinal, RunId, RunSpec, SnapshotId, Workload};
+
+    use super::*;
+
+    /// Says where it would put an image, or never comes to an end.
+    struct Scripted(Option<&'static str>);
+
+    #[async_trait]
+    impl Snapshotter for Scripted {
+        async fn take(&self, wanted: &WantedSnapshot) -> Result<SnapshotImage, SnapshotError> {
+            match self.find(wanted).await? {
+                Some(image) => Ok(image),
+                None => pending().await,
+            }
+        }
+
+        async fn find(&self, _: &WantedSnapshot) -> Result<Option<SnapshotImage>, SnapshotError> {
+            let image = |location: &str| SnapshotImage { location: location.into(), bytes: 1, digest: Digest::ZERO };
+            Ok(self.0.map(image))
+        }
+
+        async fn discard(&self, _: &WantedSnapshot) -> Result<(), SnapshotError> {
+            self.0.map(|_| ()).ok_or_else(|| SnapshotError::because("nothing"))
+        }
+    }
+
+    fn wanted(name: Option<&str>) -> WantedSnapshot {
+        let workload = Workload::Command { argv: vec!["x".to_owned()], cwd: None };
+        WantedSnapshot {
+            run: RunId::from_u128(1),
+            attempt: AttemptId::from_u128(2),
+            ordinal: Ordinal(1),
+            snapshot: SnapshotId::from_u128(3),
+            spec: Arc::new(RunSpec { name: name.map(str::to_owned), workload, ..RunSpec::default() }),
+        }
+    }
+
+    fn snapshotter(archive: Option<&'static str>, named: Option<&'static str>) -> JobSnapshotter {
+        let by_name = [("own".to_owned(), Arc::new(Scripted(named)) as Arc<dyn Snapshotter>)].into();
+        JobSnapshotter { archive: Arc::new(Scripted(archive)), by_name, surrender: Surrender::default() }
+    }
+
+    #[tokio::test]
+    async fn a_job_with_its_own_snapshotter_is_asked_for_by_name_and_others_get_the_archive() {
+        let snapshotter = snapshotter(Some("archive"), Some("own"));
+        for (name, location) in [(Some("own"), "own"), (Some("other"), "archive"), (None, "archive")] {
+            let wanted = wanted(name);
+            assert_eq!(snapshotter.take(&wanted).await.unwrap().location, location);
+            assert_eq!(snapshotter.find(&wanted).await.unwrap().unwrap().location, location);
+            snapshotter.discard(&wanted).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_is_given_up_and_what_comes_later_only_if_that_was_said() {
+        let snapshotter = snapshotter(None, Some("own"));
+        let surrender = snapshotter.surrender.clone();
+        let (slow, quick) = (wanted(None), wanted(Some("own")));
+        let (given_up, ()) = tokio::join!(snapshotter.take(&slow), async { surrender.present() });
+        assert!(given_up.unwrap_err().message.starts_with("given up, "));
+        assert!(snapshotter.take(&quick).await.is_ok(), "it came later");
+        surrender.all();
+        assert!(snapshotter.take(&quick).await.is_err());
+    }
+}
