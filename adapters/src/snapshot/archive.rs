@@ -132,14 +132,13 @@ impl Taking {
         let made = self.make();
         if made.is_err() {
             self.handover.withdraw();
-            self.place.remove_empty_folder();
         }
         made.map(|seal| self.place.told(seal))
     }
 
     fn make(&self) -> Result<Seal, TakeError> {
         self.handover.check()?;
-        self.place.make_directories()?;
+        let _occupied = self.place.occupy()?;
         let partial = Partial(self.place.partial());
         let file = Place::create(&partial.0)?;
         let (file, seal) = self.read_frozen(Sealing::of(file), &partial.0)?;

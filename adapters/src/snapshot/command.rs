@@ -122,14 +122,13 @@ impl Taking {
         let made = self.make();
         if made.is_err() {
             self.handover.withdraw();
-            self.place.remove_empty_folder();
         }
         made.map(|seal| self.place.told(seal))
     }
 
     fn make(&self) -> Result<Seal, TakeError> {
         self.handover.check()?;
-        self.place.make_directories()?;
+        let _occupied = self.place.occupy()?;
         let partial = Partial(self.place.partial());
         let ended = self.program.run(self.command(&partial.0), &self.handover)?;
         self.handover.check()?;

@@ -7,6 +7,7 @@ use tachograph_engine::ports::SnapshotError;
 use tokio::sync::oneshot;
 
 use super::error::{TakeError, at};
+use super::place::leave;
 
 /// What the thread that makes an image and the future that waits for it agree on: whether the image is still wanted.
 ///
@@ -60,8 +61,7 @@ fn withdraw(stage: &mut Stage, next: Stage) {
                 tracing::warn!(path = %image.display(), %error, "an image that nobody took over is still there");
             }
             if let Some(directory) = image.parent() {
-                // Fails unless it is empty.
-                let _ = std::fs::remove_dir(directory);
+                leave(directory);
             }
             *stage = next;
         }

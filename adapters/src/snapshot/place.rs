@@ -1,10 +1,12 @@
 //! Where images are.
 
+use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::OFlags;
 use tachograph_engine::ports::{SnapshotImage, WantedSnapshot};
@@ -56,15 +58,15 @@ impl Place {
         SnapshotImage { location, bytes: seal.bytes, digest: seal.digest }
     }
 
-    /// Makes the directories, durably.
-    pub(super) fn make_directories(&self) -> Result<(), StepError> {
+    /// Makes the directories, durably, and keeps them until the answer is dropped.
+    pub(super) fn occupy(&self) -> Result<Occupied, StepError> {
         let all = self.data.join(FOLDER);
-        for directory in [&all, &self.folder] {
-            make_directory(directory)?;
-        }
+        make_directory(&all)?;
+        let occupied = Occupied::enter(&self.folder)?;
         // Also if they were there: whoever made them may have crashed before they were durable.
         sync_directory(&all)?;
-        sync_directory(&self.data)
+        sync_directory(&self.data)?;
+        Ok(occupied)
     }
 
     /// Makes an empty file that nobody else may read.
@@ -83,7 +85,7 @@ impl Place {
         self.remove_partials()?;
         let image = self.image();
         let Some(mut file) = absent(open_image(&image)).map_err(at("open", &image))? else {
-            self.remove_empty_folder();
+            leave(&self.folder);
             return Ok(None);
         };
         let seal = seal_of(&mut file, &image, handover)?;
@@ -101,14 +103,8 @@ impl Place {
         if removed.is_some() {
             self.sync()?;
         }
-        self.remove_empty_folder();
+        leave(&self.folder);
         Ok(())
-    }
-
-    /// Removes the run's folder if nothing is left in it.
-    pub(super) fn remove_empty_folder(&self) {
-        // Fails unless it is empty, and then it is to stay.
-        let _ = std::fs::remove_dir(&self.folder);
     }
 
     fn remove_partials(&self) -> Result<(), StepError> {
@@ -125,6 +121,49 @@ impl Place {
             }
         }
         Ok(())
+    }
+}
+
+/// How many images are being made in each folder. One that was given up may end while its successor begins, and must not
+/// remove the folder under it.
+static OCCUPIED: Mutex<BTreeMap<PathBuf, u32>> = Mutex::new(BTreeMap::new());
+
+fn occupied() -> MutexGuard<'static, BTreeMap<PathBuf, u32>> {
+    OCCUPIED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes a folder if nothing is in it, and nothing is about to be.
+pub(super) fn leave(folder: &Path) {
+    let occupied = occupied();
+    if !occupied.contains_key(folder) {
+        // Fails unless it is empty, and then it is to stay.
+        let _ = std::fs::remove_dir(folder);
+    }
+}
+
+/// A folder that stays; when the last one is dropped it is removed if it is empty.
+pub(super) struct Occupied(PathBuf);
+
+impl Occupied {
+    fn enter(folder: &Path) -> Result<Self, StepError> {
+        let mut occupied = occupied();
+        make_directory(folder)?;
+        *occupied.entry(folder.to_owned()).or_default() += 1;
+        Ok(Self(folder.to_owned()))
+    }
+}
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        let mut occupied = occupied();
+        if let Some(count) = occupied.get_mut(&self.0) {
+            *count -= 1;
+            if *count == 0 {
+                occupied.remove(&self.0);
+            }
+        }
+        drop(occupied);
+        leave(&self.0);
     }
 }
 
@@ -172,4 +211,21 @@ fn make_directory(path: &Path) -> Result<(), StepError> {
 
 fn sync_directory(path: &Path) -> Result<(), StepError> {
     File::open(path).and_then(|directory| directory.sync_all()).map_err(at("sync", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_stays_as_long_as_anybody_is_about_to_write_there() {
+        let data = tempfile::tempdir().unwrap();
+        let folder = data.path().join("run");
+        let (first, second) = (Occupied::enter(&folder).unwrap(), Occupied::enter(&folder).unwrap());
+        drop(first);
+        leave(&folder);
+        assert!(folder.exists());
+        drop(second);
+        assert!(!folder.exists());
+    }
 }
