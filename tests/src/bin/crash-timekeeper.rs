@@ -3,7 +3,13 @@
 //! `crash-timekeeper DATA-DIRECTORY IMAGES SEED LATER-SECONDS` runs with a clock that is so much later than the system's,
 //! and prints a line for each acknowledged `armed`, `ended`, `asked` and `taken` snapshot or run. With `drain` after
 //! it, it arms nothing and exits when nothing is armed or under way any more.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs, reason = "a test harness fails by panicking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "a test harness fails by panicking"
+)]
 
 use std::collections::HashSet;
 use std::io::Write;
@@ -109,7 +115,7 @@ fn open_snapshots(engine: &Engine) -> HashSet<SnapshotId> {
 
 /// Arms what is missing, in several tasks, and then does something to one run after the other.
 async fn live(engine: &Engine, seed: u64) {
-    let claims: Vec<(Claim, bool)> = engine.live().iter().filter_map(|record| held(record)).collect();
+    let claims: Vec<(Claim, bool)> = engine.live().iter().filter_map(held).collect();
     let tasks: Vec<_> = (0..TASKS)
         .map(|task| {
             let claims = claims.iter().skip(task).step_by(TASKS).cloned().collect();
