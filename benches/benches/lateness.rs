@@ -5,7 +5,9 @@
 //! snapshot comes after it is durable. None may be early, by any clock.
 //!
 //! `cargo bench -p tachograph-benches --bench lateness`; `TACHO_BENCH_TIMERS` (10000) and `TACHO_BENCH_SPREAD_MS` (10000),
-//! over which they are due at random, turn it up; `TACHO_BENCH_DIR` (here) says on which disk.
+//! over which they are due at random, turn it up; `TACHO_BENCH_DIR` (here) says on which disk, and `TACHO_BENCH_PLACES`
+//! (64) how many snapshots are under way at a time. Each has its place for two syncs, and with few places, as there are by
+//! default, timers that come as fast as here wait for one: that is measured too then.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,7 +20,7 @@ use tachograph_adapters::clock::SystemClock;
 use tachograph_benches::{Failure, number, open};
 use tachograph_engine::domain::{
     Action, Actor, ActorKind, AttemptId, Claim, Digest, Event, Position, RunId, RunSpec, RunnerId, SnapshotId,
-    StartMode, Timestamp,
+    StartMode, Timestamp, Workload,
 };
 use tachograph_engine::ports::{Clock, SnapshotError, SnapshotImage, Snapshotter, WantedSnapshot};
 use tachograph_engine::shell::{Engine, Timekeeper, TimekeeperOptions};
@@ -33,10 +35,11 @@ async fn main() -> Result<(), Failure> {
     let timers = number("TACHO_BENCH_TIMERS", 10_000).max(1);
     let spread_ms = number("TACHO_BENCH_SPREAD_MS", 10_000).max(1);
     let place = tempfile::tempdir_in(std::env::var_os("TACHO_BENCH_DIR").unwrap_or_else(|| ".".into()))?;
-    println!("{timers} timers due within {spread_ms} ms; milliseconds late");
+    let places = number("TACHO_BENCH_PLACES", 64) as usize;
+    println!("{timers} timers due within {spread_ms} ms, {places} places; milliseconds late");
     println!("{:<34}{:>9}{:>9}{:>9}{:>9}{:>7}", "", "p50", "p90", "p99", "max", "early");
     let slept = sleeps(timers, spread_ms).await;
-    let (dispatched, called) = measure(place.path(), timers, spread_ms).await?;
+    let (dispatched, called) = measure(place.path(), timers, spread_ms, places).await?;
     let all = [("the runtime's sleep", slept), ("dispatch, as recorded", dispatched), ("call to take it", called)];
     let mut early = 0;
     for (name, late) in all {
@@ -126,11 +129,11 @@ impl Snapshotter for Instantly {
 }
 
 /// By how many microseconds each dispatch and each call was late.
-async fn measure(data: &Path, timers: u64, spread_ms: u64) -> Result<(Vec<i64>, Vec<i64>), Failure> {
+async fn measure(data: &Path, timers: u64, spread_ms: u64, places: usize) -> Result<(Vec<i64>, Vec<i64>), Failure> {
     let (engine, _) = open(data).await?;
     let waiting = begin(&engine, timers).await?;
     let snapshotter = Arc::new(Instantly::default());
-    let options = TimekeeperOptions::default();
+    let options = TimekeeperOptions { places, ..TimekeeperOptions::default() };
     let (timekeeper, handle) = Timekeeper::new(&engine, Box::<Timers>::default(), snapshotter.clone(), options);
     let kept = tokio::spawn(timekeeper.run());
     let armed_at = engine.head().position;
@@ -180,7 +183,9 @@ async fn begin(engine: &Engine, runs: u64) -> Result<Vec<Claim>, Failure> {
         let claim = Claim { run, attempt: AttemptId::from_ulid(engine.mint()), runner: RunnerId::from("bench") };
         let start = Action::Start { attempt: claim.attempt, runner: claim.runner.clone(), mode: StartMode::Fresh };
         let wait = Action::Wait { claim: claim.clone(), on: "a timer".to_owned(), deadline: None };
-        for action in [Action::Create { spec: Arc::new(RunSpec::default()) }, start, wait] {
+        let workload = Workload::Command { argv: vec!["/usr/bin/make".to_owned()], cwd: None };
+        let spec = Arc::new(RunSpec { workload, ..RunSpec::default() });
+        for action in [Action::Create { spec }, start, wait] {
             written(engine, run, action).await?;
         }
         Ok::<_, Failure>(claim)
