@@ -13,3 +13,5 @@ mod lock;
 pub mod memory;
 pub mod process;
 pub mod snapshot;
+
+pub use process::shim;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tachograph_engine::domain::{
-    Action, Actor, ActorKind, Claim, Exit, Failure, Outcome, ResourceLimits, Stream, Witness, limits,
+    Action, Actor, ActorKind, Claim, Diagnostics, Exit, Failure, Outcome, ResourceLimits, Stream, Witness, limits,
 };
 use tachograph_engine::shell::{Answer, Engine, SubmitError};
 
@@ -153,6 +153,8 @@ impl HeldAttempt {
             output: None,
             failure: None,
             lingering: Vec::new(),
+            diagnostics: Diagnostics::default(),
+            usage: None,
         }
     }
 }

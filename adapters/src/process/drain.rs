@@ -51,7 +51,8 @@ impl Pumps {
     }
 }
 
-fn drained(stdout: Pumped, stderr: Pumped, waited: Duration) -> Drained {
+/// What both streams delivered, when nothing more is taken in after this time.
+pub(super) fn drained(stdout: Pumped, stderr: Pumped, waited: Duration) -> Drained {
     let streams = [(Stream::Stdout, &stdout), (Stream::Stderr, &stderr)];
     // A stream that broke is lost, not open: waiting longer would not have helped.
     let open: Vec<Stream> = streams

@@ -1,11 +1,12 @@
 //! The end of an attempt on disk, for the case that it cannot be told to the engine any more.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tachograph_engine::domain::{
-    AttemptId, Digest, Drain, ExitStatus, OutputReceipt, RunId, RunnerId, Stream, StreamReceipt, limits,
+    AttemptId, Diagnostics, Digest, Drain, ExitStatus, OutputReceipt, RunId, RunnerId, Stream, StreamReceipt, limits,
 };
 
 use super::directory::{AttemptDirectory, DirectoryError, read_small};
@@ -37,6 +38,23 @@ pub struct ExitRecord {
     pub failure: Option<(String, String)>,
     /// Pids of the process group that held an output stream beyond the drain's deadline.
     pub lingering: Vec<u32>,
+    /// Evidence beside a failure, as far as whoever wrote the record had it.
+    pub diagnostics: Diagnostics,
+    /// What the processes used; absent if it was not asked for.
+    pub usage: Option<ResourceUsage>,
+}
+
+/// What an attempt used of the machine: its process and all descendants whose end was awaited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ResourceUsage {
+    /// Processor time in the programs, in microseconds.
+    pub user_us: u64,
+    /// Processor time in the kernel, in microseconds.
+    pub system_us: u64,
+    /// The most memory that any one process had resident, in bytes. Not less than what the shim's gate needs.
+    pub resident_bytes_max: u64,
+    /// Page faults that waited for a disk.
+    pub major_faults: u64,
 }
 
 /// Why a file in the place of an exit record says nothing.
@@ -123,6 +141,8 @@ struct ExitFile {
     failure: Option<FailureFile>,
     #[serde(default)]
     lingering: Vec<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    usage: Option<ResourceUsage>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -137,6 +157,14 @@ enum StatusFile {
 struct FailureFile {
     kind: String,
     message: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    alive: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    last_output: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    likely_cause: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    facts: BTreeMap<String, String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -179,11 +207,9 @@ impl ExitFile {
                 ExitStatus::Unknown { cause } => StatusFile::Unknown(cause.clone()),
             },
             output: record.output.as_ref().map(OutputFile::from_receipt),
-            failure: record
-                .failure
-                .as_ref()
-                .map(|(kind, message)| FailureFile { kind: kind.clone(), message: message.clone() }),
+            failure: record.failure.as_ref().map(|failure| FailureFile::from_parts(failure, &record.diagnostics)),
             lingering: record.lingering.clone(),
+            usage: record.usage,
         }
     }
 
@@ -191,6 +217,13 @@ impl ExitFile {
         if let Some(format) = self.format.filter(|format| *format > EXIT_RECORD_FORMAT) {
             return Err(format!("it has format {format}; this version reads up to {EXIT_RECORD_FORMAT}"));
         }
+        let (failure, diagnostics) = match self.failure {
+            Some(failure) => {
+                let (failure, diagnostics) = failure.into_parts();
+                (Some(failure), diagnostics)
+            }
+            None => (None, Diagnostics::default()),
+        };
         Ok(ExitRecord {
             run: self.run.parse().map_err(|error| format!("{error}"))?,
             attempt: self.attempt.parse().map_err(|error| format!("{error}"))?,
@@ -204,9 +237,23 @@ impl ExitFile {
                 }
             },
             output: self.output.map(OutputFile::into_receipt).transpose()?,
-            failure: self.failure.map(|failure| (failure.kind, failure.message)),
+            failure,
             lingering: self.lingering,
+            diagnostics,
+            usage: self.usage,
         })
+    }
+}
+
+impl FailureFile {
+    fn from_parts((kind, message): &(String, String), diagnostics: &Diagnostics) -> Self {
+        let Diagnostics { alive, last_output, likely_cause, facts } = diagnostics.clone();
+        Self { kind: kind.clone(), message: message.clone(), alive, last_output, likely_cause, facts }
+    }
+
+    fn into_parts(self) -> ((String, String), Diagnostics) {
+        let Self { kind, message, alive, last_output, likely_cause, facts } = self;
+        ((kind, message), Diagnostics { alive, last_output, likely_cause, facts })
     }
 }
 
@@ -272,6 +319,13 @@ mod tests {
             }),
             failure: Some(("timed_out".to_owned(), "ran too long".to_owned())),
             lingering: vec![4, 5],
+            diagnostics: Diagnostics {
+                alive: vec!["process 4".to_owned()],
+                last_output: vec!["stdout: bye".to_owned()],
+                likely_cause: Some("a loop".to_owned()),
+                facts: BTreeMap::from([("name".to_owned(), "value".to_owned())]),
+            },
+            usage: Some(ResourceUsage { user_us: 1, system_us: 2, resident_bytes_max: 3, major_faults: 4 }),
         }
     }
 

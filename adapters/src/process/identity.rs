@@ -79,7 +79,10 @@ impl ProcessStat {
 
 /// What `identity.json` says: which attempt this directory belongs to, and which process it is.
 ///
-/// It is written twice, durably: before the spawn without the process, and right after it with the process, as a pid
+/// Under a shim it is written once, durably, before the command is executed: with the shim and the process that will
+/// execute it. A directory without such a file belongs to an attempt whose command was never executed.
+///
+/// Without a shim it is written twice, durably: before the spawn without the process, and right after it with the process, as a pid
 /// is known only then. A crash between the two leaves a process that is not named in the file; it still can be found,
 /// since every process of the attempt has `TACHO_ATTEMPT_ID` in its environment from its first instruction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +99,8 @@ pub struct Identity {
     pub supervisor: ProcessIdentity,
     /// BLAKE3 over the arguments as executed, each followed by a NUL.
     pub argv_digest: Digest,
+    /// The shim between the two; absent if the supervisor is the process's own parent.
+    pub shim: Option<ProcessIdentity>,
     /// The child; absent before the spawn.
     pub process: Option<ProcessIdentity>,
 }
@@ -109,6 +114,8 @@ struct IdentityFile {
     runner: String,
     supervisor: ProcessIdentity,
     argv_blake3: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shim: Option<ProcessIdentity>,
     process: Option<ProcessIdentity>,
 }
 
@@ -123,6 +130,7 @@ impl Identity {
             runner: self.runner.to_string(),
             supervisor: self.supervisor.clone(),
             argv_blake3: self.argv_digest.to_string(),
+            shim: self.shim.clone(),
             process: self.process.clone(),
         };
         let content = serde_json::to_vec_pretty(&file).map_err(|error| DirectoryError {
@@ -152,6 +160,7 @@ impl Identity {
             runner: RunnerId::new(file.runner),
             supervisor: file.supervisor,
             argv_digest: Digest(*blake3::Hash::from_hex(&file.argv_blake3).ok()?.as_bytes()),
+            shim: file.shim,
             process: file.process,
         })
     }
@@ -202,6 +211,7 @@ mod tests {
             runner: RunnerId::from("r1"),
             supervisor: ProcessIdentity::of(std::process::id()).unwrap(),
             argv_digest: argv_digest([OsStr::new("true")]),
+            shim: None,
             process: None,
         };
         identity.write(&directory).unwrap();

@@ -37,6 +37,7 @@ mod recovery;
 mod registry;
 mod report;
 mod runner;
+pub mod shim;
 mod sockets;
 mod spawn;
 mod spawn_failure;
@@ -45,7 +46,7 @@ mod text;
 
 pub use directory::{AttemptDirectory, DirectoryError};
 pub use error::RunnerError;
-pub use exit_record::{ExitRecord, ExitRecordError};
+pub use exit_record::{ExitRecord, ExitRecordError, ResourceUsage};
 pub use handle::{AttemptEnd, EndRecord, RunHandle};
 pub use identity::{Identity, ProcessIdentity};
 pub use launch::Launch;

@@ -119,6 +119,7 @@ impl ProcessRunner {
             runner: claim.runner.clone(),
             supervisor: self.supervisor().clone(),
             argv_digest: argv_digest(line.argv.iter().map(|argument| argument.as_os_str())),
+            shim: None,
             process: None,
         }
     }

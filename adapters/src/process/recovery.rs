@@ -232,11 +232,14 @@ impl Findings {
     }
 }
 
-/// The kinds that a runner writes into its exit records; whatever else is there, its supervisor is gone.
-fn recorded_kind(name: &str) -> FailureKind {
+/// The kinds that runners and shims write into exit records; whatever else is there, its supervisor is gone.
+pub(super) fn recorded_kind(name: &str) -> FailureKind {
     match name {
         "timed_out" => FailureKind::TimedOut,
         "output_lost" => FailureKind::OutputLost,
+        "not_found" => FailureKind::NotFound,
+        "not_executable" => FailureKind::NotExecutable,
+        "spawn_failed" => FailureKind::SpawnFailed,
         _ => FailureKind::SupervisorLost,
     }
 }

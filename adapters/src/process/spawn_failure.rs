@@ -50,6 +50,11 @@ pub(super) fn spawn_failure(line: &CommandLine, error: &io::Error) -> Failure {
     Failure { kind, message, diagnostics: Diagnostics { likely_cause, facts, ..Diagnostics::default() } }
 }
 
+/// The file that a command line means, as far as it can be found.
+pub(super) fn program_file(line: &CommandLine) -> Option<PathBuf> {
+    Program::find(line).found
+}
+
 type Explained = (FailureKind, String, Option<String>);
 
 /// The working directory, if that is what is wrong.

@@ -7,8 +7,8 @@ use tachograph_adapters::process::{
     ATTEMPT_VARIABLE, AttemptDirectory, ExitRecord, Identity, Launch, ProcessIdentity, RecoveryReport,
 };
 use tachograph_engine::domain::{
-    Action, Actor, ActorKind, AttemptId, Digest, Drain, ExitStatus, Failure, FailureKind, Ordinal, Outcome,
-    OutputReceipt, RunId, RunSpec, RunnerId, StartMode, Status, StreamReceipt, Witness,
+    Action, Actor, ActorKind, AttemptId, Diagnostics, Digest, Drain, ExitStatus, Failure, FailureKind, Ordinal,
+    Outcome, OutputReceipt, RunId, RunSpec, RunnerId, StartMode, Status, StreamReceipt, Witness,
 };
 
 use crate::support::{Bench, sh, status};
@@ -61,7 +61,17 @@ impl Lost {
         let stream = StreamReceipt { bytes: 3, digest: Digest([3; 32]) };
         let output = Some(OutputReceipt { stdout: stream, stderr: stream, drain: Drain::Drained });
         let status = ExitStatus::Code(17);
-        ExitRecord { run: self.run, attempt: self.attempt, runner, status, output, failure, lingering: Vec::new() }
+        ExitRecord {
+            run: self.run,
+            attempt: self.attempt,
+            runner,
+            status,
+            output,
+            failure,
+            lingering: Vec::new(),
+            diagnostics: Diagnostics::default(),
+            usage: None,
+        }
     }
 
     async fn failure(&self, bench: &Bench) -> Failure {

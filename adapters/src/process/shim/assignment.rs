@@ -1,0 +1,273 @@
+//! What a shim is told to do.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+use tachograph_engine::domain::{AttemptId, Digest, Ordinal, ResourceLimits, RunId, RunnerId};
+
+use super::super::identity::ProcessIdentity;
+use super::super::launch::CommandLine;
+use super::super::options::RunnerOptions;
+use super::SHIM;
+use super::handover::{invalid, read_block, write_block};
+
+/// Begins what is handed over, with the version of its form.
+const MAGIC: &[u8; 8] = b"tachosh1";
+const HEADER_BYTES_MAX: usize = 64 * 1_024;
+const PATH_BYTES_MAX: usize = 16 * 1_024;
+/// More than a kernel takes for arguments and environment.
+const COMMAND_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+
+/// One attempt as a shim is told to look after it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Assignment {
+    /// The run.
+    pub run: RunId,
+    /// The attempt; it is open in the journal already.
+    pub attempt: AttemptId,
+    /// Its number within the run.
+    pub ordinal: Ordinal,
+    /// Who holds it.
+    pub runner: RunnerId,
+    /// The process that starts the shim.
+    pub supervisor: ProcessIdentity,
+    /// BLAKE3 over the arguments, each followed by a NUL.
+    pub argv_digest: Digest,
+    /// The directory that all runs are below; absolute. The attempt's own directory exists already.
+    pub runs_dir: PathBuf,
+    /// Of these `wall_ms` and `output_bytes` are enforced.
+    pub limits: ResourceLimits,
+    /// How it is treated; `report_socket` is not handed over.
+    pub options: RunnerOptions,
+    /// Whether its standard input is what the shim was given as standard error; it has none otherwise.
+    pub has_stdin: bool,
+}
+
+impl Assignment {
+    /// The command that starts the shim, out of a program that calls [`dispatch`](super::dispatch). Its standard input
+    /// takes the [handover](Self::hand_over), its standard output gives [notices](super::Notices).
+    ///
+    /// The shim runs without any environment, so that nothing of the run's reaches it. `stdin` becomes the standard
+    /// input of the run.
+    pub fn command(&self, program: &Path, stdin: Option<Stdio>) -> Command {
+        let mut command = Command::new(program);
+        // The ids are for people who look at a list of processes; the handover is what counts.
+        command.args([SHIM, &self.run.to_string(), &self.attempt.to_string()]);
+        command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stdin.unwrap_or_else(Stdio::null));
+        command
+    }
+
+    /// Tells a shim what to do and what to execute. Waits until it has read that.
+    ///
+    /// # Errors
+    ///
+    /// If the shim is gone. It has executed nothing then.
+    pub fn hand_over(&self, command: &CommandBlock, to: &mut impl Write) -> io::Result<()> {
+        let header = serde_json::to_vec(&Header::of(self)).map_err(io::Error::other)?;
+        let mut message = MAGIC.to_vec();
+        write_block(&mut message, &header)?;
+        write_block(&mut message, self.runs_dir.as_os_str().as_bytes())?;
+        write_block(&mut message, &command.0)?;
+        to.write_all(&message)
+    }
+
+    /// Reads what was handed over.
+    pub(super) fn take_over(from: &mut impl Read) -> io::Result<(Self, CommandBlock)> {
+        let mut magic = [0; MAGIC.len()];
+        from.read_exact(&mut magic)?;
+        if &magic != MAGIC {
+            return Err(invalid("supervisor and shim are of different versions"));
+        }
+        let header: Header = serde_json::from_slice(&read_block(from, HEADER_BYTES_MAX)?).map_err(io::Error::other)?;
+        let runs_dir = PathBuf::from(OsString::from_vec(read_block(from, PATH_BYTES_MAX)?));
+        let assignment = header.into_assignment(runs_dir).ok_or_else(|| invalid("the header names no attempt"))?;
+        Ok((assignment, CommandBlock(read_block(from, COMMAND_BYTES_MAX)?)))
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    run: String,
+    attempt: String,
+    ordinal: u32,
+    runner: String,
+    supervisor: ProcessIdentity,
+    argv_blake3: String,
+    wall_ms: Option<u64>,
+    output_bytes: Option<u64>,
+    drain_deadline_ms: u64,
+    grace_ms: u64,
+    kill_lingering: bool,
+    sync_output: bool,
+    has_stdin: bool,
+}
+
+impl Header {
+    fn of(assignment: &Assignment) -> Self {
+        Self {
+            run: assignment.run.to_string(),
+            attempt: assignment.attempt.to_string(),
+            ordinal: assignment.ordinal.0,
+            runner: assignment.runner.to_string(),
+            supervisor: assignment.supervisor.clone(),
+            argv_blake3: assignment.argv_digest.to_string(),
+            wall_ms: assignment.limits.wall_ms,
+            output_bytes: assignment.limits.output_bytes,
+            drain_deadline_ms: assignment.options.drain_deadline_ms,
+            grace_ms: assignment.options.grace_ms,
+            kill_lingering: assignment.options.kill_lingering,
+            sync_output: assignment.options.sync_output,
+            has_stdin: assignment.has_stdin,
+        }
+    }
+
+    fn into_assignment(self, runs_dir: PathBuf) -> Option<Assignment> {
+        Some(Assignment {
+            run: self.run.parse().ok()?,
+            attempt: self.attempt.parse().ok()?,
+            ordinal: Ordinal(self.ordinal),
+            runner: RunnerId::new(self.runner),
+            supervisor: self.supervisor,
+            argv_digest: Digest(*blake3::Hash::from_hex(&self.argv_blake3).ok()?.as_bytes()),
+            runs_dir,
+            limits: ResourceLimits { wall_ms: self.wall_ms, memory_bytes: None, output_bytes: self.output_bytes },
+            options: RunnerOptions {
+                drain_deadline_ms: self.drain_deadline_ms,
+                grace_ms: self.grace_ms,
+                kill_lingering: self.kill_lingering,
+                sync_output: self.sync_output,
+                // Notices of the run's own processes are the supervisor's affair.
+                report_socket: false,
+            },
+            has_stdin: self.has_stdin,
+        })
+    }
+}
+
+/// What is to be executed: arguments, working directory and the whole environment, as bytes that a shim passes on to
+/// its gate without a look at them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CommandBlock(pub(super) Vec<u8>);
+
+impl CommandBlock {
+    /// Arguments, the program first; where to run it, if not in the supervisor's own directory; the complete
+    /// environment.
+    ///
+    /// # Errors
+    ///
+    /// If any of them is longer than 4 GiB.
+    pub fn new<'a>(
+        argv: &[OsString],
+        cwd: Option<&Path>,
+        env: impl IntoIterator<Item = (&'a OsStr, &'a OsStr)>,
+    ) -> io::Result<Self> {
+        let env: Vec<_> = env.into_iter().collect();
+        let mut block = Vec::new();
+        write_count(&mut block, argv.len())?;
+        argv.iter().try_for_each(|argument| write_block(&mut block, argument.as_bytes()))?;
+        write_count(&mut block, usize::from(cwd.is_some()))?;
+        cwd.map_or(Ok(()), |cwd| write_block(&mut block, cwd.as_os_str().as_bytes()))?;
+        write_count(&mut block, env.len())?;
+        for (name, value) in env {
+            write_block(&mut block, name.as_bytes())?;
+            write_block(&mut block, value.as_bytes())?;
+        }
+        Ok(Self(block))
+    }
+
+    pub(super) fn command_line(&self) -> io::Result<CommandLine> {
+        let mut from = &*self.0;
+        let argv = read_many(&mut from, read_text)?;
+        let cwd = read_many(&mut from, read_text)?.pop().map(PathBuf::from);
+        let env = read_many(&mut from, |from| Ok((read_text(from)?, read_text(from)?)))?;
+        Ok(CommandLine { argv, cwd, env, env_clear: true, inherit_stdin: false })
+    }
+}
+
+impl std::fmt::Debug for CommandBlock {
+    /// The environment may be secret.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "CommandBlock({} bytes)", self.0.len())
+    }
+}
+
+fn write_count(to: &mut Vec<u8>, count: usize) -> io::Result<()> {
+    let count = u32::try_from(count).map_err(|_| invalid("too many arguments or variables"))?;
+    to.write_all(&count.to_le_bytes())
+}
+
+fn read_many<T>(from: &mut &[u8], read: impl Fn(&mut &[u8]) -> io::Result<T>) -> io::Result<Vec<T>> {
+    let mut count = [0; 4];
+    from.read_exact(&mut count)?;
+    (0..u32::from_le_bytes(count)).map(|_| read(from)).collect()
+}
+
+fn read_text(from: &mut &[u8]) -> io::Result<OsString> {
+    Ok(OsString::from_vec(read_block(from, from.len())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use tachograph_engine::domain::testing::ids;
+
+    use super::*;
+
+    fn assignment() -> Assignment {
+        Assignment {
+            run: ids::run(1),
+            attempt: ids::attempt(2),
+            ordinal: Ordinal(3),
+            runner: RunnerId::from("process/host/1/x"),
+            supervisor: ProcessIdentity { pid: 4, start_ticks: 5, boot_id: "boot".to_owned() },
+            argv_digest: Digest([6; 32]),
+            runs_dir: PathBuf::from(OsStr::from_bytes(b"/data/\xff/runs")),
+            limits: ResourceLimits { wall_ms: Some(7), memory_bytes: None, output_bytes: Some(8) },
+            options: RunnerOptions {
+                drain_deadline_ms: 9,
+                grace_ms: 10,
+                kill_lingering: true,
+                sync_output: true,
+                report_socket: false,
+            },
+            has_stdin: true,
+        }
+    }
+
+    fn block() -> CommandBlock {
+        let argv = ["sh", "-c", ""].map(OsString::from);
+        let env = [(OsStr::new("A"), OsStr::from_bytes(b"\xfe")), (OsStr::new("B"), OsStr::new(""))];
+        CommandBlock::new(&argv, Some(Path::new("/tmp")), env).unwrap()
+    }
+
+    #[test]
+    fn what_is_handed_over_arrives() {
+        let mut pipe = Vec::new();
+        assignment().hand_over(&block(), &mut pipe).unwrap();
+        let (taken, command) = Assignment::take_over(&mut &*pipe).unwrap();
+        assert_eq!((taken, &command), (assignment(), &block()));
+        let line = command.command_line().unwrap();
+        assert_eq!(line.argv, ["sh", "-c", ""]);
+        assert_eq!(line.cwd.as_deref(), Some(Path::new("/tmp")));
+        assert_eq!(line.env.len(), 2);
+        assert_eq!(line.env[0].1.as_bytes(), b"\xfe");
+    }
+
+    #[test]
+    fn half_of_it_is_nothing() {
+        let mut pipe = Vec::new();
+        assignment().hand_over(&block(), &mut pipe).unwrap();
+        for end in 0..pipe.len() {
+            assert!(Assignment::take_over(&mut &pipe[..end]).is_err(), "{end} of {}", pipe.len());
+        }
+        let command = block();
+        for end in 0..command.0.len() {
+            assert!(CommandBlock(command.0[..end].to_vec()).command_line().is_err(), "{end} of {}", command.0.len());
+        }
+        pipe[7] = b'2';
+        assert!(Assignment::take_over(&mut &*pipe).unwrap_err().to_string().contains("version"));
+    }
+}

@@ -1,0 +1,72 @@
+//! The shim: a small process between a supervisor and a run, so that the run outlives the supervisor.
+//!
+//! A supervisor starts one shim per attempt ([`Assignment::command`]) and hands over what to do
+//! ([`Assignment::hand_over`]). The shim is the parent of the run's process: it keeps both streams, reaps its child,
+//! enforces the wall-clock limit, writes the exit record, and goes. Nothing of that needs the supervisor any more, and
+//! whoever adopts the attempt later finds on disk everything that the first one knew.
+//!
+//! - **Known before it runs.** The shim starts a gate, which becomes the command by `exec` and keeps its pid. Run,
+//!   attempt, shim, pid, start and boot are in `identity.json`, synced, before the gate is told to go on. No such file:
+//!   nothing was executed.
+//! - **Nothing secret on disk.** Arguments, directory and environment go through pipes; the shim itself runs without
+//!   the run's environment.
+//! - **One end.** `exit.json` is replaced atomically and synced. Until the output is drained it holds the status alone;
+//!   when the shim is gone, it holds the receipt and the resources used, or the start's failure.
+//! - **Killed with its run.** If the shim is killed, the kernel kills its child; what is left of the group is found by
+//!   the attempt's id in its environment. There is no status then, and none is invented.
+//! - **Asked through a pipe.** [`RequestPipe`] is a named pipe in the attempt's directory, for whoever may open that:
+//!   signals reach the group while the child is not reaped, so that its number cannot be another's. TERM to the shim
+//!   ends the run gracefully, a second one at once; HUP, INT, QUIT, USR1 and USR2 are ignored.
+//!
+//! A program that embeds a supervisor either names `tacho-shim` or lends itself: it calls [`dispatch`] before it does
+//! anything else, above all before it starts a thread.
+
+mod assignment;
+mod children;
+mod clock;
+mod end;
+mod format;
+mod gate;
+mod handover;
+mod notice;
+mod opening;
+mod request;
+mod standing;
+mod streams;
+mod watch;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+pub use assignment::{Assignment, CommandBlock};
+pub use notice::{Notice, NoticeError, Notices};
+pub use request::{Request, RequestPipe};
+pub use standing::{Standing, standing};
+
+/// The first argument that makes a program a shim.
+const SHIM: &str = "shim";
+/// The first argument that makes a program a gate.
+const GATE: &str = "shim-gate";
+/// The program was not started as a shim should be.
+const MISUSED: u8 = 2;
+
+/// Is a shim or a gate if the first argument says so, and returns its exit code; returns nothing otherwise.
+///
+/// To be called first in `main`: both need a process without other threads.
+pub fn dispatch() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next()?.to_str()? {
+        SHIM => Some(watch::main()),
+        GATE => Some(gate::main(arguments.next())),
+        _ => None,
+    }
+}
+
+/// All of a program that is nothing but a shim.
+pub fn main() -> ExitCode {
+    dispatch().unwrap_or_else(|| {
+        let text = "tacho-shim is started by a supervisor, not by hand: it looks after one run of Tachograph";
+        let _ = writeln!(std::io::stderr(), "{text}");
+        ExitCode::from(MISUSED)
+    })
+}

@@ -1,0 +1,161 @@
+//! Both output streams of the run, from their pipes to their files.
+
+use std::fs::File;
+use std::io::{self, PipeReader, Read, Write};
+use std::time::Duration;
+
+use tachograph_engine::domain::{Digest, Stream, StreamReceipt};
+
+use super::super::drain::{Drained, drained};
+use super::super::pump::Pumped;
+
+/// Memory for both streams.
+const BUFFER_BYTES: usize = 64 * 1_024;
+/// What may be taken from a pipe after the deadline: more than one can hold, so that nothing that was written before
+/// is lost, and bounded, since somebody may go on writing for ever.
+const SWEEP_BYTES_MAX: u64 = 1_024 * 1_024;
+
+/// Both streams. The pipes do not block.
+#[derive(Debug)]
+pub(super) struct Streams {
+    stdout: Capture,
+    stderr: Capture,
+    /// What may still be kept of both together; absent if everything.
+    room: Option<u64>,
+    buffer: Vec<u8>,
+}
+
+impl Streams {
+    pub(super) fn new(stdout: (PipeReader, File), stderr: (PipeReader, File), room: Option<u64>) -> Self {
+        let buffer = vec![0; BUFFER_BYTES];
+        Self { stdout: Capture::of(stdout), stderr: Capture::of(stderr), room, buffer }
+    }
+
+    /// The pipe, until it is at its end or closed.
+    pub(super) const fn pipe(&self, stream: Stream) -> Option<&PipeReader> {
+        match stream {
+            Stream::Stdout => self.stdout.pipe.as_ref(),
+            Stream::Stderr => self.stderr.pipe.as_ref(),
+        }
+    }
+
+    /// Whether nothing more will be taken in.
+    pub(super) const fn finished(&self) -> bool {
+        self.stdout.pipe.is_none() && self.stderr.pipe.is_none()
+    }
+
+    /// Takes one buffer full of what a pipe holds. It is counted and hashed also where it cannot be kept: a full disk
+    /// must not block the run.
+    pub(super) fn take(&mut self, stream: Stream) {
+        let capture = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        capture.take(&mut self.buffer, &mut self.room);
+    }
+
+    /// Takes what the pipe holds by now and closes it, so that whoever still writes is told at the next write.
+    pub(super) fn close(&mut self, stream: Stream) {
+        let capture = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        let end = capture.received.saturating_add(SWEEP_BYTES_MAX);
+        while capture.received < end && capture.take(&mut self.buffer, &mut self.room) {}
+        capture.pipe = None;
+    }
+
+    /// Closes both, and says what they delivered until then.
+    pub(super) fn drained(mut self, waited: Duration, sync: bool) -> Drained {
+        self.close(Stream::Stdout);
+        self.close(Stream::Stderr);
+        if sync {
+            self.stdout.sync();
+            self.stderr.sync();
+        }
+        drained(self.stdout.pumped(), self.stderr.pumped(), waited)
+    }
+}
+
+/// What of a stream has arrived so far.
+#[derive(Debug)]
+struct Capture {
+    pipe: Option<PipeReader>,
+    file: File,
+    hasher: Box<blake3::Hasher>,
+    received: u64,
+    kept: u64,
+    lost: Option<String>,
+    ended: bool,
+}
+
+impl Capture {
+    fn of((pipe, file): (PipeReader, File)) -> Self {
+        let hasher = Box::new(blake3::Hasher::new());
+        Self { pipe: Some(pipe), file, hasher, received: 0, kept: 0, lost: None, ended: false }
+    }
+
+    /// Whether there may be more at once.
+    fn take(&mut self, buffer: &mut [u8], room: &mut Option<u64>) -> bool {
+        let Some(pipe) = &mut self.pipe else { return false };
+        match pipe.read(buffer) {
+            Ok(0) => {
+                self.ended = true;
+                self.pipe = None;
+                false
+            }
+            Ok(bytes) => {
+                self.keep(&buffer[..bytes], room);
+                true
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) => {
+                self.lose(format!("cannot read the stream: {error}"));
+                self.pipe = None;
+                false
+            }
+        }
+    }
+
+    fn keep(&mut self, chunk: &[u8], room: &mut Option<u64>) {
+        self.hasher.update(chunk);
+        self.received += chunk.len() as u64;
+        if self.lost.is_some() {
+            return;
+        }
+        let fits = room.map_or(chunk.len(), |room| usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len()));
+        *room = room.map(|room| room - fits as u64);
+        let mut rest = &chunk[..fits];
+        while !rest.is_empty() {
+            match self.file.write(rest) {
+                Ok(0) => return self.lose("the file takes no more".to_owned()),
+                Ok(written) => {
+                    rest = &rest[written..];
+                    self.kept += written as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return self.lose(format!("cannot write the file: {error}")),
+            }
+        }
+    }
+
+    /// The first reason stays.
+    fn lose(&mut self, why: String) {
+        self.lost.get_or_insert(why);
+    }
+
+    /// A file that cannot be synced is shorter after a power cut than its receipt says, which then shows.
+    fn sync(&self) {
+        let _ = self.file.sync_data();
+    }
+
+    fn pumped(&self) -> Pumped {
+        Pumped {
+            receipt: StreamReceipt { bytes: self.received, digest: Digest(*self.hasher.finalize().as_bytes()) },
+            kept_bytes: self.kept,
+            lost: self.lost.clone(),
+            ended: self.ended,
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! The shim as a program, without an engine: every module says what belongs there.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+mod support;
+
+/// Shims and supervisors that are killed, and what is left then.
+mod deaths;
+/// Ends that somebody asked for, and limits.
+mod ending;
+/// Statuses, as the process returned them.
+mod exits;
+/// What a shim needs of the machine.
+mod needs;
+/// What arrives, what is kept, and when the end is written down.
+mod output;
+/// What is on disk before the command is, what the command gets, and what is recorded if it cannot be executed.
+mod starts;

@@ -1,0 +1,118 @@
+use std::time::Instant;
+
+use tachograph_adapters::shim::{Notice, Request};
+use tachograph_engine::domain::{Drain, ExitStatus, Stream};
+
+use crate::support::{Attempt, digest, rounds};
+
+/// 18.9 MB of text.
+const LINES: usize = 2_100_000;
+
+#[test]
+fn much_output_right_before_the_exit_is_complete_on_both_streams() {
+    let text: Vec<u8> = b"12345678\n".repeat(LINES);
+    for _ in 0..rounds(2) {
+        let script = format!("yes 12345678 | head -n {LINES} | tee /dev/stderr; exit 3");
+        let (record, attempt) = Attempt::sh(&script).start().end_and_attempt();
+        let output = record.output.unwrap();
+        for (name, receipt) in [("stdout", output.stdout), ("stderr", output.stderr)] {
+            assert_eq!((receipt.bytes, receipt.digest), (text.len() as u64, digest(&text)), "{name}");
+            assert!(attempt.file(name) == text, "{name}");
+        }
+        assert_eq!((record.status, output.drain), (ExitStatus::Code(3), Drain::Drained));
+    }
+}
+
+#[test]
+fn a_grandchild_that_holds_the_pipe_and_chats_is_waited_for_until_the_one_deadline() {
+    // It ends by itself when its pipe is closed, and the loop is bounded.
+    let mut attempt = Attempt::sh(
+        "(i=0; while [ $i -lt 3000 ]; do echo tick; sleep 0.01; i=$((i+1)); done) & read line < $go; exit 4",
+    );
+    attempt.assignment.options.drain_deadline_ms = 150;
+    let go = attempt.pipe("go");
+    let mut shim = attempt.start();
+    shim.started();
+    go.release();
+    assert_eq!(shim.next(), Some(Notice::Exited {}));
+    let begun = Instant::now();
+    let (record, attempt) = shim.end_and_attempt();
+    assert!(begun.elapsed().as_millis() >= 100, "{:?}", begun.elapsed());
+    assert_eq!(record.status, ExitStatus::Code(4));
+    let output = record.output.unwrap();
+    let Drain::DrainTimedOut { waited_ms, open } = output.drain else { panic!("drained") };
+    assert_eq!(open, [Stream::Stdout, Stream::Stderr]);
+    assert!((150..3_000).contains(&waited_ms), "{waited_ms}");
+    let kept = attempt.file("stdout");
+    assert!(!kept.is_empty() && output.stdout.digest == digest(&kept));
+    assert!(!record.lingering.is_empty(), "the grandchild is named");
+    assert!(record.failure.is_none());
+}
+
+#[test]
+fn the_exit_is_noted_while_output_is_awaited() {
+    let mut attempt = Attempt::sh("(read line < $go; echo last) & exit 6");
+    let go = attempt.pipe("go");
+    let mut shim = attempt.start();
+    shim.started();
+    assert_eq!(shim.next(), Some(Notice::Exited {}));
+    let noted = loop {
+        if let Some(record) = shim.attempt.record() {
+            break record;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!((noted.status, noted.output), (ExitStatus::Code(6), None));
+    go.release();
+    let (record, attempt) = shim.end_and_attempt();
+    assert_eq!(record.output.unwrap().drain, Drain::Drained);
+    assert_eq!(attempt.file("stdout"), b"last\n");
+}
+
+#[test]
+fn whoever_asks_can_shorten_the_wait_and_close_a_stream() {
+    let mut attempt = Attempt::sh("(trap '' PIPE; read line < $never; echo) & exit 0");
+    attempt.assignment.options.drain_deadline_ms = 60_000;
+    let never = attempt.pipe("never");
+    let mut shim = attempt.start();
+    shim.started();
+    assert_eq!(shim.next(), Some(Notice::Exited {}));
+    shim.attempt.ask(Request::DrainWithin(std::time::Duration::ZERO));
+    let (record, _attempt) = shim.end_and_attempt();
+    assert!(matches!(record.output.unwrap().drain, Drain::DrainTimedOut { .. }));
+    never.release();
+
+    let mut attempt = Attempt::sh("trap '' PIPE; echo first; read line < $go; echo second || exit 5");
+    let go = attempt.pipe("go");
+    let mut shim = attempt.start();
+    shim.started();
+    shim.attempt.ask(Request::HangUp(Stream::Stdout));
+    // Both are asked through one pipe: the signal, which does nothing, proves that the other was done.
+    shim.attempt.ask(Request::Signal(rustix::process::Signal::CONT));
+    crate::support::until(|| shim.closed(Stream::Stdout), "the stream is not closed");
+    go.release();
+    let (record, attempt) = shim.end_and_attempt();
+    assert_eq!(record.status, ExitStatus::Code(5));
+    assert_eq!(attempt.file("stdout"), b"first\n");
+    assert_eq!(
+        record.output.unwrap().drain,
+        Drain::DrainTimedOut { waited_ms: 0, open: vec![Stream::Stdout] },
+        "a stream that was closed is not at its end"
+    );
+}
+
+#[test]
+fn a_limit_bounds_what_is_kept_of_both_and_not_what_is_counted() {
+    let mut attempt = Attempt::sh("echo 12345; read line < $go; echo abcde >&2");
+    attempt.assignment.limits.output_bytes = Some(8);
+    let go = attempt.pipe("go");
+    let mut shim = attempt.start();
+    shim.started();
+    crate::support::until(|| shim.attempt.file("stdout") == b"12345\n", "nothing is kept");
+    go.release();
+    let (record, attempt) = shim.end_and_attempt();
+    assert_eq!(attempt.file("stderr"), b"ab");
+    let output = record.output.unwrap();
+    assert_eq!((output.stderr.bytes, output.stderr.digest), (6, digest(b"abcde\n")));
+    assert!(record.failure.is_none());
+}

@@ -1,0 +1,141 @@
+use std::fs::{File, Permissions};
+use std::io::{Seek, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+
+use tachograph_adapters::process::ProcessIdentity;
+use tachograph_adapters::shim::{Notice, Standing, standing};
+use tachograph_engine::domain::ExitStatus;
+
+use crate::support::Attempt;
+
+#[test]
+fn the_command_finds_its_own_identity_on_disk() {
+    let (_, attempt) = Attempt::sh("cat $TACHO_RUN_DIR/identity.json; echo; echo $$ $PPID").start().end_and_attempt();
+    let told = String::from_utf8(attempt.file("stdout")).unwrap();
+    let (identity, pids) = told.trim_end().rsplit_once('\n').unwrap();
+    let identity: serde_json::Value = serde_json::from_str(identity).unwrap();
+    assert_eq!(format!("{} {}", identity["process"]["pid"], identity["shim"]["pid"]), pids);
+    assert_eq!(identity["attempt"], attempt.assignment.attempt.to_string());
+    assert_eq!(identity["run"], attempt.assignment.run.to_string());
+    assert_eq!(identity["supervisor"]["pid"], std::process::id());
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&told[..told.len() - pids.len() - 1]).unwrap(), identity);
+}
+
+#[test]
+fn a_live_attempt_is_known_by_its_identity_and_no_other() {
+    let mut attempt = Attempt::sh("read line < $go");
+    let go = attempt.pipe("go");
+    let (run, id) = (attempt.assignment.run, attempt.assignment.attempt);
+    assert_eq!(standing(&attempt.directory(), run, id).unwrap(), Standing::Unknown);
+    let mut shim = attempt.start();
+    let pid = shim.started();
+    let directory = shim.attempt.directory();
+    let Standing::Attended(identity) = standing(&directory, run, id).unwrap() else { panic!("not attended") };
+    assert_eq!(identity.process, Some(ProcessIdentity::of(pid).unwrap()));
+    assert_eq!(identity.shim, Some(ProcessIdentity::of(shim.pid()).unwrap()));
+    // The same files under another start and another boot: somebody else has the pid now.
+    let file = directory.identity();
+    let text = std::fs::read_to_string(&file).unwrap();
+    let ticks = identity.shim.as_ref().unwrap().start_ticks;
+    std::fs::write(&file, text.replace(&format!("\"start_ticks\": {ticks}"), "\"start_ticks\": 1")).unwrap();
+    let stranger = standing(&directory, run, id).unwrap();
+    assert!(matches!(stranger, Standing::ShimGone { .. }), "{stranger:?}");
+    std::fs::write(&file, text.replace(&identity.shim.as_ref().unwrap().boot_id, "another")).unwrap();
+    let other_boot = standing(&directory, run, id).unwrap();
+    assert!(matches!(other_boot, Standing::OtherBoot(_)), "{other_boot:?}");
+    std::fs::write(&file, text).unwrap();
+    go.release();
+    let (_, attempt) = shim.end_and_attempt();
+    let gone = standing(&attempt.directory(), run, id).unwrap();
+    assert!(matches!(gone, Standing::ShimGone { process_alive: false, .. }), "{gone:?}");
+}
+
+#[test]
+fn the_command_gets_what_it_needs_and_nothing_else() {
+    let mut attempt = Attempt::sh("ls -l /proc/self/fd; env; cat /proc/$$/stat; grep Sig /proc/self/status; pwd");
+    attempt.cwd = Some(attempt.data.path().to_owned());
+    attempt.env.push(("SECRET".into(), "x=1\n2".into()));
+    let (record, attempt) = attempt.start().end_and_attempt();
+    assert_eq!(record.status, ExitStatus::Code(0));
+    let told = String::from_utf8(attempt.file("stdout")).unwrap();
+    let open: Vec<_> = told.lines().filter_map(|line| line.split_once(" -> ")).collect();
+    let targets: Vec<_> = open.iter().map(|(_, target)| target.split(':').next().unwrap()).collect();
+    assert!(matches!(&targets[..], ["/dev/null", "pipe", "pipe", own] if own.starts_with("/proc/")), "{open:#?}");
+    assert!(told.contains("\nSECRET=x=1\n2\n"), "{told}");
+    assert!(!told.contains("CARGO"), "nothing of the supervisor's: {told}");
+    let stat: Vec<_> = told.lines().find(|line| line.contains("(sh)")).unwrap().split(' ').collect();
+    assert_eq!(stat[0], stat[4], "it leads its group");
+    assert_eq!(stat[5], stat[3], "its session is the shim's");
+    let mask = |status: &str, name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+        u64::from_str_radix(line.trim_start_matches([':', '\t']), 16).unwrap()
+    };
+    assert_eq!(mask(&told, "SigBlk"), 0);
+    // Every Rust program ignores PIPE; what it executes should not.
+    assert_eq!(mask(&told, "SigIgn") & (1 << 12), 0);
+    assert!(told.ends_with(&format!("{}\n", attempt.data.path().display())), "{told}");
+    for file in std::fs::read_dir(attempt.directory().path()).unwrap() {
+        let file = file.unwrap().path();
+        let content = std::fs::read(&file).unwrap();
+        assert!(file.ends_with("stdout") || !content.windows(6).any(|part| part == b"SECRET"), "{file:?}");
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+    }
+}
+
+#[test]
+fn standard_input_is_what_the_supervisor_gave() {
+    let mut input = tempfile::tempfile().unwrap();
+    input.write_all(b"line\n").unwrap();
+    input.rewind().unwrap();
+    let mut attempt = Attempt::sh("cat; ls -l /proc/self/fd >&2");
+    attempt.stdin = Some(Stdio::from(input));
+    let (_, attempt) = attempt.start().end_and_attempt();
+    assert_eq!(attempt.file("stdout"), b"line\n");
+    assert_eq!(String::from_utf8(attempt.file("stderr")).unwrap().matches(" -> ").count(), 4);
+}
+
+#[test]
+fn what_cannot_be_executed_is_named() {
+    let data = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str, mode| {
+        let path = data.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let cases = [
+        ("no-such-program".to_owned(), None, "not_found", "no directory of PATH has it"),
+        (file("text", "hello", 0o644), None, "not_executable", "chmod +x"),
+        (file("garbage", "\u{1}garbage", 0o755), None, "not_executable", "no executable format"),
+        (file("script", "#!/no/such/interpreter\n", 0o755), None, "not_found", "/no/such/interpreter"),
+        ("true".to_owned(), Some("/no/such/directory"), "not_found", "working directory"),
+    ];
+    for (program, cwd, kind, says) in cases {
+        let mut attempt = Attempt::new(&[&program]);
+        attempt.cwd = cwd.map(Into::into);
+        let mut shim = attempt.start();
+        assert_eq!(shim.next(), Some(Notice::Recorded {}), "{program}: never started");
+        let record = shim.end();
+        let (told, message) = record.failure.clone().unwrap();
+        assert_eq!(told, kind, "{record:?}");
+        let all = format!("{message} {:?}", record.diagnostics);
+        assert!(all.contains(says), "{says:?} is not in {all}");
+        assert!(matches!(record.status, ExitStatus::Unknown { .. }) && record.output.is_none(), "{record:?}");
+    }
+}
+
+#[test]
+fn a_directory_that_cannot_take_the_identity_lets_nothing_be_executed() {
+    let mut attempt = Attempt::sh("echo > $TACHO_RUN_DIR/../executed");
+    attempt.cwd = Some(attempt.data.path().to_owned());
+    // In the place of the identity's draft there is something that no file can replace.
+    std::fs::create_dir(attempt.directory().path().join("identity.json.draft")).unwrap();
+    File::create(attempt.directory().path().join("identity.json.draft/x")).unwrap();
+    let (record, attempt) = attempt.start().end_and_attempt();
+    let (kind, message) = record.failure.unwrap();
+    assert_eq!(kind, "spawn_failed");
+    assert!(message.contains("identity.json"), "{message}");
+    assert!(attempt.identity().is_none());
+    assert!(!attempt.directory().path().parent().unwrap().join("executed").exists());
+}
