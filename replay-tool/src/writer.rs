@@ -2,6 +2,7 @@
 
 mod control;
 mod snapshots;
+mod standing;
 mod timekeeping;
 
 use std::io;
@@ -24,6 +25,7 @@ use tachograph_projections::{CurrentState, Projection, Until};
 
 use self::control::OperatorControl;
 use self::snapshots::{JobSnapshotter, Surrender};
+use self::standing::{Standing, WatchedFreezer};
 use self::timekeeping::Timekeeping;
 use crate::dataset::RUNS_DIR;
 use crate::error::Error;
@@ -110,7 +112,7 @@ impl Writer {
             self.recovered.failed.iter().map(|(run, kind)| format!("run {run} was left open: {}", kind.name()));
         let alone = self.recovered.left_alone.iter().map(|(run, why)| format!("run {run} is still open: {why}"));
         remarks.extend(exited.chain(failed).chain(alone));
-        let thawed = self.thawed.thawed.iter();
+        let thawed = self.thawed.thawed.iter().filter(|(_, processes)| *processes > 0);
         remarks.extend(thawed.map(|(attempt, _)| format!("attempt {attempt} was left frozen and goes on again")));
         let frozen = self.thawed.failed.iter();
         remarks.extend(frozen.map(|(path, why)| format!("what was frozen by {} may still be: {why}", path.display())));
@@ -164,13 +166,15 @@ async fn save_current_state(engine: &Engine, checkpoints: &FileCheckpoints, ever
 
 /// Who takes snapshots in a data directory.
 fn snapshotter(data: &Path, freezer: ProcessFreezer) -> Result<JobSnapshotter, Error> {
-    let freezer: Arc<dyn Freezer> = Arc::new(freezer);
+    let standing = Standing::default();
+    let freezer: Arc<dyn Freezer> = Arc::new(WatchedFreezer { freezer, standing: standing.clone() });
     let cannot = |error: SnapshotError| Error::internal(format!("no snapshots can be taken: {error}"));
     let archive = ArchiveSnapshotter::open(data, None, freezer, ArchiveOptions::default()).map_err(cannot)?;
     Ok(JobSnapshotter {
         archive: Arc::new(archive),
         by_name: std::collections::BTreeMap::new(),
         surrender: Surrender::default(),
+        standing,
     })
 }
 

@@ -2,10 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tachograph_engine::ports::{SnapshotError, SnapshotImage, Snapshotter, WantedSnapshot};
 use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::standing::Standing;
+
+/// How long is waited for a run to go on of which the image was given up.
+const THAW_MAX: Duration = Duration::from_secs(1);
 
 /// Snapshotters by the name of the run, with one for all others; and what is under way can be given up.
 ///
@@ -15,6 +22,8 @@ pub(super) struct JobSnapshotter {
     pub(super) archive: Arc<dyn Snapshotter>,
     pub(super) by_name: BTreeMap<String, Arc<dyn Snapshotter>>,
     pub(super) surrender: Surrender,
+    /// What the snapshotters have frozen.
+    pub(super) standing: Standing,
 }
 
 impl JobSnapshotter {
@@ -31,10 +40,18 @@ impl Snapshotter for JobSnapshotter {
         if surrendered.borrow_and_update().is_final {
             return Err(given_up());
         }
-        tokio::select! {
+        let image = tokio::select! {
             biased;
-            image = self.of(wanted).take(wanted) => image,
-            _ = surrendered.changed() => Err(given_up()),
+            image = self.of(wanted).take(wanted) => Some(image),
+            _ = surrendered.changed() => None,
+        };
+        match image {
+            Some(image) => image,
+            None => {
+                // Whoever gives it up is about to ask something of the run.
+                let _ = timeout(THAW_MAX, self.standing.gone_on(wanted.attempt)).await;
+                Err(given_up())
+            }
         }
     }
 
@@ -119,7 +136,12 @@ mod tests {
 
     fn snapshotter(archive: Option<&'static str>, named: Option<&'static str>) -> JobSnapshotter {
         let by_name = [("own".to_owned(), Arc::new(Scripted(named)) as Arc<dyn Snapshotter>)].into();
-        JobSnapshotter { archive: Arc::new(Scripted(archive)), by_name, surrender: Surrender::default() }
+        JobSnapshotter {
+            archive: Arc::new(Scripted(archive)),
+            by_name,
+            surrender: Surrender::default(),
+            standing: Standing::default(),
+        }
     }
 
     #[tokio::test]

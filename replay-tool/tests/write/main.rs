@@ -11,6 +11,8 @@ mod planted;
 mod run;
 /// Signals to the tool while runs are under way.
 mod signals;
+/// Jobs that wait, and their snapshots.
+mod snapshots;
 /// The jobs of a file.
 mod supervise;
 /// A data directory, the tool, and the journal that it leaves.
