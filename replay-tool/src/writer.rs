@@ -5,6 +5,8 @@ mod snapshots;
 mod standing;
 mod timekeeping;
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,9 +19,9 @@ use tachograph_adapters::freeze::{Freezer, FreezerOptions, ProcessFreezer, ThawR
 use tachograph_adapters::host::LocalHost;
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
 use tachograph_adapters::process::{ProcessRunner, RecoveryReport, RunnerError, RunnerOptions};
-use tachograph_adapters::snapshot::{ArchiveOptions, ArchiveSnapshotter};
+use tachograph_adapters::snapshot::{ArchiveOptions, ArchiveSnapshotter, CommandSnapshotter};
 use tachograph_engine::domain::Position;
-use tachograph_engine::ports::{CheckpointStore, JournalError, SnapshotError};
+use tachograph_engine::ports::{CheckpointStore, JournalError, SnapshotError, Snapshotter};
 use tachograph_engine::shell::{Engine, OpenReport, Options, Parts, SubmitError};
 use tachograph_projections::{CurrentState, Projection, Until};
 
@@ -58,17 +60,20 @@ pub struct Writer {
     pub(crate) checkpoint_every: u64,
 }
 
+/// Programs that take the snapshots of runs, by the name of the run.
+pub type SnapshotCommands = BTreeMap<String, Vec<String>>;
+
 impl Writer {
     /// Opens a data directory, which is made if it does not exist: lets go on what a former writer had frozen, records what
     /// became of runs that were left open, and then lets snapshots and deadlines happen when they are due. Operators are
-    /// answered at `control.sock` in it until it is closed.
+    /// answered at `control.sock` in it until it is closed. Runs that are not named in `commands` are archived.
     ///
     /// # Errors
     ///
     /// [`Error::Journal`]: it is locked by another writer, read-only, no directory, damaged, or of a newer format.
-    pub async fn open(data: &Path) -> Result<Self, Error> {
+    pub async fn open_with(data: &Path, commands: SnapshotCommands) -> Result<Self, Error> {
         let OpenEngine { engine, opened, checkpoints } = open_engine(data).await?;
-        match Self::with_engine(data, engine.clone(), opened, checkpoints).await {
+        match Self::with_engine(data, commands, engine.clone(), opened, checkpoints).await {
             Ok(writer) => Ok(writer),
             Err(error) => {
                 // The first error is the one to tell; the lock must be given back either way.
@@ -78,8 +83,18 @@ impl Writer {
         }
     }
 
+    /// As [`open_with`](Self::open_with) does; all runs are archived.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn open(data: &Path) -> Result<Self, Error> {
+        Self::open_with(data, SnapshotCommands::new()).await
+    }
+
     async fn with_engine(
         data: &Path,
+        commands: SnapshotCommands,
         engine: Engine,
         opened: OpenReport,
         checkpoints: Arc<FileCheckpoints>,
@@ -88,7 +103,7 @@ impl Writer {
         let runner = ProcessRunner::new(engine.clone(), data.join(RUNS_DIR), RunnerOptions::default());
         let recovered = runner.recover().await?;
         // Only now: what is due of a run that is no more must not be taken of it.
-        let timekeeping = Timekeeping::start(&engine, &runner, snapshotter(data, freezer)?);
+        let timekeeping = Timekeeping::start(&engine, &runner, snapshotter(data, commands, freezer)?);
         let handler = OperatorControl { engine: engine.clone(), runner: runner.clone() };
         let control = ControlListener::bind(data.join(SOCKET), Arc::new(handler));
         let checkpoint_every = CHECKPOINT_EVERY;
@@ -165,17 +180,17 @@ async fn save_current_state(engine: &Engine, checkpoints: &FileCheckpoints, ever
 }
 
 /// Who takes snapshots in a data directory.
-fn snapshotter(data: &Path, freezer: ProcessFreezer) -> Result<JobSnapshotter, Error> {
+fn snapshotter(data: &Path, commands: SnapshotCommands, freezer: ProcessFreezer) -> Result<JobSnapshotter, Error> {
     let standing = Standing::default();
     let freezer: Arc<dyn Freezer> = Arc::new(WatchedFreezer { freezer, standing: standing.clone() });
     let cannot = |error: SnapshotError| Error::internal(format!("no snapshots can be taken: {error}"));
     let archive = ArchiveSnapshotter::open(data, None, freezer, ArchiveOptions::default()).map_err(cannot)?;
-    Ok(JobSnapshotter {
-        archive: Arc::new(archive),
-        by_name: std::collections::BTreeMap::new(),
-        surrender: Surrender::default(),
-        standing,
-    })
+    let mut by_name: BTreeMap<String, Arc<dyn Snapshotter>> = BTreeMap::new();
+    for (name, argv) in commands {
+        let argv = argv.into_iter().map(OsString::from).collect();
+        by_name.insert(name, Arc::new(CommandSnapshotter::open(data, None, argv).map_err(cannot)?));
+    }
+    Ok(JobSnapshotter { archive: Arc::new(archive), by_name, surrender: Surrender::default(), standing })
 }
 
 /// Thawing what was left frozen looks at processes, and may wait for the disk.

@@ -14,7 +14,8 @@ use crate::duration::{DurationMs, check_snapshot_delay};
 use crate::report::EXE_VARIABLE;
 use crate::signal;
 
-const JOB_KEYS: [&str; 8] = ["command", "cwd", "env", "labels", "retries", "timeout", "expect", "snapshot_delay"];
+const JOB_KEYS: [&str; 9] =
+    ["command", "cwd", "env", "labels", "retries", "timeout", "expect", "snapshot_delay", "snapshot_command"];
 
 /// What the supervisor itself tells every run.
 const ENV_RESERVED: [&str; 6] =
@@ -74,8 +75,10 @@ fn read_job(entry: &Entry<'_, '_>, problems: &mut Problems<'_>) -> Option<Job> {
         timeout: None,
         expect: Expectation::default(),
         snapshot_delay: None,
+        snapshot_command: None,
     };
-    let mut has_command = false;
+    let (mut has_command, mut has_delay) = (false, false);
+    let mut snapshot_command_at = None;
     for Entry { key, at, item } in value::entries(table) {
         let inner = under(&place, key);
         match key {
@@ -93,12 +96,22 @@ fn read_job(entry: &Entry<'_, '_>, problems: &mut Problems<'_>) -> Option<Job> {
             }
             "timeout" => job.timeout = read_timeout(item, &inner, problems),
             "expect" => job.expect = read_expectation(item, &inner, problems).unwrap_or_default(),
-            "snapshot_delay" => job.snapshot_delay = read_delay(item, &inner, problems),
+            "snapshot_delay" => {
+                has_delay = true;
+                job.snapshot_delay = read_delay(item, &inner, problems);
+            }
+            "snapshot_command" => {
+                snapshot_command_at = Some(at);
+                job.snapshot_command = Some(read_command(item, &inner, problems));
+            }
             _ => unknown_key(key, at, &place, JOB_KEYS, problems),
         }
     }
     if !has_command {
         problems.note(entry.at, format!("{place}: has no command; expected command = [\"PROGRAM\", \"ARGUMENT\", …]"));
+    }
+    if let Some(at) = snapshot_command_at.filter(|_| !has_delay) {
+        problems.note(at, format!("{place}: snapshot_command without snapshot_delay; say after how long it is called"));
     }
     Some(job)
 }

@@ -12,6 +12,7 @@
 //! timeout = "1m30s"                 # wall-clock time of one attempt: text, or a number of seconds; default none
 //! expect = { code = 0 }             # how it must end; this is the default
 //! snapshot_delay = "5s"             # how long it waits before an image of its sandbox is taken; default: never
+//! snapshot_command = ["save.sh"]    # takes that image instead of the built-in archive
 //! ```
 //!
 //! `expect` is `{ code = 3 }`, `{ signal = 9 }`, `{ signal = "KILL" }` or `{ failure = "not_found" }`; an integer alone is a
@@ -65,6 +66,8 @@ pub struct Job {
     pub expect: Expectation,
     /// How long it waits before a snapshot of it is taken, 0 to 30 days; none is taken without it.
     pub snapshot_delay: Option<DurationMs>,
+    /// Program and arguments that take its snapshots, instead of the built-in archive. Only with a delay.
+    pub snapshot_command: Option<Vec<String>>,
 }
 
 impl Job {

@@ -34,6 +34,7 @@ retries = 2
 timeout = "1m30s"
 expect = { signal = "SIGKILL" }
 snapshot_delay = "1m"
+snapshot_command = ["save", "--to", "s3"]
 
 [jobs.alpha]
 command = ["true"]
@@ -50,6 +51,7 @@ command = ["true"]
         timeout: Some("90s".parse().unwrap()),
         expect: Expectation::Signal(9),
         snapshot_delay: Some("1m".parse().unwrap()),
+        snapshot_command: Some(vec!["save".to_owned(), "--to".to_owned(), "s3".to_owned()]),
     };
     let alpha = Job {
         name: "alpha".to_owned(),
@@ -61,6 +63,7 @@ command = ["true"]
         timeout: None,
         expect: Expectation::Code(0),
         snapshot_delay: None,
+        snapshot_command: None,
     };
     assert_eq!(jobs, [zeta, alpha]);
     assert_eq!(jobs[0].spec().limits.wall_ms, Some(90_000));
@@ -154,7 +157,7 @@ fn values_out_of_bounds_are_named_with_the_bound() {
 }
 
 #[test]
-fn a_snapshots_delay_is_bounded() {
+fn a_snapshots_delay_is_bounded_and_its_command_needs_one() {
     let delay = |text: &str| {
         let job = format!("[jobs.a]\ncommand = [\"x\"]\nsnapshot_delay = {text}\n");
         parse(job.as_bytes()).unwrap().remove(0).snapshot_delay.map(DurationMs::as_millis)
@@ -165,19 +168,25 @@ fn a_snapshots_delay_is_bounded() {
         &[
             job("a", "snapshot_delay = \"30d1ms\""),
             job("b", "snapshot_delay = [5]"),
-            job("c", "snapshot_delay = \"soon\""),
-            job("d", "snapshot_dely = 5\nenv = { TACHO_CONTROL = \"x\", TACHO_EXE = \"x\" }"),
+            job("c", "snapshot_command = [\"save\"]"),
+            job("d", "snapshot_delay = 5\nsnapshot_command = []"),
+            job("e", "snapshot_delay = 5\nsnapshot_command = \"save\""),
+            job("f", "snapshot_delay = \"soon\"\nsnapshot_command = [\"save\"]"),
+            job("g", "snapshot_dely = 5\nenv = { TACHO_CONTROL = \"x\", TACHO_EXE = \"x\" }"),
         ]
         .concat(),
         &[
             "jobs.toml:3:18: jobs.a.snapshot_delay: is longer than 30 days, the longest delay of a snapshot",
             "jobs.toml:6:18: jobs.b.snapshot_delay: expected a duration such as \"30s\" or a number of seconds, found an \
              array",
-            "jobs.toml:9:18: jobs.c.snapshot_delay: expected a duration such as \"30s\", \"1m30s\" or \"500ms\", or a \
-             number of seconds",
-            "jobs.toml:12:1: jobs.d: unknown key \"snapshot_dely\"; did you mean \"snapshot_delay\"?",
-            "jobs.toml:13:25: jobs.d.env.TACHO_CONTROL: is set by tacho itself",
-            "jobs.toml:13:42: jobs.d.env.TACHO_EXE: is set by tacho itself",
+            "jobs.toml:9:1: jobs.c: snapshot_command without snapshot_delay; say after how long it is called",
+            "jobs.toml:13:20: jobs.d.snapshot_command: names no program",
+            "jobs.toml:17:20: jobs.e.snapshot_command: expected an array of strings, found a string",
+            "jobs.toml:20:18: jobs.f.snapshot_delay: expected a duration such as \"30s\", \"1m30s\" or \
+             \"500ms\", or a number of seconds",
+            "jobs.toml:24:1: jobs.g: unknown key \"snapshot_dely\"; did you mean \"snapshot_delay\"?",
+            "jobs.toml:25:25: jobs.g.env.TACHO_CONTROL: is set by tacho itself",
+            "jobs.toml:25:42: jobs.g.env.TACHO_EXE: is set by tacho itself",
         ],
     );
 }
@@ -291,7 +300,8 @@ fn the_example_and_the_documented_file_are_accepted() {
     let shown = block("```text\ntacho: error[invalid_jobs]: ");
     let wrong = "[jobs.build]\ncomand = [\"make\"]\ntimeout = \"1x\"\ncommand = [\"make\"]\n";
     assert_eq!(shown.split_once("\n  help: ").unwrap().0, listing(wrong.as_bytes()));
-    for key in ["command", "cwd", "env", "labels", "retries", "timeout", "expect", "snapshot_delay"] {
+    for key in ["command", "cwd", "env", "labels", "retries", "timeout", "expect", "snapshot_delay", "snapshot_command"]
+    {
         assert!(document.contains(&format!("\n| `{key}` |")), "docs/jobs.md lacks {key}");
     }
 }

@@ -57,7 +57,8 @@ pub async fn execute(context: &Context, args: SuperviseArgs) -> Result<u8, Error
     let jobs = jobs::read(&args.file)?;
     let interrupts =
         Interrupts::install().map_err(|error| Error::internal(format!("cannot catch signals: {error}")))?;
-    let writer = Writer::open(&context.data).await?;
+    let commands = jobs.iter().filter_map(|job| Some((job.name.clone(), job.snapshot_command.clone()?)));
+    let writer = Writer::open_with(&context.data, commands.collect()).await?;
     let supervised = supervise(context, &args, &jobs, &writer, interrupts).await;
     let closed = writer.close().await;
     let code = supervised?;

@@ -29,7 +29,9 @@ pub(super) struct WatchedFreezer<F> {
 impl<F: Freezer> Freezer for WatchedFreezer<F> {
     fn freeze(&self, target: &FreezeTarget) -> Result<Box<dyn Frozen>, FreezeError> {
         // Before it is: whoever looks meanwhile waits for what is to come.
-        self.standing.0.send_modify(|standing| drop(standing.insert(target.attempt)));
+        self.standing.0.send_modify(|standing| {
+            standing.insert(target.attempt);
+        });
         let mark = Mark { standing: self.standing.clone(), attempt: target.attempt };
         let frozen = self.freezer.freeze(target)?;
         Ok(Box::new(WatchedAttempt { frozen, _mark: mark }))
@@ -60,6 +62,8 @@ struct Mark {
 
 impl Drop for Mark {
     fn drop(&mut self) {
-        self.standing.0.send_modify(|standing| drop(standing.remove(&self.attempt)));
+        self.standing.0.send_modify(|standing| {
+            standing.remove(&self.attempt);
+        });
     }
 }

@@ -70,8 +70,8 @@ impl Staged {
         let markers = self.place.data().join("freezes");
         let mut marker = None;
         until("it is frozen", || {
-            let files = std::fs::read_dir(&markers).into_iter().flatten().flatten().map(|file| file.path());
-            marker = files.filter(|path| path.extension().is_some_and(|end| end == "json")).next();
+            let mut files = std::fs::read_dir(&markers).into_iter().flatten().flatten().map(|file| file.path());
+            marker = files.find(|path| path.extension().is_some_and(|end| end == "json"));
             marker.as_ref().is_some_and(|marker| stands_still(pid, marker))
         });
         marker.unwrap()
@@ -156,9 +156,7 @@ fn an_image_of_a_job_that_waits_holds_one_instant_of_several_writers() {
     let mut staged = Staged::job(&lockstep(), "snapshot_delay = \"100ms\"");
     let child = staged.supervise();
     staged.ready.next();
-    until("the snapshot is taken", || {
-        staged.events().iter().any(|event| matches!(event, Event::SnapshotTaken { .. } | Event::SnapshotFailed { .. }))
-    });
+    until("the snapshot is taken", || results(&staged.place) == 1);
     staged.gate.open();
     let finished = Finished::of(child);
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
@@ -310,6 +308,49 @@ fn what_a_killed_supervisor_left_frozen_goes_on_when_the_next_one_opens() {
     let failed = staged.events().into_iter().any(|event| matches!(event, Event::SnapshotFailed { .. }));
     assert!(failed, "the snapshot that nobody finished has a result");
     assert_eq!(failure(&staged.place.records()[0]), Some(FailureKind::SupervisorLost));
+}
+
+#[test]
+fn a_jobs_own_program_takes_its_images_and_what_it_says_when_it_fails_is_told() {
+    let place = Place::new();
+    let script = r#"echo state > "$TACHO_RUN_DIR/state"; "$TACHO_EXE" report waiting --on x; read go < "$GATE""#;
+    let job = |name: &str, snapshots: &str| {
+        let gate = Gate::at(place.path(name));
+        let env = gate.path.display();
+        let text = format!(
+            "[jobs.{name}]\ncommand = [\"sh\", \"-c\", '''{script}''']\nenv = {{ GATE = \"{env}\" }}\n\
+             snapshot_delay = 0\nsnapshot_command = [\"sh\", \"-c\", '''{snapshots}''']\n"
+        );
+        (gate, text)
+    };
+    let (mut one, fine) = job("fine", r#"cp "$TACHO_RUN_DIR/state" "$TACHO_SNAPSHOT_FILE""#);
+    let (mut two, bad) = job("bad", "echo no room for it >&2; exit 3");
+    let jobs = place.jobs(&(fine + &bad));
+    let mut command = place.tacho(["supervise", "--jobs", "2", &jobs]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until("both have a result", || results(&place) == 2);
+    one.open();
+    two.open();
+    let finished = Finished::of(child);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(finished.stdout.contains("fine: snapshot ") && finished.stdout.contains(": 6 bytes in snapshots/"));
+    assert!(finished.stdout.contains(" FAILED: ") && finished.stdout.contains("no room for it"), "{}", finished.stdout);
+    assert!(finished.stderr.contains("bad: snapshot FAILED: "), "{}", finished.stderr);
+    let records = place.records();
+    let run = records.iter().find(|record| record.run.spec.name.as_deref() == Some("fine")).unwrap().run.id;
+    let images = place.data().join(format!("snapshots/{run}"));
+    let image = std::fs::read_dir(images).unwrap().next().unwrap().unwrap().path();
+    assert_eq!(std::fs::read_to_string(image).unwrap(), "state\n");
+}
+
+/// How many snapshots were taken or failed, as far as that is recorded.
+fn results(place: &Place) -> usize {
+    if !place.data().join("journal/00000000000000000001.seg").exists() {
+        return 0;
+    }
+    let entries = place.entries();
+    let events = entries.iter().flat_map(|entry| entry.events());
+    events.filter(|event| matches!(event, Event::SnapshotTaken { .. } | Event::SnapshotFailed { .. })).count()
 }
 
 #[test]
