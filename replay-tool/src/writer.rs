@@ -237,6 +237,11 @@ impl From<RunnerError> for Error {
             RunnerError::Refused { refusal } => Self::Refused(refusal),
             RunnerError::NotSubmitted(error) => error.into(),
             RunnerError::Journal(error) => Self::Journal(error),
+            RunnerError::ReadyCheck(error) => Self::Input {
+                code: "usage",
+                message: format!("the ready check cannot be used: {error}"),
+                remedy: "correct it; nothing was started".to_owned(),
+            },
             RunnerError::NoCommand { .. }
             | RunnerError::UnderWay { .. }
             | RunnerError::ShuttingDown

@@ -14,6 +14,7 @@ use super::options::RunnerOptions;
 use super::outcome::Seen;
 use super::registry::Registration;
 use super::sockets::SocketLease;
+use super::start_guard::StartGuard;
 use super::text::cut;
 
 /// One attempt as its runner holds it.
@@ -67,9 +68,9 @@ impl HeldAttempt {
     }
 
     /// Records that it never had a process, or lost it at once.
-    pub(super) async fn fail(&self, failure: Failure) {
+    pub(super) async fn fail(&self, guard: StartGuard, failure: Failure) {
         let failure = Failure { message: cut(&failure.message, limits::MESSAGE_BYTES_MAX).to_owned(), ..failure };
-        let answer = self.report(Action::Fail { claim: self.claim.clone(), failure: failure.clone() }).await;
+        let answer = guard.fail_as(failure.clone()).await;
         self.publish(Outcome::Failed(failure), answer);
     }
 

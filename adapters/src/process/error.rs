@@ -4,6 +4,8 @@ use tachograph_engine::domain::{AttemptId, Refusal, RunId};
 use tachograph_engine::ports::JournalError;
 use tachograph_engine::shell::SubmitError;
 
+use super::ready::ReadyCheckError;
+
 /// Why a runner did not do what it was asked. Nothing was spawned then.
 #[derive(Debug, thiserror::Error)]
 pub enum RunnerError {
@@ -25,6 +27,9 @@ pub enum RunnerError {
         /// Which run.
         run: RunId,
     },
+    /// The ready check can never be met or is out of its bounds.
+    #[error("the ready check cannot be used: {0}")]
+    ReadyCheck(#[from] ReadyCheckError),
     /// This very attempt is being started or runs already; it is not started a second time.
     #[error("attempt {attempt} of run {run} is under way; wait for it, or restart the run once it has ended")]
     UnderWay {
@@ -54,6 +59,7 @@ impl RunnerError {
             Self::NotSubmitted(error) => error.code(),
             Self::Journal(error) => error.code(),
             Self::NoCommand { .. } => "no_command",
+            Self::ReadyCheck(_) => "ready_check",
             Self::UnderWay { .. } => "under_way",
             Self::ShuttingDown => "shutting_down",
             Self::Abandoned { .. } => "abandoned",

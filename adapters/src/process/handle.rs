@@ -11,6 +11,8 @@ use tokio::sync::{mpsc, watch};
 
 use super::directory::AttemptDirectory;
 use super::error::RunnerError;
+use super::outcome::TimeUp;
+use super::ready::{NotReady, Readiness, Ready, ready};
 use crate::lock::lock;
 
 /// Signals of one attempt that may wait to be passed on.
@@ -103,8 +105,11 @@ pub(super) struct Live {
     pub(super) pid: OnceLock<u32>,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) stop: watch::Sender<Option<Stop>>,
-    /// The wait whose deadline passed.
-    pub(super) overdue: watch::Sender<Option<OverdueWait>>,
+    /// Why its time is up, if somebody else than its limit says so.
+    pub(super) time_up: watch::Sender<Option<TimeUp>>,
+    pub(super) readiness: watch::Sender<Readiness>,
+    /// Whether all of its output is on file that will ever be.
+    pub(super) output_done: watch::Sender<bool>,
     pub(super) signals: SignalQueue,
     /// Streams whose readers have left.
     pub(super) unread: watch::Sender<Unread>,
@@ -123,7 +128,9 @@ impl Live {
             pid: OnceLock::new(),
             phase: watch::Sender::new(Phase::Starting),
             stop: watch::Sender::new(None),
-            overdue: watch::Sender::new(None),
+            time_up: watch::Sender::new(None),
+            readiness: watch::Sender::new(Readiness::Starting),
+            output_done: watch::Sender::new(false),
             signals: SignalQueue::default(),
             unread: watch::Sender::new(Unread::default()),
             passing: watch::Sender::new(0),
@@ -133,6 +140,11 @@ impl Live {
 
     pub(super) fn stop(&self, stop: Stop) {
         self.stop.send_modify(|present| *present = Some(present.map_or(stop, |present| present.and(stop))));
+    }
+
+    /// Ends it because its time is up.
+    pub(super) fn end_in_time(&self, why: TimeUp) {
+        self.time_up.send_replace(Some(why));
     }
 }
 
@@ -221,6 +233,17 @@ impl RunHandle {
             Some(Phase::Ended(end)) => Ok(end),
             _ => Err(RunnerError::Abandoned { run: self.run(), attempt: self.attempt() }),
         }
+    }
+
+    /// Waits until it is ready, as its [`ReadyCheck`](super::ReadyCheck) says; without one, until it has a process. Any
+    /// number of callers get the same answer any number of times. One that did its work and ended was ready if the check
+    /// was met by then.
+    ///
+    /// # Errors
+    ///
+    /// [`NotReady`], once its end is recorded.
+    pub async fn ready(&self) -> Result<Ready, NotReady> {
+        ready(self).await
     }
 
     /// Waits until the exit was seen, which is before its output is drained and its end recorded.

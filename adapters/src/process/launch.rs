@@ -7,6 +7,7 @@ use std::time::Duration;
 use tachograph_engine::domain::{RunSpec, Workload};
 
 use super::passthrough::Passthrough;
+use super::ready::ReadyCheck;
 
 /// What a caller brings along for one attempt. None of it is recorded: environment values may be secret.
 #[derive(Default)]
@@ -24,6 +25,8 @@ pub struct Launch {
     pub inherit_stdin: bool,
     /// How long after it reported that it waits a snapshot of the run is due; none is armed by itself if absent.
     pub snapshot_delay: Option<Duration>,
+    /// How it shows that it is ready, and by when it must; ready as soon as it has a process if absent.
+    pub ready: Option<ReadyCheck>,
     /// Where standard output is passed through to.
     pub stdout: Option<Passthrough>,
     /// Where standard error is passed through to.
@@ -39,6 +42,7 @@ impl std::fmt::Debug for Launch {
             .field("cwd", &self.cwd)
             .field("env", &names)
             .field("snapshot_delay", &self.snapshot_delay)
+            .field("ready", &self.ready)
             .finish_non_exhaustive()
     }
 }

@@ -11,6 +11,8 @@
 //! - **Groups.** Every child leads a process group of its own, and signals go to the group: while the child is not
 //!   reaped, or to members that were verified.
 //! - **Evidence.** A failed start, a lost supervisor, a file that contradicts the wait status: all are recorded.
+//! - **No half start.** A [`StartGuard`] is held from the start on until the process is supervised, so that a panic or a
+//!   dropped future there is recorded as a failed start; a [`ReadyCheck`] fails what does not become ready in time.
 //!
 //! A run's processes report through [`ProcessRunner::report`] that they wait and go on, over a control socket per run.
 //!
@@ -33,16 +35,20 @@ mod outcome;
 mod overdue;
 mod passthrough;
 mod pump;
+mod ready;
 mod recovery;
 mod registry;
 mod report;
 mod runner;
+mod scene;
 pub mod shim;
 mod sockets;
 mod spawn;
 mod spawn_failure;
+mod start_guard;
 mod supervise;
 mod text;
+mod unsupervised;
 
 pub use directory::{AttemptDirectory, DirectoryError};
 pub use error::RunnerError;
@@ -52,8 +58,10 @@ pub use identity::{Identity, ProcessIdentity};
 pub use launch::Launch;
 pub use options::RunnerOptions;
 pub use passthrough::Passthrough;
+pub use ready::{NotReady, Ready, ReadyCheck, ReadyCheckError, ReadyProbe};
 pub use recovery::RecoveryReport;
 pub use report::ReportAnswer;
 pub use runner::{ProcessRunner, ShutdownReport};
 pub use spawn::{ATTEMPT_VARIABLE, CONTROL_VARIABLE, DIRECTORY_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE};
 pub use spawn_failure::DIRECTORY_FACT;
+pub use start_guard::{StartGuard, StartWitness};

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use tachograph_engine::domain::{
@@ -19,11 +20,15 @@ use super::identity::{Identity, ProcessIdentity, argv_digest};
 use super::launch::{CommandLine, Launch};
 use super::passthrough::{Passthrough, pass_through};
 use super::pump::Pump;
+use super::ready::{Before, Readiness, Ready, ReadyCheck, watch};
 use super::runner::ProcessRunner;
+use super::scene::Scene;
 use super::sockets::SocketLease;
 use super::spawn::{Spawned, spawn};
 use super::spawn_failure::spawn_failure;
+use super::start_guard::StartGuard;
 use super::supervise::supervise;
+use super::unsupervised::Unsupervised;
 
 impl ProcessRunner {
     /// Opens the attempt in the journal, and only then spawns it. Runs as a task of its own, so that a caller that
@@ -45,15 +50,24 @@ impl ProcessRunner {
         if let Some(None) = line {
             return Err(RunnerError::NoCommand { run });
         }
+        if let Some(check) = &launch.ready {
+            check.check()?;
+        }
+        let claim = Claim { run, attempt, runner: self.runner().clone() };
+        let guard = StartGuard::new(self.engine(), claim.clone());
         let start = Action::Start { attempt, runner: self.runner().clone(), mode };
-        self.submit(run, start).await?;
+        if let Err(error) = self.submit(run, start).await {
+            guard.disarm();
+            return Err(error);
+        }
         let (ordinal, limits) = self.opened(run, attempt).await?;
         let directory = AttemptDirectory::of(self.runs_dir(), run, ordinal);
         let live = registration.live.clone();
         let _ =
             live.opened.set(Opened { ordinal, directory: directory.clone(), snapshot_delay: launch.snapshot_delay });
+        let scene = Scene::of(directory.clone(), live.clone());
+        let guard = guard.witnessed_by(move || scene.diagnostics());
         let handle = RunHandle { live, clock: self.clock() };
-        let claim = Claim { run, attempt, runner: self.runner().clone() };
         let held = HeldAttempt {
             engine: self.engine().clone(),
             options: self.options(),
@@ -65,7 +79,7 @@ impl ProcessRunner {
         };
         // Only a run that is known can have been started, so the command line was there.
         let Some(line) = line.flatten() else { return Err(RunnerError::NoCommand { run }) };
-        self.spawn(held, ordinal, line, launch).await;
+        self.spawn(held, guard, ordinal, line, launch).await;
         Ok(handle)
     }
 
@@ -88,25 +102,34 @@ impl ProcessRunner {
         }
     }
 
-    async fn spawn(&self, mut held: HeldAttempt, ordinal: Ordinal, line: CommandLine, launch: Launch) {
+    async fn spawn(
+        &self,
+        mut held: HeldAttempt,
+        guard: StartGuard,
+        ordinal: Ordinal,
+        line: CommandLine,
+        mut launch: Launch,
+    ) {
         if held.live().stop.borrow().is_some() {
-            return held.fail(abandoned()).await;
+            return held.fail(guard, abandoned()).await;
         }
         let identity = self.identity(&held.claim, ordinal, &line);
         let directory = held.directory.clone();
         let runner = self.clone();
-        let Some(made) = blocking(move || make(&runner, &directory, identity, &line)).await else { return };
+        let check = launch.ready.take();
+        let Some(made) = blocking(move || make(&runner, &directory, identity, &line, check)).await else { return };
         match made {
-            Ok(Made { spawned, stdout, stderr, socket }) => {
+            Ok(Made { spawned, stdout, stderr, socket, before }) => {
                 held.socket = socket;
-                follow(held, spawned, [stdout, stderr], launch);
+                follow(held, spawned.keep(), [stdout, stderr], launch, before);
+                guard.succeed();
             }
             Err(unmade) => {
                 let Unmade { failure, orphan } = *unmade;
                 if let Some(orphan) = orphan {
-                    end_orphan(orphan, held.claim.attempt).await;
+                    end_orphan(orphan.keep(), held.claim.attempt).await;
                 }
-                held.fail(failure).await;
+                held.fail(guard, failure).await;
             }
         }
     }
@@ -126,16 +149,17 @@ impl ProcessRunner {
 }
 
 struct Made {
-    spawned: Spawned,
+    spawned: Unsupervised,
     stdout: File,
     stderr: File,
     socket: Option<SocketLease>,
+    before: Option<Before>,
 }
 
 struct Unmade {
     failure: Failure,
     /// A child that was spawned and may not stay.
-    orphan: Option<Spawned>,
+    orphan: Option<Unsupervised>,
 }
 
 impl From<Failure> for Box<Unmade> {
@@ -150,6 +174,7 @@ fn make(
     directory: &AttemptDirectory,
     identity: Identity,
     line: &CommandLine,
+    check: Option<ReadyCheck>,
 ) -> Result<Made, Box<Unmade>> {
     let prepared = || -> Result<(File, File), DirectoryError> {
         directory.create()?;
@@ -160,13 +185,15 @@ fn make(
     let (run, attempt) = (identity.run, (identity.attempt, identity.ordinal));
     let socket = runner.lease_socket(run, directory);
     let control = socket.as_ref().map(SocketLease::path);
+    let before = check.map(|check| Before::see(check, directory));
     let spawned = spawn(line, run, attempt, directory, control).map_err(|error| spawn_failure(line, &error))?;
-    let known = ProcessIdentity::of(spawned.pid).map_err(|error| error.to_string()).and_then(|process| {
+    let spawned = Unsupervised::of(spawned, identity.attempt);
+    let known = ProcessIdentity::of(spawned.pid()).map_err(|error| error.to_string()).and_then(|process| {
         let identity = Identity { process: Some(process), ..identity };
         identity.write(directory).map_err(|error| error.to_string())
     });
     match known {
-        Ok(()) => Ok(Made { spawned, stdout, stderr, socket }),
+        Ok(()) => Ok(Made { spawned, stdout, stderr, socket, before }),
         Err(why) => {
             let message = format!("the child's identity cannot be kept, so it was ended: {why}");
             Err(Box::new(Unmade { failure: failure(FailureKind::SpawnFailed, message), orphan: Some(spawned) }))
@@ -175,11 +202,12 @@ fn make(
 }
 
 /// Starts the tasks that live as long as the attempt.
-fn follow(held: HeldAttempt, spawned: Spawned, files: [File; 2], launch: Launch) {
+fn follow(held: HeldAttempt, spawned: Spawned, files: [File; 2], launch: Launch, before: Option<Before>) {
     let Spawned { child, pid, stdout, stderr } = spawned;
     let live = held.live().clone();
     let _ = live.pid.set(pid);
     live.phase.send_replace(Phase::Running);
+    await_readiness(&held, before);
     let room = held.limits.output_bytes.map(|bytes| Arc::new(AtomicU64::new(bytes)));
     let [out, err] = files.map(Arc::new);
     let pumps = Pumps {
@@ -192,6 +220,18 @@ fn follow(held: HeldAttempt, spawned: Spawned, files: [File; 2], launch: Launch)
         Some(group) => drop(tokio::spawn(supervise(held, child, group, pumps))),
         None => tracing::error!(pid, "the child has an impossible pid and is not supervised"),
     }
+}
+
+/// Without a check it is ready now; with one, once somebody has seen it.
+fn await_readiness(held: &HeldAttempt, before: Option<Before>) {
+    let live = held.live().clone();
+    let Some(before) = before else {
+        live.readiness.send_replace(Readiness::Ready(Ready { after: Duration::ZERO }));
+        return;
+    };
+    live.readiness.send_replace(Readiness::Awaited);
+    let scene = Scene::of(held.directory.clone(), live.clone());
+    tokio::spawn(watch(before, scene, live, held.engine.clock().clone()));
 }
 
 fn pass(held: &HeldAttempt, pumps: &Pumps, stream: Stream, file: Arc<File>, to: Option<Passthrough>) {

@@ -34,8 +34,25 @@ pub(super) fn exit_status(waited: &io::Result<std::process::ExitStatus>) -> (Exi
 /// Why an attempt's time was up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum TimeUp {
-    WallLimit { limit_ms: u64 },
+    WallLimit {
+        limit_ms: u64,
+    },
     WaitDeadline(OverdueWait),
+    /// With what was seen at that moment.
+    NotReady {
+        within_ms: u64,
+        what: String,
+        diagnostics: Box<Diagnostics>,
+    },
+}
+
+impl TimeUp {
+    const fn kind(&self) -> FailureKind {
+        match self {
+            Self::WallLimit { .. } | Self::WaitDeadline(_) => FailureKind::TimedOut,
+            Self::NotReady { .. } => FailureKind::StartTimeout,
+        }
+    }
 }
 
 impl std::fmt::Display for TimeUp {
@@ -44,6 +61,9 @@ impl std::fmt::Display for TimeUp {
             Self::WallLimit { limit_ms } => write!(f, "ran longer than its limit of {limit_ms} ms"),
             Self::WaitDeadline(OverdueWait { on, due }) => {
                 write!(f, "waited on {:?} until its deadline of {due}", cut(on, ON_BYTES_MAX))
+            }
+            Self::NotReady { within_ms, what, diagnostics: _ } => {
+                write!(f, "was not ready within {within_ms} ms: {what}")
             }
         }
     }
@@ -57,6 +77,8 @@ pub(super) struct Seen {
     pub(super) drained: Drained,
     /// Why the attempt's time was up, if it was ended because of that.
     pub(super) time_up: Option<TimeUp>,
+    /// Whether it had a ready check and ended before that was met.
+    pub(super) unready: bool,
     /// Members of the process group that outlived the leader and kept the output open.
     pub(super) lingering: Vec<u32>,
 }
@@ -65,13 +87,14 @@ impl Seen {
     /// What to report.
     ///
     /// An `Exited` promises that the attempt ended by itself or was asked to, and that its output is on file. So an
-    /// attempt that was ended by its wall-clock limit failed as `TimedOut`, and one whose output could not be written
-    /// failed as `OutputLost`; both keep the exit status among the facts.
+    /// attempt that was ended by its wall-clock limit failed as `TimedOut`, one that did not become ready in time as
+    /// `StartTimeout`, and one whose output could not be written as `OutputLost`; all keep the exit status among the
+    /// facts. One that ended by itself before it was ready has exited: an exit is an exit.
     pub(super) fn outcome(&self, directory: &AttemptDirectory) -> Outcome {
         let (kind, message) = match (&self.time_up, &self.drained.lost) {
             (Some(time_up), _) => {
                 let message = format!("{time_up}; ended with {}", self.status);
-                (FailureKind::TimedOut, message)
+                (time_up.kind(), message)
             }
             (None, Some((stream, why))) => {
                 let message = format!("{} is not all on file: {why}; ended with {}", stream.name(), self.status);
@@ -99,8 +122,20 @@ impl Seen {
         if let Some((_, why)) = &self.drained.lost {
             facts.insert("output_lost".to_owned(), cut(why, FACT_BYTES_MAX).to_owned());
         }
+        if self.unready {
+            facts.insert("ready".to_owned(), "not by its end".to_owned());
+        }
         let alive = self.lingering.iter().map(|pid| format!("process {pid}")).collect();
-        Diagnostics { alive, last_output: last_output(directory), likely_cause: None, facts }
+        let at_the_end = Diagnostics { alive, last_output: last_output(directory), likely_cause: None, facts };
+        match &self.time_up {
+            // What was seen when the time was up explains more than what is left once it was ended.
+            Some(TimeUp::NotReady { diagnostics, .. }) => {
+                let mut then = (**diagnostics).clone();
+                then.facts.extend(at_the_end.facts);
+                then
+            }
+            Some(TimeUp::WallLimit { .. } | TimeUp::WaitDeadline(_)) | None => at_the_end,
+        }
     }
 }
 
@@ -164,6 +199,7 @@ mod tests {
                 lost: lost.map(|why| (Stream::Stdout, why.to_owned())),
             },
             time_up: None,
+            unready: false,
             lingering: Vec::new(),
         };
         // A limit keeps less as well, and is no loss.

@@ -5,6 +5,7 @@ use tachograph_engine::domain::{AttemptId, RunId, Status, Timestamp};
 use tachograph_engine::ports::Deadlines;
 
 use super::handle::OverdueWait;
+use super::outcome::TimeUp;
 use super::runner::ProcessRunner;
 
 /// Ends an attempt whose wait came to its deadline, like one that reached its wall-clock limit: the polite signal, the
@@ -25,7 +26,7 @@ impl Deadlines for ProcessRunner {
         let is_current = record.run.attempt.as_ref().is_some_and(|current| current.id == attempt);
         match &record.run.status {
             Status::Waiting { on, deadline } if is_current && *deadline == Some(due) => {
-                live.overdue.send_replace(Some(OverdueWait { on: on.clone(), due }));
+                live.end_in_time(TimeUp::WaitDeadline(OverdueWait { on: on.clone(), due }));
             }
             _ => tracing::debug!(%run, %attempt, "a deadline passed that nobody waits for any more"),
         }

@@ -14,9 +14,10 @@ use tokio::sync::{mpsc, watch};
 use super::attempt::{HeldAttempt, blocking};
 use super::drain::{Drained, Pumps};
 use super::group::ProcessGroup;
-use super::handle::{OverdueWait, Phase, Stop, Unread};
+use super::handle::{Phase, Stop, Unread};
 use super::outcome::{Seen, TimeUp, exit_status};
 use super::pump::PipeCloser;
+use super::ready::{Readiness, settle};
 
 /// Output that is not at its end so long after the exit may keep the runner waiting: the exit is noted on disk.
 const NOTE_AFTER: Duration = Duration::from_millis(20);
@@ -48,7 +49,9 @@ pub(super) async fn supervise(held: HeldAttempt, mut child: Child, group: Proces
     let lingering = if timed_out { guard.members().await } else { Vec::new() };
     let contradiction = claim.filter(|claim| claim.status != status);
     let time_up = guard.time_up.take();
-    held.end(Seen { status, witness, drained, time_up, lingering }, contradiction).await;
+    settle(held.live()).await;
+    let unready = *held.live().readiness.borrow() == Readiness::Never;
+    held.end(Seen { status, witness, drained, time_up, unready, lingering }, contradiction).await;
     guard.until_group_is_dealt_with().await;
 }
 
@@ -66,8 +69,8 @@ struct Guard {
     /// When its wall-clock limit is reached, on the monotonic clock; absent if it has none or has exited.
     limit_at: Option<Duration>,
     limit_ms: u64,
-    /// The wait whose deadline passed; absent once the leader has exited.
-    overdue: Option<watch::Receiver<Option<OverdueWait>>>,
+    /// Why its time is up, if somebody else says so; absent once the leader has exited.
+    told: Option<watch::Receiver<Option<TimeUp>>>,
     time_up: Option<TimeUp>,
     /// When the group is killed; absent if nobody asked, or if it was.
     kill_at: Option<Duration>,
@@ -80,8 +83,8 @@ impl Guard {
         let mut stop = held.live().stop.subscribe();
         // A wish from before the spawn counts as well.
         stop.mark_changed();
-        let mut overdue = held.live().overdue.subscribe();
-        overdue.mark_changed();
+        let mut told = held.live().time_up.subscribe();
+        told.mark_changed();
         let mut unread = held.live().unread.subscribe();
         unread.mark_changed();
         let limit_at = held.limits.wall_ms.map(|ms| clock.monotonic().saturating_add(Duration::from_millis(ms)));
@@ -96,7 +99,7 @@ impl Guard {
             drain_deadline: Duration::from_millis(held.options.drain_deadline_ms),
             limit_at,
             limit_ms: held.limits.wall_ms.unwrap_or_default(),
-            overdue: Some(overdue),
+            told: Some(told),
             time_up: None,
             kill_at: None,
             terminated: false,
@@ -118,7 +121,7 @@ impl Guard {
     fn leader_was_reaped(&mut self) {
         self.group.leader_was_reaped();
         self.limit_at = None;
-        self.overdue = None;
+        self.told = None;
     }
 
     /// Waits for both streams to end, or for the one absolute deadline.
@@ -168,7 +171,7 @@ impl Guard {
             _ = self.stop.changed() => self.asked(),
             passed_on = next_signal(&mut self.signals) => passed_on,
             _ = self.unread.changed() => return self.hang_up().await,
-            wait = next_overdue(&mut self.overdue) => self.end_in_time(TimeUp::WaitDeadline(wait)),
+            why = next_time_up(&mut self.told) => self.end_in_time(why),
             () = until(&*clock, self.kill_at) => {
                 self.kill_at = None;
                 Some(Signal::KILL)
@@ -240,12 +243,12 @@ impl Guard {
     }
 }
 
-/// The wait that came to its deadline, once it does, or never.
-async fn next_overdue(overdue: &mut Option<watch::Receiver<Option<OverdueWait>>>) -> OverdueWait {
-    let Some(waits) = overdue else { return pending().await };
-    while waits.changed().await.is_ok() {
-        if let Some(wait) = waits.borrow_and_update().clone() {
-            return wait;
+/// Why its time is up, once somebody says so, or never.
+async fn next_time_up(told: &mut Option<watch::Receiver<Option<TimeUp>>>) -> TimeUp {
+    let Some(reasons) = told else { return pending().await };
+    while reasons.changed().await.is_ok() {
+        if let Some(why) = reasons.borrow_and_update().clone() {
+            return why;
         }
     }
     pending().await

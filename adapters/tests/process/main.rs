@@ -9,8 +9,12 @@ mod ending;
 mod evidence;
 /// A child's own status, told to whoever waits, however often.
 mod exits;
+/// Starts that are guarded, and given up in every way.
+mod guard;
 /// What arrives, what is kept, what is shown, and when the end may be told.
 mod output;
+/// Runs that become ready, and runs that do not.
+mod readiness;
 /// What a crashed supervisor left open.
 mod recovery;
 /// What a run reports about itself, over its control socket and without.

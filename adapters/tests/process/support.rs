@@ -39,12 +39,16 @@ impl Bench {
     }
 
     pub(crate) async fn with(clock: Arc<dyn Clock>, options: RunnerOptions) -> Self {
+        Self::bounded(clock, options, Options::default()).await
+    }
+
+    pub(crate) async fn bounded(clock: Arc<dyn Clock>, options: RunnerOptions, bounds: Options) -> Self {
         let data = tempfile::tempdir().unwrap();
         let host = Arc::new(LocalHost::new(clock.clone()));
         let gate = watch::Sender::new(true);
         let journal = Box::new(GatedJournal { journal: MemoryJournal::new(), gate: gate.subscribe() });
         let parts = Parts { journal, clock, ids: Arc::new(UlidSource::new()), host, checkpoints: None };
-        let (engine, _) = Engine::open(parts, Options::default()).await.unwrap();
+        let (engine, _) = Engine::open(parts, bounds).await.unwrap();
         let runner = ProcessRunner::new(engine.clone(), data.path().join("runs"), options);
         Self { data, engine, runner, gate }
     }
