@@ -377,7 +377,7 @@ impl Watch {
         self.opened.group.leader_was_reaped();
         let limit_ms = self.limit_reached.then_some(self.assignment.limits.wall_ms).flatten();
         let time_up = limit_ms.map(|limit_ms| TimeUp::WallLimit { limit_ms });
-        let seen = Seen { status, witness, drained, time_up, lingering };
+        let seen = Seen { status, witness, drained, time_up, unready: false, lingering };
         let record = end::exited(&self.assignment, &self.directory, &seen, usage());
         let kept = keep(&record, &self.directory, &self.notices);
         until_dealt_with(&self.opened.group, self.kill_at);
