@@ -14,7 +14,10 @@ use crate::error::{Error, exit};
 use crate::machine::Machine;
 use crate::output::{Context, Format, Reading};
 use crate::snapshot_problem::SnapshotProblem;
-use crate::{cancel_snapshot, report, restore, run, runs, show, supervise, tail, timeline, timers, verify, why_timer};
+use crate::{
+    cancel_snapshot, destroy, kill, logs, ps, report, restore, run, runs, show, supervise, tail, timeline, timers,
+    verify, why_timer,
+};
 
 /// Threads with this name read an index that may be damaged; the panics of its store are caught and lead to a rebuild.
 const INDEX_THREAD: &str = "tacho-index";
@@ -55,6 +58,10 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
             Command::Supervise(args) => supervise::execute(context, args).await,
             Command::Report(args) => report::execute(context, args).await,
             Command::CancelSnapshot(args) => cancel_snapshot::execute(context, args).await,
+            Command::Kill(args) => kill::execute(context, args).await,
+            Command::Destroy(args) => destroy::execute(context, args).await,
+            Command::Ps(args) => read(context, async |reading| ps::list(reading, &args).await).await,
+            Command::Logs(args) => read(context, async |reading| logs::print(reading, &args).await).await,
             Command::Runs(args) => read(context, async |reading| runs::list(reading, &args).await).await,
             Command::Show(args) => read(context, async |reading| show::show(reading, &args).await).await,
             Command::Timeline(args) => read(context, async |reading| timeline::tell(reading, &args).await).await,

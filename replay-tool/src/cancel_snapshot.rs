@@ -5,18 +5,17 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use tachograph_adapters::clock::UlidSource;
-use tachograph_adapters::control::{ControlGuard, ControlOutcome, ControlRequest, FirstOutcome};
-use tachograph_engine::domain::{Action, Command, CommandId, EntryBody, Event, Guard, Position, RunId};
-use tachograph_engine::ports::{IdSource, JournalError};
+use tachograph_adapters::control::{ControlGuard, ControlOutcome, ControlRequest};
+use tachograph_engine::domain::{Action, CommandId, EntryBody, Event, Guard, Position, RunId};
+use tachograph_engine::ports::IdSource;
 
 use crate::cli::CancelSnapshotArgs;
 use crate::control_problem::ControlProblem;
 use crate::dataset::Dataset;
+use crate::direct;
 use crate::error::{Error, exit};
-use crate::operator;
 use crate::output::Context;
 use crate::speaking::{self, SOCKET};
-use crate::writer::open_engine;
 
 /// What became of a cancel, in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,60 +43,21 @@ pub async fn execute(context: &Context, args: CancelSnapshotArgs) -> Result<u8, 
             ("in whose right is not given", "give exactly one of --runner RUNNER and --unconditional");
         return Err(Error::Input { code: "usage", message: message.to_owned(), remedy: remedy.to_owned() });
     };
-    let run = resolve(&context.data, &args.run).await?;
+    let run = direct::resolve(&context.data, &args.run).await?;
     let command = CommandId::from_ulid(UlidSource::default().next());
     let socket = context.data.join(SOCKET);
     let request = ControlRequest::CancelSnapshot { command, run, guard: told(&guard) };
     let (outcome, supervised) = match speaking::ask(&socket, &request).await? {
         Some(spoken) => (spoken.outcome, true),
-        None => (cancel_directly(context, run, command, guard).await?, false),
+        None => (direct::submit(context, run, command, Action::CancelSnapshot { guard }).await?, false),
     };
     print(context, run, &outcome, supervised).await
-}
-
-/// The run that is meant, read from the files. A run that may be among what is damaged is no wrong name.
-async fn resolve(data: &Path, text: &str) -> Result<RunId, Error> {
-    let dataset = Dataset::open(data)?;
-    match (dataset.resolve(text, None).await, dataset.damage()) {
-        (Err(Error::UnknownRun { .. }), Some(damage)) => Err(damage.into()),
-        (resolved, _) => resolved,
-    }
 }
 
 fn told(guard: &Guard) -> ControlGuard {
     match guard {
         Guard::Runner(runner) => ControlGuard::Runner { runner: runner.as_str().to_owned() },
         Guard::Unconditional => ControlGuard::Unconditional,
-    }
-}
-
-/// Opens the journal, submits this one command and closes it again. What became of runs that a former supervisor left
-/// open is not looked for: recording their ends would cancel their snapshots in the supervisor's name, and this command
-/// was asked about one run.
-async fn cancel_directly(
-    context: &Context,
-    run: RunId,
-    command: CommandId,
-    guard: Guard,
-) -> Result<ControlOutcome, Error> {
-    let opened = open_engine(&context.data).await.map_err(|error| deaf(context, error))?;
-    let issued_at = opened.engine.clock().now();
-    let action = Action::CancelSnapshot { guard };
-    let command = Command { id: command, run, actor: operator::this(), issued_at, expected: None, action };
-    let answer = opened.engine.submit(command).await;
-    let closed = opened.engine.close().await;
-    let outcome = ControlOutcome::from(&answer?.outcome);
-    closed?;
-    Ok(outcome)
-}
-
-/// Who holds the journal and was not heard by [`speaking::ask`].
-fn deaf(context: &Context, error: Error) -> Error {
-    match error {
-        Error::Journal(JournalError::Locked { path: data, holder }) => {
-            ControlProblem::Deaf { data, holder, socket: context.data.join(SOCKET) }.into()
-        }
-        other => other,
     }
 }
 
@@ -114,7 +74,7 @@ async fn print(context: &Context, run: RunId, outcome: &ControlOutcome, supervis
         }
         return Err(ControlProblem::Refused(refused.clone()).into());
     }
-    let position = written(outcome);
+    let position = direct::written(outcome);
     view.position = position.map(|position| position.0);
     view.snapshot = snapshot_at(&context.data, position).await;
     if context.is_json() {
@@ -130,14 +90,6 @@ async fn print(context: &Context, run: RunId, outcome: &ControlOutcome, supervis
     }
     output.flush()?;
     Ok(exit::OK)
-}
-
-fn written(outcome: &ControlOutcome) -> Option<Position> {
-    match outcome {
-        ControlOutcome::Written { position, .. }
-        | ControlOutcome::Duplicate { of: FirstOutcome::Written { position, .. } } => Some(Position(*position)),
-        ControlOutcome::Duplicate { of: FirstOutcome::Refused(_) } | ControlOutcome::Refused(_) => None,
-    }
 }
 
 /// The snapshot that the entry at a position canceled.

@@ -1,6 +1,7 @@
 //! The arguments of every command.
 
 mod control;
+mod live;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -12,6 +13,7 @@ use tachograph_engine::domain::{Position, StatusName};
 
 use self::control::parse_delay;
 pub use self::control::{CancelSnapshotArgs, GuardArgs, Report, ReportArgs};
+pub use self::live::{DestroyArgs, KillArgs, LogsArgs, PsArgs};
 
 use crate::duration::DurationMs;
 use crate::output::{Color, Format};
@@ -22,17 +24,17 @@ const GLOBAL: &str = "Global options";
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done (also when the reader of the output went away)
-  1  a job did not end as expected, or tacho itself failed
+  1  a job did not end as expected, a killed run not in time, or tacho itself failed
   2  wrong arguments or bad input
-  3  there is no such run or snapshot
+  3  there is no such run, attempt or snapshot
   4  several runs or snapshots fit the prefix
-  5  refused by the engine, for example: another run holds the name; or a snapshot was not taken
+  5  refused by the engine, for example: another run holds the name; a snapshot was not taken; nothing is under way
   6  there is no journal, or its place cannot be read or written
   7  the journal or an image is damaged
   8  another writer has the journal open
   9  the journal was written by a newer version
   10 writing failed in the middle: disk full, or a failed sync
-  11 nobody supervises the run that reports
+  11 nobody supervises the run that reports or shall be ended
   `tacho run` exits with its command's own code, 128 + n for signal n; its own failures are
   124 (ended by its timeout), 125 (tacho failed, the message says why), 126 (not executable) and 127 (not found).
 
@@ -84,6 +86,14 @@ pub enum Command {
     Report(ReportArgs),
     /// Cancel the armed snapshot of a run
     CancelSnapshot(CancelSnapshotArgs),
+    /// End a run that is under way
+    Kill(KillArgs),
+    /// Give a run up for good; its history stays
+    Destroy(DestroyArgs),
+    /// List the runs that have not ended, with their processes
+    Ps(PsArgs),
+    /// Print what a run printed
+    Logs(LogsArgs),
     /// List runs
     Runs(RunsArgs),
     /// Show all about one run

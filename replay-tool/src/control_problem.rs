@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use tachograph_adapters::control::{ControlError, RefusedOutcome, code};
+use tachograph_engine::domain::RunId;
 
 use crate::error::exit;
 
@@ -31,6 +32,30 @@ pub enum ControlProblem {
         /// Where a supervisor was looked for.
         tried: Vec<PathBuf>,
     },
+    /// Nobody supervises a run that shall be ended.
+    #[error("nobody supervises run {run}: {what}")]
+    Unsupervised {
+        /// Which one.
+        run: RunId,
+        /// What is still alive of it, as far as that can be told.
+        what: String,
+    },
+    /// There is nothing of a run that its supervisor could end.
+    #[error("run {run} has nothing to end: {what}")]
+    NotUnderWay {
+        /// Which one.
+        run: RunId,
+        /// How it stands instead.
+        what: String,
+    },
+    /// An attempt was asked to end, and its end is not recorded in time.
+    #[error("run {run} was asked to end, and its end is not recorded after {waited}")]
+    NotEnded {
+        /// Which one.
+        run: RunId,
+        /// How long was waited.
+        waited: String,
+    },
     /// Somebody has the journal open and does not listen.
     #[error("{} is in use by {holder}, which does not listen at {}", data.display(), socket.display())]
     Deaf {
@@ -50,7 +75,9 @@ impl ControlProblem {
             Self::Refused(refused) => &refused.code,
             Self::Failed { code, .. } => code,
             Self::Unreachable(error) => error.code(),
-            Self::NotSupervised { .. } => "not_supervised",
+            Self::NotSupervised { .. } | Self::Unsupervised { .. } => "not_supervised",
+            Self::NotUnderWay { .. } => "not_under_way",
+            Self::NotEnded { .. } => "not_ended",
             Self::Deaf { .. } => "locked",
         }
     }
@@ -70,8 +97,11 @@ impl ControlProblem {
                 _ => exit::FAILED,
             },
             Self::Unreachable(ControlError::PeerRefused { .. } | ControlError::Io { .. }) => exit::PLACE,
-            Self::Unreachable(ControlError::NobodyListens { .. }) | Self::NotSupervised { .. } => exit::NOT_SUPERVISED,
-            Self::Unreachable(_) => exit::FAILED,
+            Self::Unreachable(ControlError::NobodyListens { .. })
+            | Self::NotSupervised { .. }
+            | Self::Unsupervised { .. } => exit::NOT_SUPERVISED,
+            Self::NotUnderWay { .. } => exit::REFUSED,
+            Self::Unreachable(_) | Self::NotEnded { .. } => exit::FAILED,
             Self::Deaf { .. } => exit::LOCKED,
         }
     }
@@ -85,6 +115,13 @@ impl ControlProblem {
                 "call it inside a run of `tacho run` or `tacho supervise`, while that goes on; nothing was recorded"
                     .to_owned()
             }
+            Self::Unsupervised { .. } => {
+                "nothing was signalled; the next `tacho run` or `tacho supervise` on this data directory records what \
+                 became of it"
+                    .to_owned()
+            }
+            Self::NotUnderWay { .. } => "nothing was signalled; `tacho timeline` tells its history".to_owned(),
+            Self::NotEnded { .. } => "see with `tacho ps` what is left of it, and ask again".to_owned(),
             Self::Deaf { .. } => "wait until that writer is done, or stop it, and repeat the command".to_owned(),
         }
     }

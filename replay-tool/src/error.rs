@@ -10,6 +10,7 @@ use tachograph_engine::ports::JournalError;
 
 use crate::control_problem::ControlProblem;
 use crate::jobs::JobsError;
+use crate::logs_problem::LogsProblem;
 use crate::snapshot_problem::SnapshotProblem;
 use crate::table::printable;
 
@@ -99,6 +100,9 @@ pub enum Error {
     /// The image of a snapshot was not restored.
     #[error(transparent)]
     Restore(#[from] RestoreError),
+    /// The output of a run cannot be shown.
+    #[error(transparent)]
+    Logs(#[from] LogsProblem),
     /// A supervisor did not do what it was asked to.
     #[error(transparent)]
     Control(#[from] ControlProblem),
@@ -183,6 +187,7 @@ impl Error {
             Self::AmbiguousRun { .. } => "ambiguous_run",
             Self::Snapshot(problem) => problem.code(),
             Self::Restore(error) => restore_code(error),
+            Self::Logs(problem) => problem.code(),
             Self::Jobs(JobsError::Invalid { .. }) => "invalid_jobs",
             Self::Jobs(JobsError::Unreadable { .. } | JobsError::TooLong { .. }) => "unreadable_jobs",
             Self::Refused(refusal) => refusal.code(),
@@ -208,6 +213,7 @@ impl Error {
             Self::Snapshot(problem) => problem.exit_code(),
             Self::Restore(error) => match error {
                 RestoreError::Occupied { .. } => exit::USAGE,
+                RestoreError::Step(step) if is_full(&step.source) => exit::WRITE_FAILED,
                 RestoreError::Step(_) => exit::PLACE,
                 RestoreError::WrongSize { .. }
                 | RestoreError::WrongDigest { .. }
@@ -216,6 +222,7 @@ impl Error {
                 | RestoreError::Malformed { .. }
                 | RestoreError::Unreadable { .. } => exit::DAMAGED,
             },
+            Self::Logs(problem) => problem.exit_code(),
             Self::Refused(_) => exit::REFUSED,
             Self::Journal(error) => match error {
                 JournalError::Io { .. } | JournalError::ReadOnly { .. } | JournalError::NoJournal { .. } => exit::PLACE,
@@ -251,6 +258,7 @@ impl Error {
             Self::AmbiguousRun { .. } => "give more characters of the run id".to_owned(),
             Self::Snapshot(problem) => problem.remedy(),
             Self::Restore(error) => restore_remedy(error).to_owned(),
+            Self::Logs(problem) => problem.remedy().to_owned(),
             Self::Control(problem) => problem.remedy(),
             Self::Jobs(JobsError::Invalid { .. }) => "correct the file; nothing was run".to_owned(),
             Self::Jobs(JobsError::Unreadable { .. }) => "check the path and its permissions".to_owned(),
@@ -309,9 +317,15 @@ fn journal_message(error: &JournalError) -> String {
     }
 }
 
-const fn restore_code(error: &RestoreError) -> &'static str {
+/// Whether there was no room, as the journal's own writing tells it.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+fn restore_code(error: &RestoreError) -> &'static str {
     match error {
         RestoreError::Occupied { .. } => "occupied",
+        RestoreError::Step(step) if is_full(&step.source) => "disk_full",
         RestoreError::Step(_) => "io",
         RestoreError::WrongSize { .. } | RestoreError::WrongDigest { .. } => "image_altered",
         RestoreError::Escapes { .. }
@@ -351,7 +365,12 @@ const fn journal_remedy(error: &JournalError) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tachograph_adapters::snapshot::StepError;
     use tachograph_engine::domain::SnapshotId;
+
+    fn restore_step(kind: io::ErrorKind) -> Error {
+        RestoreError::Step(StepError { step: "write", path: PathBuf::from("d"), source: kind.into() }).into()
+    }
 
     #[test]
     fn codes_are_stable() {
@@ -377,6 +396,9 @@ mod tests {
             ),
             (RestoreError::Occupied { path: path() }.into(), "occupied", 2, 125),
             (RestoreError::WrongSize { path: path(), expected: 1, actual: 2 }.into(), "image_altered", 7, 125),
+            (restore_step(io::ErrorKind::StorageFull), "disk_full", 10, 125),
+            (restore_step(io::ErrorKind::QuotaExceeded), "disk_full", 10, 125),
+            (restore_step(io::ErrorKind::PermissionDenied), "io", 6, 125),
             (Error::Refused(Refusal::NothingPending), "nothing_pending", 5, 125),
             (Error::Refused(Refusal::UnknownRun), "unknown_run", 3, 125),
             (journal(JournalError::NoJournal { path: path(), why: "x".into() }), "no_journal", 6, 125),

@@ -15,9 +15,11 @@
 //! | [`table`] | aligned columns, and text that cannot play with the terminal |
 //! | [`replay`] | the state of all runs out of a journal, with checkpoints as shortcuts |
 //! | [`run`], [`supervise`] | the two commands that run something |
-//! | [`report`], [`cancel_snapshot`] | the commands that speak with a supervisor |
+//! | [`report`], [`cancel_snapshot`], [`kill`], [`destroy`] | the commands that speak with a supervisor |
 //! | [`control_problem`], [`operator`] | what can go wrong with that, and who speaks |
 //! | [`runs`], [`show`], [`timeline`], [`timers`], [`why_timer`], [`tail`], [`verify`] | the commands that read |
+//! | [`ps`], [`logs`], [`logs_problem`] | the commands about what runs now, and what it printed |
+//! | [`processes`] | the processes of this machine: which of them belong to an attempt |
 //! | [`restore`] | a directory out of the image of a snapshot |
 //! | [`armed`], [`story`], [`snapshot_search`], [`snapshot_problem`] | what is armed, what became of a snapshot, which one is meant |
 //! | [`dataset`] | a journal that is read: which runs there are, which one is meant, what happened |
@@ -33,13 +35,20 @@ pub mod cancel_snapshot;
 pub mod cli;
 pub mod control_problem;
 pub mod dataset;
+pub mod destroy;
+mod direct;
 pub mod duration;
 pub mod error;
 pub mod interrupt;
 pub mod jobs;
+pub mod kill;
+pub mod logs;
+pub mod logs_problem;
 pub mod machine;
 pub mod operator;
 pub mod output;
+pub mod processes;
+pub mod ps;
 pub mod replay;
 pub mod report;
 pub mod restore;

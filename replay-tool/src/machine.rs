@@ -1,7 +1,7 @@
 //! This machine: whether the last writer of a journal still lives here.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -80,6 +80,16 @@ impl Machine {
     pub fn of(host: &str, boot_id: &str, processes: impl Into<PathBuf>) -> Self {
         let (host, boot_id, processes) = (host.to_owned(), boot_id.to_owned(), processes.into());
         Self { host, boot_id, processes, suspended: Duration::ZERO }
+    }
+
+    /// Where its processes are listed.
+    pub(crate) fn processes(&self) -> &Path {
+        &self.processes
+    }
+
+    /// The kernel's id of its boot.
+    pub(crate) fn boot_id(&self) -> &str {
+        &self.boot_id
     }
 
     /// Whether a writer can still append.

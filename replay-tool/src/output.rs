@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::machine::{LastWriter, Machine, WriterState};
+use crate::table::printable;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -100,12 +101,16 @@ impl Reading {
     pub fn note_beyond_end(&self, asked: Option<Position>) {
         let head = self.dataset.reader().head().position;
         let Some(asked) = asked.filter(|asked| *asked > head) else { return };
-        let message = format!("position {asked} is beyond the end of the journal, which is position {head}");
+        self.note(&format!("position {asked} is beyond the end of the journal, which is position {head}"));
+    }
+
+    /// Tells something that is worth knowing beside the result, on standard error.
+    pub fn note(&self, message: &str) {
         let line = match self.format {
-            Format::Text => format!("tacho: note: {message}\n"),
+            Format::Text => format!("tacho: note: {}\n", printable(message)),
             Format::Json => format!("{}\n", serde_json::json!({"note": {"message": message}})),
         };
-        // The result says the same without it.
+        // If standard error is gone, there is nobody to tell.
         let _ = io::stderr().lock().write_all(line.as_bytes());
     }
 
@@ -141,6 +146,15 @@ impl Output {
             write!(self.writer, "{}", anstream::adapter::strip_str(text))
         };
         written.map_err(Error::output)
+    }
+
+    /// Writes bytes as they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`text`](Self::text).
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.writer.write_all(bytes).map_err(Error::output)
     }
 
     /// Writes one JSON value over several lines.

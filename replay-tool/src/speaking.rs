@@ -24,21 +24,45 @@ pub(crate) struct Spoken {
     pub(crate) not_armed: Option<RefusedOutcome>,
 }
 
-/// Asks the supervisor at a socket. Nothing if nobody listens there, so that nothing was asked.
+/// Asks the supervisor at a socket for what is recorded. Nothing if nobody listens there, so that nothing was asked.
 ///
 /// The command id in the request makes the repetition harmless.
 pub(crate) async fn ask(socket: &Path, request: &ControlRequest) -> Result<Option<Spoken>, ControlProblem> {
-    match ask_once(socket, request).await {
-        Ok(spoken) => Ok(Some(spoken)),
+    match respond(socket, request).await? {
+        Some(ControlResponse::Answer { outcome, snapshot: armed, snapshot_refused: not_armed }) => {
+            Ok(Some(Spoken { outcome, armed, not_armed }))
+        }
+        Some(other) => Err(strange(socket, &other)),
+        None => Ok(None),
+    }
+}
+
+/// Asks the supervisor at a socket, once more if its response is lost, which must be harmless. Nothing if nobody listens
+/// there.
+pub(crate) async fn respond(
+    socket: &Path,
+    request: &ControlRequest,
+) -> Result<Option<ControlResponse>, ControlProblem> {
+    let first = ask_once(socket, request).await;
+    let answered = match first {
+        // It may have been carried out: the same request gets the same answer.
+        Err(lost) if is_lost(&lost) => ask_once(socket, request).await,
+        answered => answered,
+    };
+    match answered {
+        Ok(response) => Ok(Some(response)),
+        // After a lost response it went away, having heard the command or not. Whoever takes its place knows by the id.
         Err(ControlProblem::Unreachable(ControlError::NobodyListens { .. })) => Ok(None),
-        // It may have been carried out: the same command id gets the same answer.
-        Err(lost) if is_lost(&lost) => match ask_once(socket, request).await {
-            Ok(spoken) => Ok(Some(spoken)),
-            // It went away after it had heard the command, or before. Whoever takes its place knows by the command id.
-            Err(ControlProblem::Unreachable(ControlError::NobodyListens { .. })) => Ok(None),
-            Err(error) => Err(error),
-        },
         Err(error) => Err(error),
+    }
+}
+
+/// That a response is of another kind than what was asked for.
+pub(crate) fn strange(socket: &Path, response: &ControlResponse) -> ControlProblem {
+    ControlProblem::Failed {
+        code: "no_response".to_owned(),
+        message: format!("{} answered something else: {}", socket.display(), response.to_line().trim_end()),
+        remedy: "use the same version on both sides".to_owned(),
     }
 }
 
@@ -48,20 +72,18 @@ fn is_lost(problem: &ControlProblem) -> bool {
             matches!(error, ControlError::Protocol { .. } | ControlError::TimedOut { .. })
         }
         ControlProblem::Failed { code, .. } => matches!(code.as_str(), code::BUSY | code::TOO_SLOW),
-        ControlProblem::Refused(_) | ControlProblem::NotSupervised { .. } | ControlProblem::Deaf { .. } => false,
+        ControlProblem::Refused(_)
+        | ControlProblem::NotSupervised { .. }
+        | ControlProblem::Unsupervised { .. }
+        | ControlProblem::NotUnderWay { .. }
+        | ControlProblem::NotEnded { .. }
+        | ControlProblem::Deaf { .. } => false,
     }
 }
 
-async fn ask_once(socket: &Path, request: &ControlRequest) -> Result<Spoken, ControlProblem> {
+async fn ask_once(socket: &Path, request: &ControlRequest) -> Result<ControlResponse, ControlProblem> {
     match call(socket, request, ANSWER_TIME).await? {
-        ControlResponse::Answer { outcome, snapshot: armed, snapshot_refused: not_armed } => {
-            Ok(Spoken { outcome, armed, not_armed })
-        }
         ControlResponse::Error { code, message, remedy } => Err(ControlProblem::Failed { code, message, remedy }),
-        other => Err(ControlProblem::Failed {
-            code: "no_response".to_owned(),
-            message: format!("{} answered something else: {}", socket.display(), other.to_line().trim_end()),
-            remedy: "use the same version on both sides".to_owned(),
-        }),
+        response => Ok(response),
     }
 }

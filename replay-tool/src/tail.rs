@@ -13,10 +13,10 @@ use crate::view::EntryView;
 use crate::words;
 
 /// How often a follower looks for more.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Entries that a follower reads at once.
-const ENTRIES_AT_ONCE: usize = 1_024;
+pub(crate) const ENTRIES_AT_ONCE: usize = 1_024;
 
 /// Prints as [`print()`] does and, if asked to, goes on with what is appended until the reader of the output goes away.
 ///
@@ -43,7 +43,7 @@ pub async fn follow(reading: &mut Reading, args: &TailArgs) -> Result<(), Error>
 
 /// Whether standard output is a pipe that nobody reads any more. Without asking, a follower of a silent journal would
 /// notice only when it next has something to say.
-fn is_reader_gone() -> bool {
+pub(crate) fn is_reader_gone() -> bool {
     let stdout = rustix::stdio::stdout();
     let mut polled = [PollFd::new(&stdout, PollFlags::empty())];
     matches!(poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })), Ok(1))

@@ -104,7 +104,7 @@ impl Writer {
         let recovered = runner.recover().await?;
         // Only now: what is due of a run that is no more must not be taken of it.
         let timekeeping = Timekeeping::start(&engine, &runner, snapshotter(data, commands, freezer)?);
-        let handler = OperatorControl { engine: engine.clone(), runner: runner.clone() };
+        let handler = OperatorControl { runner: runner.clone() };
         let control = ControlListener::bind(data.join(SOCKET), Arc::new(handler));
         let checkpoint_every = CHECKPOINT_EVERY;
         Ok(Self { engine, runner, opened, recovered, thawed, timekeeping, control, checkpoints, checkpoint_every })

@@ -40,6 +40,31 @@ pub enum ControlRequest {
         /// In whose right. There is no default.
         guard: ControlGuard,
     },
+    /// End an attempt: the polite signal to its whole process group now, the killing one after the grace. Asking again
+    /// can only bring the latter forward, so that it needs no command id.
+    Kill {
+        /// The run.
+        #[serde(with = "text")]
+        run: RunId,
+        /// Exactly this attempt, which is the fence.
+        #[serde(with = "text")]
+        attempt: AttemptId,
+        /// The grace in milliseconds.
+        grace_ms: u64,
+    },
+    /// Destroy a run: its history stays, nothing follows.
+    Destroy {
+        /// Chosen by the issuer, once per intention.
+        #[serde(with = "text")]
+        command: CommandId,
+        /// The run.
+        #[serde(with = "text")]
+        run: RunId,
+        /// Whether also while an attempt is under way, which is then ended. There is no default.
+        force: bool,
+        /// Why: at most 4,096 bytes.
+        why: String,
+    },
     /// Ask who listens.
     Ping,
 }
@@ -103,6 +128,11 @@ pub enum ControlResponse {
         /// Why the snapshot that should have followed from it is not armed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         snapshot_refused: Option<RefusedOutcome>,
+    },
+    /// Whether an attempt is being ended.
+    Killing {
+        /// Whether it was under way, and got the polite signal; its end follows in the journal.
+        under_way: bool,
     },
     /// Who listens.
     Pong {

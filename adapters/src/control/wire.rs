@@ -32,7 +32,7 @@ pub mod code {
 }
 
 /// The names of the requests that exist.
-const REQUESTS: [&str; 3] = ["report", "cancel_snapshot", "ping"];
+const REQUESTS: [&str; 5] = ["report", "cancel_snapshot", "kill", "destroy", "ping"];
 
 /// How much of a foreign text is repeated to its sender.
 const SHOWN_CHARS_MAX: usize = 64;
@@ -182,6 +182,8 @@ mod tests {
             report(RunReport::Snapshot { after_ms: None }),
             ControlRequest::CancelSnapshot { command, run, guard: ControlGuard::Unconditional },
             ControlRequest::CancelSnapshot { command, run, guard: ControlGuard::Runner { runner: "r/1".to_owned() } },
+            ControlRequest::Kill { run, attempt, grace_ms: 0 },
+            ControlRequest::Destroy { command, run, force: true, why: "it hangs".to_owned() },
             ControlRequest::Ping,
         ] {
             let line = request.to_line();

@@ -1,7 +1,9 @@
 //! What is answered over the control sockets of a runner.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
-use tachograph_engine::domain::{Action, Actor, ActorKind, Command, RunId};
+use tachograph_engine::domain::{Action, Actor, ActorKind, AttemptId, Command, CommandId, RunId};
 use tachograph_engine::shell::SubmitError;
 
 use super::error::RunnerError;
@@ -9,7 +11,8 @@ use super::report::ReportAnswer;
 use super::runner::{ProcessRunner, WeakRunner};
 use crate::control::{ControlHandler, ControlOutcome, ControlRequest, ControlResponse, Peer, code};
 
-/// A runner answers every request: reports about any run as its runner, and cancels in the name of the peer's user.
+/// A runner answers every request: reports about any run as its runner, and what operators ask in the name of the peer's
+/// user.
 #[async_trait]
 impl ControlHandler for ProcessRunner {
     async fn handle(&self, peer: Peer, request: ControlRequest) -> ControlResponse {
@@ -20,22 +23,47 @@ impl ControlHandler for ProcessRunner {
                     Err(error) => no_answer(&error),
                 }
             }
-            ControlRequest::CancelSnapshot { command: id, run, guard } => {
-                let actor = Actor::new(ActorKind::Operator, format!("uid {} pid {}", peer.uid, peer.pid));
-                let (issued_at, action) = (self.engine().clock().now(), Action::CancelSnapshot { guard: guard.into() });
-                match self.engine().submit(Command { id, run, actor, issued_at, expected: None, action }).await {
-                    Ok(answer) => {
-                        self.perform(&answer.effects);
-                        ControlResponse::answer(&answer.outcome)
-                    }
-                    Err(error) => ControlResponse::not_submitted(&error),
-                }
+            ControlRequest::CancelSnapshot { command, run, guard } => {
+                self.obey(operator(peer), run, command, Action::CancelSnapshot { guard: guard.into() }).await
+            }
+            ControlRequest::Kill { run, attempt, grace_ms } => self.kill(peer, run, attempt, grace_ms),
+            ControlRequest::Destroy { command, run, force, why } => {
+                self.obey(operator(peer), run, command, Action::Destroy { force, why }).await
             }
             ControlRequest::Ping => {
                 ControlResponse::Pong { pid: std::process::id(), version: env!("CARGO_PKG_VERSION").to_owned() }
             }
         }
     }
+}
+
+impl ProcessRunner {
+    /// Submits what an operator asks for, performs what follows, and answers.
+    pub async fn obey(&self, operator: Actor, run: RunId, command: CommandId, action: Action) -> ControlResponse {
+        let issued_at = self.engine().clock().now();
+        let command = Command { id: command, run, actor: operator, issued_at, expected: None, action };
+        match self.engine().submit(command).await {
+            Ok(answer) => {
+                self.perform(&answer.effects);
+                ControlResponse::answer(&answer.outcome)
+            }
+            Err(error) => ControlResponse::not_submitted(&error),
+        }
+    }
+
+    /// Nothing is recorded but the end that comes of it.
+    fn kill(&self, peer: Peer, run: RunId, attempt: AttemptId, grace_ms: u64) -> ControlResponse {
+        let handle = self.handle(run, attempt).filter(|handle| handle.ended().is_none());
+        if let Some(handle) = &handle {
+            tracing::info!(%run, %attempt, grace_ms, uid = peer.uid, pid = peer.pid, "an operator ends an attempt");
+            handle.terminate(Duration::from_millis(grace_ms));
+        }
+        ControlResponse::Killing { under_way: handle.is_some() }
+    }
+}
+
+fn operator(peer: Peer) -> Actor {
+    Actor::new(ActorKind::Operator, format!("uid {} pid {}", peer.uid, peer.pid))
 }
 
 /// Answers on the socket of one run: reports about this very run.
@@ -61,7 +89,11 @@ impl ControlHandler for RunControl {
                 Some(runner) => ControlHandler::handle(&runner, peer, request).await,
                 None => ControlResponse::not_submitted(&SubmitError::Closed),
             },
-            ControlRequest::Report { .. } | ControlRequest::CancelSnapshot { .. } | ControlRequest::Ping => {
+            ControlRequest::Report { .. }
+            | ControlRequest::CancelSnapshot { .. }
+            | ControlRequest::Kill { .. }
+            | ControlRequest::Destroy { .. }
+            | ControlRequest::Ping => {
                 let message = format!("only reports about run {} are accepted here", self.run);
                 ControlResponse::error(code::NOT_ACCEPTED_HERE, message, "ask at the supervisor's own socket")
             }

@@ -67,6 +67,17 @@ impl AttemptDirectory {
         self.path.join(stream.name())
     }
 
+    /// Opens a stream's file for reading. Whatever the attempt put in its place, a link or a pipe, is an error and is never
+    /// waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError`]; its source is `NotFound` if there is none.
+    pub fn open_output(&self, stream: Stream) -> Result<File, DirectoryError> {
+        let path = self.output(stream);
+        open_foreign(&path).map_err(at("open", &path))
+    }
+
     /// The last few lines of what a stream's file keeps, oldest first, each cut to a bounded length; none if it cannot be
     /// read. Whatever the attempt put in the file's place is never waited for.
     pub fn last_lines(&self, stream: Stream) -> Vec<String> {

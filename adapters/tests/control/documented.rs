@@ -16,5 +16,5 @@ fn the_documented_lines_are_those_that_are_spoken() {
         };
         assert_eq!(again, format!("{line}\n"));
     }
-    assert_eq!((requests, responses), (4, 5), "an example is gone");
+    assert_eq!((requests, responses), (6, 6), "an example is gone");
 }

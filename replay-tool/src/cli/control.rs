@@ -131,6 +131,6 @@ fn parse_on(text: &str) -> Result<String, String> {
     bounded(text, MESSAGE_BYTES_MAX).map(|()| text.to_owned())
 }
 
-fn bounded(text: &str, bytes_max: usize) -> Result<(), String> {
+pub(super) fn bounded(text: &str, bytes_max: usize) -> Result<(), String> {
     if text.len() > bytes_max { Err(format!("{} bytes; at most {bytes_max}", text.len())) } else { Ok(()) }
 }

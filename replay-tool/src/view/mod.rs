@@ -5,6 +5,7 @@
 
 mod entry;
 mod event;
+mod live;
 mod restored;
 mod run;
 mod story;
@@ -14,6 +15,7 @@ mod verification;
 
 pub use entry::{ActorView, CommandView, EntryView, RefusalView, SessionView, SystemView, TornTailView};
 pub use event::{EventView, FailureView, GuardView};
+pub use live::{LiveView, ProcessView};
 pub use restored::RestoredView;
 pub use run::{
     DiagnosticsView, ExitView, FailureBrief, LimitsView, OutputView, PositionsView, RunView, SnapshotView, SpecView,

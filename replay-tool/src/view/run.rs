@@ -312,7 +312,7 @@ fn reported_exit(outcome: &Outcome) -> Option<&Exit> {
     }
 }
 
-fn waiting(status: &Status) -> Option<WaitingView> {
+pub(super) fn waiting(status: &Status) -> Option<WaitingView> {
     match status {
         Status::Waiting { on, deadline } => {
             Some(WaitingView { on: on.clone(), deadline: deadline.map(|time| time.to_string()) })
@@ -328,7 +328,7 @@ fn destroyed_because(status: &Status) -> Option<String> {
     }
 }
 
-fn snapshot(run: &Run) -> Option<SnapshotView> {
+pub(super) fn snapshot(run: &Run) -> Option<SnapshotView> {
     let armed = run.armed.as_ref().map(|armed| SnapshotView {
         snapshot: armed.id.to_string(),
         state: "armed",

@@ -3,15 +3,14 @@
 use async_trait::async_trait;
 use tachograph_adapters::control::{ControlHandler, ControlRequest, ControlResponse, Peer};
 use tachograph_adapters::process::ProcessRunner;
-use tachograph_engine::domain::{Action, Command};
-use tachograph_engine::shell::Engine;
+use tachograph_engine::domain::Action;
 
 use crate::operator;
 
-/// Answers at the socket of a data directory: as its runner does, but a cancel bears the name of the user who asks.
+/// Answers at the socket of a data directory: as its runner does, but what an operator asks for bears the name of the
+/// user.
 #[derive(Debug)]
 pub(super) struct OperatorControl {
-    pub(super) engine: Engine,
     pub(super) runner: ProcessRunner,
 }
 
@@ -19,14 +18,13 @@ pub(super) struct OperatorControl {
 impl ControlHandler for OperatorControl {
     async fn handle(&self, peer: Peer, request: ControlRequest) -> ControlResponse {
         match request {
-            ControlRequest::CancelSnapshot { command: id, run, guard } => {
-                let (actor, issued_at) = (operator::of(peer.uid), self.engine.clock().now());
+            ControlRequest::CancelSnapshot { command, run, guard } => {
                 let action = Action::CancelSnapshot { guard: guard.into() };
-                let command = Command { id, run, actor, issued_at, expected: None, action };
-                match self.engine.submit(command).await {
-                    Ok(answer) => ControlResponse::answer(&answer.outcome),
-                    Err(error) => ControlResponse::not_submitted(&error),
-                }
+                self.runner.obey(operator::of(peer.uid), run, command, action).await
+            }
+            ControlRequest::Destroy { command, run, force, why } => {
+                let action = Action::Destroy { force, why };
+                self.runner.obey(operator::of(peer.uid), run, command, action).await
             }
             other => ControlHandler::handle(&self.runner, peer, other).await,
         }

@@ -1,0 +1,202 @@
+//! `tacho kill`: a run's attempt, ended by a person.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tachograph_adapters::control::{ControlRequest, ControlResponse};
+use tachograph_engine::domain::{AttemptId, Entry, EntryBody, Event, Outcome, Position, RunId, RunRecord};
+
+use crate::cli::KillArgs;
+use crate::control_problem::ControlProblem;
+use crate::dataset::Dataset;
+use crate::direct;
+use crate::duration;
+use crate::error::{Error, exit};
+use crate::machine::{Machine, WriterState};
+use crate::output::Context;
+use crate::processes::{ProcessTable, Sighting};
+use crate::speaking::{self, SOCKET};
+use crate::tail::{ENTRIES_AT_ONCE, LOOK_EVERY};
+use crate::view::{ExitView, FailureBrief};
+use crate::words;
+
+/// How long the end may take to be recorded after the grace: output is drained for 5 s at most, and synced.
+const RECORD_TIME: Duration = Duration::from_secs(20);
+
+/// What became of a kill, in JSON.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KillView {
+    /// Of which run.
+    pub run: String,
+    /// Ordinal of the attempt.
+    pub attempt: u32,
+    /// Id of the attempt.
+    pub attempt_id: String,
+    /// `ended`, or `asked` if the end was not waited for.
+    pub outcome: &'static str,
+    /// How it exited; null if it failed, or its end was not waited for.
+    pub exit: Option<ExitView>,
+    /// Why it failed; null if it did not.
+    pub failure: Option<FailureBrief>,
+    /// Where its end is recorded; null if that was not waited for.
+    pub position: Option<u64>,
+}
+
+/// Asks the supervisor that has the data directory open to end the run's attempt, and waits until its end is recorded.
+/// Signals nobody itself.
+///
+/// # Errors
+///
+/// [`Error`] if there is nothing to end, nobody who could, or no end in time.
+pub async fn execute(context: &Context, args: KillArgs) -> Result<u8, Error> {
+    let dataset = Dataset::open(&context.data)?;
+    let run = direct::resolve_in(&dataset, &args.run).await?;
+    let head = dataset.reader().head().position;
+    let record = dataset.record(run, head).await?;
+    let grace = args.grace.as_duration();
+    let Some(attempt) = record.run.attempt.as_ref().filter(|attempt| attempt.outcome.is_none()) else {
+        return Err(not_under_way(&record));
+    };
+    let grace_ms = args.grace.as_millis();
+    let request = ControlRequest::Kill { run, attempt: attempt.id, grace_ms };
+    let socket = context.data.join(SOCKET);
+    match speaking::respond(&socket, &request).await? {
+        Some(ControlResponse::Killing { under_way: true }) => {}
+        Some(ControlResponse::Killing { under_way: false }) => return Err(elsewhere(&dataset, &record).await),
+        Some(other) => return Err(speaking::strange(&socket, &other).into()),
+        None => return Err(unsupervised(context, &dataset, &record).await?),
+    }
+    let mut view = KillView {
+        run: run.to_string(),
+        attempt: attempt.ordinal.0,
+        attempt_id: attempt.id.to_string(),
+        outcome: "asked",
+        exit: None,
+        failure: None,
+        position: None,
+    };
+    if args.no_wait {
+        let after = duration::human(grace_ms.saturating_mul(1_000));
+        return print(
+            context,
+            &view,
+            &format!("attempt {} of run {run} asked to end; killed after {after}", view.attempt),
+        );
+    }
+    let limit = grace.saturating_add(RECORD_TIME);
+    let Some((position, ended)) = end_of(&dataset, run, attempt.id, head, limit).await? else {
+        let waited = duration::human(u64::try_from(limit.as_micros()).unwrap_or(u64::MAX));
+        return Err(ControlProblem::NotEnded { run, waited }.into());
+    };
+    view.outcome = "ended";
+    view.position = Some(position.0);
+    view.exit = ended.as_ref().and_then(Outcome::exit_status).map(Into::into);
+    view.failure = ended.as_ref().and_then(Outcome::failure).map(Into::into);
+    let text = format!("attempt {} of run {run} {} at position {position}", view.attempt, in_words(ended.as_ref()));
+    print(context, &view, &text)
+}
+
+fn in_words(ended: Option<&Outcome>) -> String {
+    match ended {
+        None => "was destroyed or replaced".to_owned(),
+        Some(Outcome::Failed(failure)) => format!("failed: {}", words::failed(failure)),
+        Some(outcome @ Outcome::Exited { .. }) => {
+            format!("exited with {}", outcome.exit_status().map(words::exit_status).unwrap_or_default())
+        }
+    }
+}
+
+fn print(context: &Context, view: &KillView, text: &str) -> Result<u8, Error> {
+    let mut output = context.stdout();
+    if context.is_json() {
+        output.json(view)?;
+    } else {
+        output.text(&format!("{}\n", crate::table::printable(text)))?;
+    }
+    output.flush()?;
+    Ok(exit::OK)
+}
+
+/// Where the attempt's end is recorded and how it ended; nothing if it is not recorded within this time. No outcome if it
+/// was destroyed or another attempt took its place.
+async fn end_of(
+    dataset: &Dataset,
+    run: RunId,
+    attempt: AttemptId,
+    after: Position,
+    limit: Duration,
+) -> Result<Option<(Position, Option<Outcome>)>, Error> {
+    let begun = Instant::now();
+    let mut after = after;
+    loop {
+        let entries = dataset.reader().read(after, ENTRIES_AT_ONCE).await?;
+        for entry in &entries {
+            after = entry.position;
+            if let Some(ended) = ended_by(entry, run, attempt) {
+                return Ok(Some((after, ended)));
+            }
+        }
+        if entries.is_empty() {
+            if begun.elapsed() >= limit {
+                return Ok(None);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+fn ended_by(entry: &Entry, run: RunId, attempt: AttemptId) -> Option<Option<Outcome>> {
+    let EntryBody::Committed(committed) = &entry.body else { return None };
+    if entry.run() != Some(run) {
+        return None;
+    }
+    committed.events.iter().find_map(|event| match event {
+        Event::Exited { attempt: ended, exit } if *ended == attempt => {
+            Some(Some(Outcome::Exited { exit: exit.clone(), amended: None }))
+        }
+        Event::Failed { attempt: ended, failure, .. } if *ended == attempt => {
+            Some(Some(Outcome::Failed(failure.clone())))
+        }
+        Event::Started { attempt: started, .. } if *started != attempt => Some(None),
+        Event::Destroyed { .. } => Some(None),
+        _ => None,
+    })
+}
+
+fn not_under_way(record: &RunRecord) -> Error {
+    let outcome = record.run.attempt.as_ref().and_then(|attempt| attempt.outcome.as_ref());
+    let what = match outcome {
+        None if record.run.is_ended() => "it is destroyed".to_owned(),
+        None => "it was not started yet".to_owned(),
+        Some(_) => format!("it has {}", in_words(outcome)),
+    };
+    ControlProblem::NotUnderWay { run: record.run.id, what }.into()
+}
+
+/// The supervisor does not run the attempt: its end may just have been recorded, or another runner holds it.
+async fn elsewhere(dataset: &Dataset, before: &RunRecord) -> Error {
+    let run = before.run.id;
+    let now = dataset.record(run, dataset.reader().head().position).await;
+    let now = now.as_ref().unwrap_or(before);
+    match now.run.attempt.as_ref().filter(|attempt| attempt.outcome.is_none()) {
+        None => not_under_way(now),
+        Some(attempt) => {
+            let what = format!("the supervisor does not run it itself; runner {} holds it", attempt.runner);
+            ControlProblem::NotUnderWay { run, what }.into()
+        }
+    }
+}
+
+/// Nobody listens: either the writer is deaf, or there is none.
+async fn unsupervised(context: &Context, dataset: &Dataset, record: &RunRecord) -> Result<Error, Error> {
+    let machine = Machine::this();
+    if let Some(writer) = dataset.last_writer().await?
+        && machine.state_of(&writer) == WriterState::Alive
+    {
+        let (data, socket) = (context.data.clone(), context.data.join(SOCKET));
+        return Ok(ControlProblem::Deaf { data, holder: format!("pid {}", writer.session.pid), socket }.into());
+    }
+    let table = ProcessTable::scan(&machine);
+    let what = Sighting::of(&record.run, &context.data, &table).alive(&table);
+    Ok(ControlProblem::Unsupervised { run: record.run.id, what }.into())
+}

@@ -1,0 +1,262 @@
+//! `tacho logs`: what a run printed.
+
+mod lines;
+mod receipt;
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use tachograph_adapters::process::{AttemptDirectory, DirectoryError};
+use tachograph_engine::domain::{
+    AttemptId, Entry, EntryBody, Event, Ordinal, Outcome, Position, RunId, RunRecord, Stream,
+};
+
+use self::lines::{Lines, start_of_last_lines};
+use self::receipt::Receipt;
+use crate::cli::LogsArgs;
+use crate::dataset::RUNS_DIR;
+use crate::direct;
+use crate::error::Error;
+use crate::logs_problem::LogsProblem;
+use crate::machine::{LastWriter, WriterState};
+use crate::output::Reading;
+use crate::tail::{ENTRIES_AT_ONCE, LOOK_EVERY, is_reader_gone};
+use crate::words;
+
+/// What is read and handed on at once.
+const CHUNK_BYTES: usize = 64 * 1_024;
+
+/// Prints the output that was kept of one attempt, as it is; with JSON a line at a time. A follower goes on until the
+/// attempt's end is recorded and all of its output printed.
+///
+/// # Errors
+///
+/// [`Error`] if there is no such run, attempt or file, or it cannot be read, or the output not written.
+pub async fn print(reading: &mut Reading, args: &LogsArgs) -> Result<(), Error> {
+    let run = direct::resolve_in(&reading.dataset, &args.run).await?;
+    let head = reading.dataset.reader().head().position;
+    let record = reading.dataset.record(run, head).await?;
+    let stream = if args.stderr { Stream::Stderr } else { Stream::Stdout };
+    let writer = if args.follow { reading.dataset.last_writer().await? } else { None };
+    let mut watch = Watch { run, after: head, writer, writer_is_gone: false, attempt: None, end: None };
+    let ordinal = watch.attempt_asked_for(reading, &record, args).await?;
+    watch.look_back(reading, ordinal).await?;
+    let directory = AttemptDirectory::of(&reading.dataset.data().join(RUNS_DIR), run, ordinal);
+    let Some(file) = watch.open(reading, &directory, stream, args.follow).await? else {
+        return Err(missing(run, ordinal, stream, &directory));
+    };
+    let at = |source| DirectoryError { action: "read", path: directory.output(stream), source };
+    let start = match args.lines {
+        Some(lines) => start_of_last_lines(&file, lines).map_err(|error| LogsProblem::from(at(error)))?,
+        None => 0,
+    };
+    let mut shown =
+        Shown { file, offset: start, lines: Lines::of(stream, ordinal, start), receipt: Receipt::of(start) };
+    loop {
+        // Asked before reading: what is read after the end was recorded is all there is.
+        let is_over = !args.follow || watch.end.is_some();
+        shown.rest(reading, |error| LogsProblem::from(at(error)).into())?;
+        if is_over {
+            break;
+        }
+        watch.next(reading).await?;
+    }
+    shown.lines.finish(reading)?;
+    reading.output.flush()?;
+    shown.receipt.notes(stream, shown.offset, watch.end.as_ref()).iter().for_each(|note| reading.note(note));
+    Ok(())
+}
+
+fn missing(run: RunId, ordinal: Ordinal, stream: Stream, directory: &AttemptDirectory) -> Error {
+    let source = match directory.open_output(stream) {
+        Err(error) => error,
+        Ok(_) => DirectoryError {
+            action: "open",
+            path: directory.output(stream),
+            source: std::io::ErrorKind::NotFound.into(),
+        },
+    };
+    LogsProblem::Missing { run, attempt: ordinal.0, stream, source }.into()
+}
+
+/// A file as far as it was printed.
+struct Shown {
+    file: File,
+    offset: u64,
+    lines: Lines,
+    receipt: Receipt,
+}
+
+impl Shown {
+    /// Prints what the file has by now, and no more: whoever writes on meanwhile cannot keep this from its end.
+    fn rest(&mut self, reading: &mut Reading, failed: impl Fn(std::io::Error) -> Error) -> Result<(), Error> {
+        let end = self.file.metadata().map_err(&failed)?.len();
+        let mut chunk = vec![0; CHUNK_BYTES];
+        while self.offset < end {
+            let wanted = usize::try_from(end - self.offset).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
+            let read = match self.file.read_at(&mut chunk[..wanted], self.offset) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(failed(error)),
+            };
+            self.offset += read as u64;
+            self.receipt.see(&chunk[..read]);
+            self.lines.print(reading, &chunk[..read])?;
+        }
+        reading.output.flush()
+    }
+}
+
+/// How an attempt ended, as far as its output is concerned.
+#[derive(Debug, Clone)]
+pub(super) enum End {
+    Recorded(Box<Outcome>),
+    /// It was destroyed or taken over before its end was recorded.
+    Unknown,
+}
+
+/// An attempt that is watched by way of the journal.
+struct Watch {
+    run: RunId,
+    /// The entries up to here are known.
+    after: Position,
+    /// The last writer, if the attempt is followed.
+    writer: Option<LastWriter>,
+    writer_is_gone: bool,
+    attempt: Option<AttemptId>,
+    end: Option<End>,
+}
+
+impl Watch {
+    /// The number of the attempt that is meant; a follower waits for a run that was not started yet.
+    async fn attempt_asked_for(
+        &mut self,
+        reading: &mut Reading,
+        record: &RunRecord,
+        args: &LogsArgs,
+    ) -> Result<Ordinal, Error> {
+        let run = self.run;
+        let latest = record.run.attempt.as_ref().map(|attempt| attempt.ordinal);
+        match (args.attempt.map(|ordinal| Ordinal(ordinal.get())), latest) {
+            (Some(asked), latest) if latest.is_none_or(|latest| asked > latest) => {
+                Err(LogsProblem::UnknownAttempt { run, asked: asked.0, latest: latest.map_or(0, |latest| latest.0) }
+                    .into())
+            }
+            (Some(asked), _) => Ok(asked),
+            (None, Some(latest)) => Ok(latest),
+            (None, None) if args.follow && !record.run.is_ended() => self.first_start(reading).await,
+            (None, None) => Err(LogsProblem::NotStarted { run }.into()),
+        }
+    }
+
+    async fn first_start(&mut self, reading: &mut Reading) -> Result<Ordinal, Error> {
+        loop {
+            for entry in self.entries(reading).await? {
+                for event in events_of(&entry, self.run) {
+                    match event {
+                        Event::Started { ordinal, .. } | Event::Failed { ordinal, .. } => return Ok(*ordinal),
+                        Event::Destroyed { .. } => return Err(LogsProblem::NotStarted { run: self.run }.into()),
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// Learns from the run's history which attempt this is, and how it ended if it has.
+    async fn look_back(&mut self, reading: &Reading, ordinal: Ordinal) -> Result<(), Error> {
+        for entry in reading.dataset.reader().history(self.run).await? {
+            self.see(&entry, Some(ordinal));
+        }
+        Ok(())
+    }
+
+    fn see(&mut self, entry: &Entry, wanted: Option<Ordinal>) {
+        for event in events_of(entry, self.run) {
+            match event {
+                Event::Started { attempt, ordinal, .. } if wanted == Some(*ordinal) => self.attempt = Some(*attempt),
+                Event::Failed { attempt, ordinal, failure, .. }
+                    if self.attempt == Some(*attempt) || wanted == Some(*ordinal) =>
+                {
+                    self.attempt = Some(*attempt);
+                    self.end = Some(End::Recorded(Box::new(Outcome::Failed(failure.clone()))));
+                }
+                Event::Exited { attempt, exit } if self.attempt == Some(*attempt) => {
+                    let outcome = Outcome::Exited { exit: exit.clone(), amended: None };
+                    self.end = Some(End::Recorded(Box::new(outcome)));
+                }
+                // Another attempt took its place, or none will follow.
+                Event::Started { .. } | Event::Destroyed { .. } if self.attempt.is_some() => {
+                    self.end.get_or_insert(End::Unknown);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Opens the file. A follower waits for it as long as the attempt is open: it is made after the start is recorded.
+    async fn open(
+        &mut self,
+        reading: &mut Reading,
+        directory: &AttemptDirectory,
+        stream: Stream,
+        follow: bool,
+    ) -> Result<Option<File>, Error> {
+        loop {
+            let is_over = !follow || self.end.is_some();
+            match directory.open_output(stream) {
+                Ok(file) => return Ok(Some(file)),
+                Err(error) if error.source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(LogsProblem::from(error).into());
+                }
+                Err(_) if is_over => return Ok(None),
+                Err(_) => self.next(reading).await?,
+            }
+        }
+    }
+
+    /// Waits a moment, and sees what was recorded meanwhile.
+    async fn next(&mut self, reading: &mut Reading) -> Result<(), Error> {
+        for entry in self.entries(reading).await? {
+            self.see(&entry, None);
+        }
+        Ok(())
+    }
+
+    /// The next entries; none after a moment in which nothing was recorded.
+    async fn entries(&mut self, reading: &mut Reading) -> Result<Vec<Entry>, Error> {
+        let entries = reading.dataset.reader().read(self.after, ENTRIES_AT_ONCE).await?;
+        for entry in &entries {
+            self.after = entry.position;
+            self.writer = LastWriter::told_by(entry).or(self.writer.take());
+        }
+        if entries.is_empty() {
+            if is_reader_gone() {
+                return Err(Error::BrokenPipe);
+            }
+            self.note_writer(reading);
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(entries)
+    }
+
+    /// Says once that nobody will record the end, so that nobody waits for it unknowingly.
+    fn note_writer(&mut self, reading: &Reading) {
+        let Some((writer, state)) = reading.ask_about(self.writer.clone()) else { return };
+        let is_gone = state != WriterState::Alive;
+        if is_gone && !self.writer_is_gone {
+            let words = words::last_writer(&writer, state);
+            reading.note(&format!("the writer, {words}; the end is recorded when the journal is opened next"));
+        }
+        self.writer_is_gone = is_gone;
+    }
+}
+
+/// What happened to a run by an entry.
+fn events_of(entry: &Entry, run: RunId) -> &[Event] {
+    match &entry.body {
+        EntryBody::Committed(committed) if entry.run() == Some(run) => &committed.events,
+        EntryBody::Committed(_) | EntryBody::Refused(_) | EntryBody::System(_) => &[],
+    }
+}
