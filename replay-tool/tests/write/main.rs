@@ -3,10 +3,20 @@
 
 /// Snapshots that an operator cancels.
 mod cancel;
+/// Runs that an operator destroys.
+mod destroy;
+/// A run that waits for its test.
+mod job;
+/// Runs that an operator ends.
+mod kill;
+/// What runs printed.
+mod logs;
 /// Data directories that cannot be written, and input out of bounds.
 mod places;
 /// Runs of another embedder, put into a data directory by an engine of the test's own.
 mod planted;
+/// Runs that have not ended, with their processes.
+mod ps;
 /// One command: its exit code, its output, and what is recorded of it.
 mod run;
 /// Signals to the tool while runs are under way.

@@ -1,0 +1,77 @@
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Stdio};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use super::support::{Finished, Place, Ready, send};
+
+/// A run called `build` of a `tacho run` of its own, which has printed a line on both streams and waits at a gate.
+pub(crate) struct Job {
+    child: Child,
+    /// What `tacho run` passes through; it would notice if nobody read it.
+    _stdout: BufReader<ChildStdout>,
+    /// What the job says.
+    pub(crate) ready: Ready,
+    /// Open for both, so that opening waits for nobody; once it is closed, whoever waits at it goes on.
+    gate: File,
+    /// Its process.
+    pub(crate) pid: u32,
+}
+
+impl Job {
+    /// Runs `prelude`, waits at the gate, and then runs `rest`. Both may say something by `say WORD`.
+    pub(crate) fn begin(place: &Place, prelude: &str, rest: &str) -> Self {
+        let ready = Ready::at(&place.path("ready"));
+        let path = place.path("gate");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let gate = File::options().read(true).write(true).open(&path).unwrap();
+        let script = format!(
+            "say() {{ echo $1 > '{}'; }}; {prelude}; echo error >&2; echo out; say $$; read line < '{}'; {rest}",
+            ready.shown(),
+            path.display()
+        );
+        let mut command = place.tacho(["run", "--name", "build", "--", "sh", "-c", &script]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let pid = ready.next().parse().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        // It is passed through out of the file, so that by now it is there.
+        assert_eq!(line_of(&mut stdout), "out\n");
+        Self { child, _stdout: stdout, ready, gate, pid }
+    }
+
+    /// Lets the job go on.
+    pub(crate) fn open_gate(&mut self) {
+        self.gate.write_all(b"go\n").unwrap();
+    }
+
+    /// Waits for the end of `tacho run`.
+    pub(crate) fn finish(self) -> Finished {
+        Finished::of(self.child)
+    }
+
+    /// Ends the supervisor as a crash would, and leaves the job alone.
+    pub(crate) fn crash(&mut self) {
+        send(self.child.id(), Signal::KILL);
+        self.child.wait().unwrap();
+    }
+}
+
+pub(crate) fn line_of(reader: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    line
+}
+
+/// Reads one JSON value, all of whose fields docs/json.md knows.
+pub(crate) fn documented(text: &str) -> Value {
+    let document = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/json.md")).unwrap();
+    let value: Value = serde_json::from_str(text).unwrap();
+    let items = value.as_array().cloned().unwrap_or_else(|| vec![value.clone()]);
+    for name in items.iter().flat_map(|item| item.as_object().unwrap().keys()) {
+        assert!(document.contains(&format!("`{name}`")), "docs/json.md lacks {name}");
+    }
+    value
+}
