@@ -255,7 +255,7 @@ mod tests {
         ProcessIdentity { pid, start_ticks, boot_id: boot_id.to_owned() }
     }
 
-    fn names(attempt: u128) -> String {
+    fn names(attempt: u64) -> String {
         format!("PATH=/bin\0{ATTEMPT_VARIABLE}={}\0", ids::attempt(attempt))
     }
 
