@@ -24,3 +24,9 @@ pub use supervisor::Supervisor;
 pub fn rounds(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().map_or(default, |text| text.parse().expect("a number of rounds"))
 }
+
+/// Awaits what must happen: a test that waits in vain fails instead of hanging. No test depends on how long it takes.
+pub async fn within<T>(what: &str, happens: impl Future<Output = T>) -> T {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+    tokio::time::timeout(PATIENCE, happens).await.unwrap_or_else(|_| panic!("{what} does not come"))
+}

@@ -8,6 +8,8 @@ use tachograph_engine::domain::{Digest, SnapshotId};
 use tachograph_engine::ports::{SnapshotError, SnapshotImage, Snapshotter, WantedSnapshot};
 use tokio::sync::watch;
 
+use crate::within;
+
 /// What becomes of a take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Take {
@@ -162,7 +164,9 @@ impl ScriptedSnapshotter {
 
     /// Returns once this is so.
     pub async fn until(&self, is_so: impl Fn() -> bool) {
-        self.changes.subscribe().wait_for(|_| is_so()).await.expect("it is alive");
+        within("what the snapshotter shows", self.changes.subscribe().wait_for(|_| is_so()))
+            .await
+            .expect("it is alive");
     }
 
     async fn wait_for(&self, is_so: impl Fn(&State) -> bool) {

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 use crate::place::BEGIN;
 use crate::snapshotter::ScriptedSnapshotter;
 use crate::supervisor::{Expect, Supervisor, holder};
+use crate::within;
 
 /// What outlives a crash: the journal, the images, the time.
 #[derive(Debug, Clone)]
@@ -49,6 +50,11 @@ impl World {
 
     /// Opens an engine over a journal.
     pub async fn open_over(&self, journal: Box<dyn Journal>) -> Supervisor {
+        self.open_with(journal, Options::default()).await
+    }
+
+    /// Opens an engine over a journal, with bounds of its own.
+    pub async fn open_with(&self, journal: Box<dyn Journal>, options: Options) -> Supervisor {
         let clock = Arc::new(self.clock.clone());
         let parts = Parts {
             journal,
@@ -57,7 +63,7 @@ impl World {
             host: Arc::new(LocalHost::new(clock)),
             checkpoints: None,
         };
-        let (engine, _) = Engine::open(parts, Options::default()).await.expect("a journal in memory opens");
+        let (engine, _) = Engine::open(parts, options).await.expect("a journal in memory opens");
         Supervisor { engine }
     }
 
@@ -152,7 +158,7 @@ impl Watch {
     /// Returns the first entry with such an event, counted from the last one that was returned.
     pub async fn until(&mut self, fits: impl Fn(&Event) -> bool) -> Arc<Entry> {
         loop {
-            match self.entries.0.next().await {
+            match within("the entry", self.entries.0.next()).await {
                 Ok(entry) if entry.events().iter().any(&fits) => return entry,
                 Ok(_) | Err(SubscriptionError::Lagged { .. }) => {}
                 Err(error) => panic!("{error}"),
@@ -185,18 +191,18 @@ impl Watch {
     /// Stops the timekeeper.
     pub async fn stop(self) -> (Supervisor, TimekeeperReport) {
         self.tell_to_stop();
-        (self.supervisor, self.timekeeper.await.expect("it does not panic"))
+        (self.supervisor, within("its end", self.timekeeper).await.expect("it does not panic"))
     }
 
     /// Awaits the timekeeper's own end.
     pub async fn end(self) -> TimekeeperReport {
-        self.timekeeper.await.expect("it does not panic")
+        within("its end", self.timekeeper).await.expect("it does not panic")
     }
 
     /// Drops every handle of the engine, and awaits the timekeeper's end.
     pub async fn last_handle_dropped(self) -> TimekeeperReport {
         drop(self.supervisor);
-        self.timekeeper.await.expect("it does not panic")
+        within("its end", self.timekeeper).await.expect("it does not panic")
     }
 
     /// Drops the timekeeper's handle, as far as this is the last one.

@@ -231,3 +231,18 @@ fn copy(content: &mut impl Read, file: &mut File, bytes: u64, shown: &Path) -> R
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Also where the tests are run by root, who restores owners.
+    #[test]
+    fn nobody_but_root_gets_bits_that_give_away_what_an_owner_may_do() {
+        let (path, target, bytes) = (b"a".to_vec(), Vec::new(), 0);
+        let kind = Kind::File;
+        let said = Said { kind, path, target, bytes, mode: 0o6755, uid: 1, gid: 1, mtime_s: 0, mtime_ns: 0 };
+        assert_eq!(mode_of(&said, false), Mode::from_bits_truncate(0o755));
+        assert_eq!(mode_of(&said, true), Mode::from_bits_truncate(0o6755));
+    }
+}

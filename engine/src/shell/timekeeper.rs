@@ -93,10 +93,9 @@ pub struct Timekeeper {
 
 /// What was finished.
 enum Done {
-    /// Of this run.
-    Fired(RunId, Fired),
-    /// Of this run.
-    Resolved(RunId),
+    /// What waits behind it gets its turn by the entry of its result.
+    Fired(Fired),
+    Resolved,
     Told,
 }
 

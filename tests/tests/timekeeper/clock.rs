@@ -10,8 +10,9 @@ use tachograph_engine::ports::Clock;
 use tachograph_engine::shell::{Engine, Options, TimekeeperOptions};
 use tachograph_tests::Supervisor;
 use tachograph_tests::place::{BEGIN, memory_parts};
-use tachograph_tests::snapshotter::ScriptedSnapshotter;
+use tachograph_tests::snapshotter::{ScriptedSnapshotter, Take};
 use tachograph_tests::watch::{Watch, World, times};
+use tachograph_tests::within;
 
 async fn watch(seed: u64) -> (World, Watch) {
     let world = World::new(seed);
@@ -89,9 +90,12 @@ async fn it_wakes_for_nothing_unless_something_is_armed() {
     let (claim, _) = watch.armed(60_000).await;
     world.clock.until_asleep(1).await;
     watch.supervisor.cancel(claim.run, "r1").await;
-    while world.clock.sleepers() > 0 {
-        tokio::task::yield_now().await;
-    }
+    let awake = async {
+        while world.clock.sleepers() > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("a timekeeper without a wake", awake).await;
 }
 
 /// Steps back an hour as soon as it has shown a certain time.
@@ -132,13 +136,35 @@ async fn stepped_back_between_its_turn_and_its_dispatch_it_is_refused_and_waits_
     watch.settle().await;
     *clock.trap.lock().unwrap() = Some(BEGIN.plus_millis(2_000));
     clock.clock.advance(Duration::from_secs(2));
-    while watch.supervisor.refusals(claim.run).await != ["not_due"] {
-        tokio::task::yield_now().await;
-    }
+    let refused = async {
+        while watch.supervisor.refusals(claim.run).await != ["not_due"] {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the refusal", refused).await;
     clock.clock.advance(Duration::from_secs(3_599));
     watch.settle().await;
     assert_eq!(times(&watch.supervisor, snapshot).await, 0);
     clock.clock.advance(Duration::from_secs(1));
     watch.until_taken(snapshot).await;
     assert_eq!(times(&watch.supervisor, snapshot).await, 1);
+}
+
+#[tokio::test]
+async fn stepped_back_while_it_waits_for_a_place_it_asks_for_nothing_and_waits_again() {
+    let world = World::new(237);
+    let mut watch = world.watch(TimekeeperOptions { places: 1, ..TimekeeperOptions::default() }).await;
+    let (_, first) = watch.armed(1_000).await;
+    let (claim, second) = watch.armed(2_000).await;
+    world.snapshotter.script(first, Take::Held);
+    world.pass(2_000);
+    world.snapshotter.until_taking(1).await;
+    world.clock.step_wall(-1_000);
+    world.snapshotter.let_go(first);
+    watch.until_taken(first).await;
+    watch.settle().await;
+    assert_eq!(times(&watch.supervisor, second).await, 0);
+    assert_eq!(watch.supervisor.refusals(claim.run).await, [""; 0], "it did not even ask");
+    world.pass(1_000);
+    watch.until_taken(second).await;
 }

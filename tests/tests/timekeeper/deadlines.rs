@@ -10,6 +10,7 @@ use tachograph_engine::ports::{Clock, Deadlines};
 use tachograph_engine::shell::TimekeeperOptions;
 use tachograph_tests::supervisor::Expect;
 use tachograph_tests::watch::{Watch, World};
+use tachograph_tests::within;
 use tokio::sync::watch;
 
 /// Run, attempt, deadline, and when it was told.
@@ -19,7 +20,7 @@ type Told = (RunId, AttemptId, Timestamp, Timestamp);
 struct Listener {
     clock: ManualClock,
     told: watch::Sender<Vec<Told>>,
-    hangs_for: Mutex<Option<RunId>>,
+    hangs_for: Mutex<Vec<RunId>>,
     panics_for: Mutex<Option<RunId>>,
 }
 
@@ -28,7 +29,7 @@ impl Deadlines for Listener {
     async fn passed(&self, run: RunId, attempt: AttemptId, due: Timestamp) {
         let now = self.clock.now();
         self.told.send_modify(|told| told.push((run, attempt, due, now)));
-        if *self.hangs_for.lock().unwrap() == Some(run) {
+        if self.hangs_for.lock().unwrap().contains(&run) {
             std::future::pending::<()>().await;
         }
         assert_ne!(*self.panics_for.lock().unwrap(), Some(run), "a test asked for it");
@@ -50,7 +51,7 @@ impl Listener {
     }
 
     async fn until_told(&self, times: usize) {
-        self.told.subscribe().wait_for(|told| told.len() >= times).await.unwrap();
+        within("the telling", self.told.subscribe().wait_for(|told| told.len() >= times)).await.unwrap();
     }
 }
 
@@ -142,7 +143,7 @@ async fn a_listener_that_hangs_or_panics_hurts_no_other() {
     for delay in 1..=20 {
         claims.push(watch.waiting_for(delay * 1_000).await);
     }
-    *listener.hangs_for.lock().unwrap() = Some(claims[3].run);
+    *listener.hangs_for.lock().unwrap() = vec![claims[3].run];
     *listener.panics_for.lock().unwrap() = Some(claims[7].run);
     world.pass(20_000);
     listener.until_told(20).await;
@@ -154,4 +155,28 @@ async fn a_listener_that_hangs_or_panics_hurts_no_other() {
     world.pass(30_000);
     let (_, report) = watch.stop().await;
     assert_eq!(report.passed, 20);
+}
+
+#[tokio::test]
+async fn no_more_than_a_few_are_told_of_at_a_time_and_one_that_is_early_by_then_waits_again() {
+    let world = World::new(276);
+    let listener = Listener::in_world(&world);
+    let mut watch = watch(&world, &listener).await;
+    let mut claims = Vec::new();
+    for _ in 0..16 {
+        claims.push(watch.waiting_for(5_000).await);
+    }
+    let last = watch.waiting_for(6_000).await;
+    *listener.hangs_for.lock().unwrap() = claims.iter().map(|claim| claim.run).collect();
+    world.pass(6_000);
+    listener.until_told(16).await;
+    watch.settle().await;
+    assert_eq!(listener.told().len(), 16, "the last one waits for its turn");
+    world.clock.step_wall(-60_000);
+    world.pass(30_000);
+    watch.settle().await;
+    assert_eq!(listener.told().len(), 16, "it is early again");
+    world.pass(30_000);
+    listener.until_told(17).await;
+    assert_eq!(listener.told()[16].0, last.run);
 }

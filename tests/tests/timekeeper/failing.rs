@@ -6,6 +6,7 @@ use tachograph_engine::domain::{Event, SnapshotId, limits};
 use tachograph_engine::shell::TimekeeperOptions;
 use tachograph_tests::snapshotter::{Asked, Take};
 use tachograph_tests::watch::{Watch, World};
+use tachograph_tests::within;
 
 const OPTIONS: TimekeeperOptions =
     TimekeeperOptions { places: 4, sleep_max: Duration::from_millis(500), take_max: Duration::from_secs(30) };
@@ -37,12 +38,15 @@ async fn message(watch: &Watch, snapshot: SnapshotId) -> Option<String> {
 
 /// The same, once it is recorded.
 async fn failed(watch: &Watch, snapshot: SnapshotId) -> String {
-    loop {
-        match message(watch, snapshot).await {
-            Some(message) => return message,
-            None => tokio::task::yield_now().await,
+    let recorded = async {
+        loop {
+            match message(watch, snapshot).await {
+                Some(message) => return message,
+                None => tokio::task::yield_now().await,
+            }
         }
-    }
+    };
+    within("the failure", recorded).await
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use tachograph_engine::shell::{TimekeeperEnd, TimekeeperOptions};
 use tachograph_tests::snapshotter::{Asked, Find, ScriptedSnapshotter, Take};
 use tachograph_tests::supervisor::{Expect, code};
 use tachograph_tests::watch::{Watch, World, times};
-use tachograph_tests::{Gate, Place, Supervisor};
+use tachograph_tests::{Gate, Place, Supervisor, within};
 
 const OPTIONS: TimekeeperOptions =
     TimekeeperOptions { places: 4, sleep_max: Duration::from_millis(500), take_max: Duration::from_secs(30) };
@@ -83,7 +83,7 @@ async fn a_find_that_fails_panics_or_hangs_decides_it_too_and_holds_up_nobody() 
             world.pass(30_000);
         }
         let message = lost(&mut watch, snapshot).await;
-        assert!(message.contains("cannot be found out: "), "{message}");
+        assert!(message.contains(&format!("an image of snapshot {snapshot} cannot be found out")), "{message}");
         assert!(world.snapshotter.has_image(snapshot), "nothing is deleted on a guess");
     }
 }
@@ -191,10 +191,13 @@ async fn another_writer_that_is_always_faster_delays_it_and_doubles_nothing() {
     // Each submission is decided sixteen times before it is given up.
     gate.conflict(16 * 20);
     world.pass(1_000);
-    while !world.snapshotter.has_image(snapshot) {
-        world.pass(10);
-        tokio::task::yield_now().await;
-    }
+    let delayed = async {
+        while !world.snapshotter.has_image(snapshot) {
+            world.pass(10);
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the image", delayed).await;
     watch.until_taken(snapshot).await;
     assert_eq!((world.snapshotter.takes(), times(&watch.supervisor, snapshot).await), (vec![snapshot], 1));
 }

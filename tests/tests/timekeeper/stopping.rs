@@ -3,6 +3,7 @@
 use tachograph_engine::domain::TimerOf;
 use tachograph_engine::shell::{TimekeeperEnd, TimekeeperOptions};
 use tachograph_tests::snapshotter::Take;
+use tachograph_tests::supervisor::Expect;
 use tachograph_tests::watch::{Watch, World, dispatched, times};
 
 #[tokio::test]
@@ -95,4 +96,43 @@ async fn dropping_the_handle_stops_nothing_and_dropping_the_run_gives_up_its_tak
     let mut watch = Watch::over(supervisor, &world.snapshotter, TimekeeperOptions::default(), None);
     watch.until_failed(snapshot).await;
     assert_eq!(times(&watch.supervisor, snapshot).await, 1);
+}
+
+#[tokio::test]
+async fn what_it_hands_back_is_in_order_and_without_what_was_canceled() {
+    let world = World::new(266);
+    let mut watch = world.watch(TimekeeperOptions { places: 3, ..TimekeeperOptions::default() }).await;
+    world.snapshotter.otherwise(Take::Held);
+    let (first, _) = watch.armed(1_000).await;
+    let (second, _) = watch.armed(1_000).await;
+    world.pass(1_000);
+    world.snapshotter.until_taking(2).await;
+    // Behind another of their runs, with a place free; of which one is canceled.
+    let behind = watch.arm(&first, 2_000).await;
+    watch.arm(&second, 2_000).await;
+    let settled = watch.armed(2_000).await.1;
+    world.snapshotter.script(settled, Take::Image);
+    world.pass(2_000);
+    watch.until_taken(settled).await;
+    let (_, third) = watch.armed(0).await;
+    world.snapshotter.until(|| world.snapshotter.takes().contains(&third)).await;
+    watch.supervisor.cancel(second.run, "r1").await.expect_written();
+    // Due before that one but for a place; of which one is canceled, too.
+    world.clock.step_wall(-1_500);
+    let (canceled, _) = watch.armed(0).await;
+    let (_, waiting) = watch.armed(0).await;
+    world.clock.step_wall(1_500);
+    world.pass(500);
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    watch.supervisor.cancel(canceled.run, "r1").await.expect_written();
+
+    watch.tell_to_stop();
+    for taken in world.snapshotter.takes() {
+        world.snapshotter.let_go(taken);
+    }
+    let (_, report) = watch.stop().await;
+    let pending: Vec<_> = report.pending.iter().map(|timer| timer.key.of).collect();
+    assert_eq!(pending, [TimerOf::Snapshot(waiting), TimerOf::Snapshot(behind)]);
 }

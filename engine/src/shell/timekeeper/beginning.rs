@@ -53,7 +53,7 @@ impl Timekeeper {
             let span = debug_span!("lost snapshot", run = %wanted.run, snapshot = %wanted.snapshot);
             let resolved = async move {
                 taker.resolve(&wanted).await;
-                Done::Resolved(wanted.run)
+                Done::Resolved
             };
             self.work.push(resolved.instrument(span).boxed());
         }
@@ -77,7 +77,7 @@ impl Timekeeper {
         self.taking += 1;
         let taker = self.taker.clone();
         let span = debug_span!("snapshot", run = %wanted.run, snapshot = %wanted.snapshot);
-        let fired = async move { Done::Fired(wanted.run, taker.fire(timer, &wanted).await) };
+        let fired = async move { Done::Fired(taker.fire(timer, &wanted).await) };
         self.work.push(fired.instrument(span).boxed());
     }
 
@@ -116,20 +116,15 @@ impl Timekeeper {
     /// Takes in what was finished.
     pub(super) fn finish(&mut self, done: Done) {
         match done {
-            Done::Fired(run, fired) => {
+            Done::Fired(fired) => {
                 self.taking -= 1;
-                // Before the place is given to another: what waited behind this one may be due for longer.
-                self.release(run);
                 match fired {
                     Fired::Early(timer) => self.arm_again(timer),
                     Fired::Again(timer) if self.is_armed(timer.key) => self.due.insert(timer),
                     Fired::Again(_) | Fired::Gone | Fired::Done => {}
                 }
             }
-            Done::Resolved(run) => {
-                self.resolving -= 1;
-                self.release(run);
-            }
+            Done::Resolved => self.resolving -= 1,
             Done::Told => self.telling -= 1,
         }
     }

@@ -32,7 +32,7 @@ impl Timekeeper {
     }
 
     /// The run's snapshot has its result: the one behind it gets its turn.
-    pub(super) fn release(&mut self, run: RunId) {
+    fn release(&mut self, run: RunId) {
         if let Some(timer) = self.behind.remove(&run) {
             self.due.insert(timer);
         }

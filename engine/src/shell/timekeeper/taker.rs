@@ -7,7 +7,9 @@ use std::time::Duration;
 use tracing::{debug, warn};
 
 use super::guarded::{Ended, guarded};
-use crate::domain::{Action, Actor, ActorKind, ArmedTimer, Command, CommandId, Refusal, RunId, Timestamp, limits};
+use crate::domain::{
+    Action, Actor, ActorKind, ArmedTimer, Command, CommandId, Refusal, RunId, SnapshotId, Timestamp, limits,
+};
 use crate::ports::{SnapshotError, SnapshotImage, Snapshotter, WantedSnapshot};
 use crate::shell::answer::{Answer, CommandOutcome, SubmitError};
 use crate::shell::meter;
@@ -96,10 +98,15 @@ impl Taker {
         match found {
             Ended::Returned(Ok(Some(image))) => self.complete(actor, wanted, image).await,
             Ended::Returned(Ok(None)) => self.fail(actor, wanted, LOST.to_owned()).await,
-            Ended::Returned(Err(SnapshotError { message })) => self.fail(actor, wanted, unfound(&message)).await,
-            Ended::Panicked(message) => self.fail(actor, wanted, unfound(&format!("panicked: {message}"))).await,
+            Ended::Returned(Err(SnapshotError { message })) => {
+                self.fail(actor, wanted, unfound(wanted.snapshot, &message)).await
+            }
+            Ended::Panicked(message) => {
+                self.fail(actor, wanted, unfound(wanted.snapshot, &format!("panicked: {message}"))).await
+            }
             Ended::GivenUp => {
-                self.fail(actor, wanted, unfound(&format!("it took longer than {:?}", self.take_max))).await;
+                self.fail(actor, wanted, unfound(wanted.snapshot, &format!("it took longer than {:?}", self.take_max)))
+                    .await;
             }
         }
     }
@@ -234,9 +241,10 @@ fn late(due: Timestamp, now: Timestamp) -> Duration {
     Duration::from_micros(u64::try_from(now.as_micros().saturating_sub(due.as_micros())).unwrap_or(0))
 }
 
-fn unfound(why: &str) -> String {
+fn unfound(snapshot: SnapshotId, why: &str) -> String {
     format!(
-        "its outcome was lost by a crash or by closing, and whether there is an image of it cannot be found out: {why}"
+        "its outcome was lost by a crash or by closing, and whether there is an image of snapshot {snapshot} cannot be \
+         found out; if there is one, it stays where the snapshotter keeps the images of this run: {why}"
     )
 }
 
