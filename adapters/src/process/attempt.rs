@@ -56,6 +56,11 @@ impl HeldAttempt {
             outcome
         });
         let Some(outcome) = outcome.await else { return };
+        self.conclude(outcome, contradiction).await;
+    }
+
+    /// Records an end that is on disk: in the journal, then for those who wait.
+    pub(super) async fn conclude(&self, outcome: Outcome, contradiction: Option<ExitRecord>) {
         let action = match outcome.clone() {
             Outcome::Exited { exit, .. } => Action::Exit { claim: self.claim.clone(), exit },
             Outcome::Failed(failure) => Action::Fail { claim: self.claim.clone(), failure },

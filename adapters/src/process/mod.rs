@@ -20,14 +20,20 @@
 //! became of it. `limits.wall_ms` and `limits.output_bytes` are enforced; `limits.memory_bytes` is not.
 
 mod attempt;
+mod attend;
+#[allow(dead_code, reason = "a shim that was found alive is followed by the same task as one that was spawned")]
+mod attended;
 mod control;
 pub(crate) mod directory;
 mod drain;
 mod error;
 mod exit_record;
+mod follow;
 pub(crate) mod group;
+mod growing;
 mod handle;
 pub(crate) mod identity;
+mod last_word;
 mod launch;
 mod open;
 mod options;
@@ -42,6 +48,7 @@ mod report;
 mod runner;
 mod scene;
 pub mod shim;
+mod shim_mode;
 mod sockets;
 mod spawn;
 mod spawn_failure;
@@ -62,6 +69,7 @@ pub use ready::{NotReady, Ready, ReadyCheck, ReadyCheckError, ReadyProbe};
 pub use recovery::RecoveryReport;
 pub use report::ReportAnswer;
 pub use runner::{ProcessRunner, ShutdownReport};
+pub use shim_mode::Shim;
 pub use spawn::{ATTEMPT_VARIABLE, CONTROL_VARIABLE, DIRECTORY_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE};
 pub use spawn_failure::DIRECTORY_FACT;
 pub use start_guard::{StartGuard, StartWitness};

@@ -23,6 +23,7 @@ use super::pump::Pump;
 use super::ready::{Before, Readiness, Ready, ReadyCheck, watch};
 use super::runner::ProcessRunner;
 use super::scene::Scene;
+use super::shim_mode::Shim;
 use super::sockets::SocketLease;
 use super::spawn::{Spawned, spawn};
 use super::spawn_failure::spawn_failure;
@@ -114,6 +115,9 @@ impl ProcessRunner {
             return held.fail(guard, abandoned()).await;
         }
         let identity = self.identity(&held.claim, ordinal, &line);
+        if let Shim::Program(program) = self.shim() {
+            return self.attend(held, guard, identity, line, program, launch).await;
+        }
         let directory = held.directory.clone();
         let runner = self.clone();
         let check = launch.ready.take();
@@ -223,7 +227,7 @@ fn follow(held: HeldAttempt, spawned: Spawned, files: [File; 2], launch: Launch,
 }
 
 /// Without a check it is ready now; with one, once somebody has seen it.
-fn await_readiness(held: &HeldAttempt, before: Option<Before>) {
+pub(super) fn await_readiness(held: &HeldAttempt, before: Option<Before>) {
     let live = held.live().clone();
     let Some(before) = before else {
         live.readiness.send_replace(Readiness::Ready(Ready { after: Duration::ZERO }));

@@ -16,6 +16,7 @@ use super::identity::ProcessIdentity;
 use super::launch::Launch;
 use super::options::RunnerOptions;
 use super::registry::Registry;
+use super::shim_mode::Shim;
 use super::sockets::Sockets;
 use super::text::cut;
 
@@ -37,6 +38,7 @@ struct Shared {
     engine: Engine,
     runs_dir: PathBuf,
     options: RunnerOptions,
+    shim: Shim,
     registry: Registry,
     sockets: Sockets,
     runner: RunnerId,
@@ -54,8 +56,13 @@ pub struct ShutdownReport {
 }
 
 impl ProcessRunner {
-    /// A runner that keeps its runs' files below `runs_dir`, which is made when it is needed.
+    /// A runner that keeps its runs' files below `runs_dir`, which is made when it is needed. Its runs are its own children.
     pub fn new(engine: Engine, runs_dir: impl Into<PathBuf>, options: RunnerOptions) -> Self {
+        Self::with_shim(engine, runs_dir, options, Shim::Off)
+    }
+
+    /// The same, and the caller says who is the parent of a run's process.
+    pub fn with_shim(engine: Engine, runs_dir: impl Into<PathBuf>, options: RunnerOptions, shim: Shim) -> Self {
         let pid = std::process::id();
         // Without /proc a supervisor has no start, and recovery cannot tell that it is alive.
         let supervisor = ProcessIdentity::of(pid).unwrap_or_else(|_| ProcessIdentity {
@@ -67,7 +74,8 @@ impl ProcessRunner {
         let (registry, sockets) = (Registry::default(), Sockets::default());
         let closing = AtomicBool::new(false);
         let runs_dir = runs_dir.into();
-        Self { shared: Arc::new(Shared { engine, runs_dir, options, registry, sockets, runner, supervisor, closing }) }
+        let shared = Shared { engine, runs_dir, options, shim, registry, sockets, runner, supervisor, closing };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The id that this runner holds attempts under.
@@ -218,6 +226,10 @@ impl ProcessRunner {
 
     pub(super) fn options(&self) -> RunnerOptions {
         self.shared.options
+    }
+
+    pub(super) fn shim(&self) -> &Shim {
+        &self.shared.shim
     }
 
     pub(super) fn registry(&self) -> &Registry {

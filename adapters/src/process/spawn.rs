@@ -50,19 +50,16 @@ pub(super) fn spawn(
     command
         .args(arguments)
         .envs(line.env.iter().map(|(name, value)| (name, value)))
-        .env(RUN_VARIABLE, run.to_string())
-        .env(ATTEMPT_VARIABLE, attempt.to_string())
-        .env(ORDINAL_VARIABLE, ordinal.to_string())
-        .env(DIRECTORY_VARIABLE, absolute(directory.path()))
         .stdin(if line.inherit_stdin { Stdio::inherit() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
-    match control {
-        Some(socket) => command.env(CONTROL_VARIABLE, absolute(socket)),
-        // One that was inherited would be that of another run.
-        None => command.env_remove(CONTROL_VARIABLE),
-    };
+    for (name, value) in variables(run, (attempt, ordinal), directory, control) {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
     if let Some(cwd) = &line.cwd {
         command.current_dir(cwd);
     }
@@ -75,6 +72,23 @@ pub(super) fn spawn(
             Err(io::Error::other("the child came without pid or pipes"))
         }
     }
+}
+
+/// What every process of an attempt finds in its environment; without a value, what it must not find there.
+pub(super) fn variables(
+    run: RunId,
+    (attempt, ordinal): (AttemptId, Ordinal),
+    directory: &AttemptDirectory,
+    control: Option<&Path>,
+) -> [(&'static str, Option<OsString>); 5] {
+    [
+        (RUN_VARIABLE, Some(run.to_string().into())),
+        (ATTEMPT_VARIABLE, Some(attempt.to_string().into())),
+        (ORDINAL_VARIABLE, Some(ordinal.to_string().into())),
+        (DIRECTORY_VARIABLE, Some(absolute(directory.path()))),
+        // One that was inherited would be that of another run.
+        (CONTROL_VARIABLE, control.map(absolute)),
+    ]
 }
 
 /// The child may run in another directory, so a relative path would mislead it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tachograph_engine::domain::{ExitStatus, Stream};
+use tachograph_engine::domain::{ExitStatus, Stream, limits};
 use tachograph_engine::ports::Clock;
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
@@ -46,7 +46,9 @@ pub(super) async fn supervise(held: HeldAttempt, mut child: Child, group: Proces
     let (status, witness) = exit_status(&waited);
     let drained = guard.until_drained(&held, &status, exited_at, pumps).await;
     let timed_out = !matches!(drained.receipt.drain, tachograph_engine::domain::Drain::Drained);
-    let lingering = if timed_out { guard.members().await } else { Vec::new() };
+    let mut lingering = if timed_out { guard.members().await } else { Vec::new() };
+    // More than that is no record any more.
+    lingering.truncate(limits::DIAGNOSTICS_MAX);
     let contradiction = claim.filter(|claim| claim.status != status);
     let time_up = guard.time_up.take();
     settle(held.live()).await;
@@ -244,7 +246,7 @@ impl Guard {
 }
 
 /// Why its time is up, once somebody says so, or never.
-async fn next_time_up(told: &mut Option<watch::Receiver<Option<TimeUp>>>) -> TimeUp {
+pub(super) async fn next_time_up(told: &mut Option<watch::Receiver<Option<TimeUp>>>) -> TimeUp {
     let Some(reasons) = told else { return pending().await };
     while reasons.changed().await.is_ok() {
         if let Some(why) = reasons.borrow_and_update().clone() {
@@ -255,7 +257,7 @@ async fn next_time_up(told: &mut Option<watch::Receiver<Option<TimeUp>>>) -> Tim
 }
 
 /// The next signal to pass on, or never.
-async fn next_signal(signals: &mut Option<mpsc::Receiver<Signal>>) -> Option<Signal> {
+pub(super) async fn next_signal(signals: &mut Option<mpsc::Receiver<Signal>>) -> Option<Signal> {
     match signals {
         Some(signals) => match signals.recv().await {
             Some(signal) => Some(signal),

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tachograph_adapters::clock::{ManualClock, SystemClock, UlidSource};
 use tachograph_adapters::host::LocalHost;
 use tachograph_adapters::memory::MemoryJournal;
-use tachograph_adapters::process::{AttemptEnd, Launch, ProcessRunner, RunHandle, RunnerOptions};
+use tachograph_adapters::process::{AttemptEnd, Launch, ProcessRunner, RunHandle, RunnerOptions, Shim};
 use tachograph_engine::domain::{
     Digest, Entry, EntryBody, Event, Exit, ExitStatus, Failure, Outcome, Refused, RunId, RunRecord, RunSpec, Timestamp,
     Workload,
@@ -35,7 +35,8 @@ impl Bench {
     /// With a clock in the test's hand: nothing times out unless the test says so.
     pub(crate) async fn manual() -> (Self, ManualClock) {
         let clock = ManualClock::new(Timestamp::from_micros(0));
-        (Self::with(Arc::new(clock.clone()), RunnerOptions::default()).await, clock)
+        // A shim has a clock of its own.
+        (Self::under(Shim::Off, Arc::new(clock.clone()), RunnerOptions::default()).await, clock)
     }
 
     pub(crate) async fn with(clock: Arc<dyn Clock>, options: RunnerOptions) -> Self {
@@ -43,13 +44,26 @@ impl Bench {
     }
 
     pub(crate) async fn bounded(clock: Arc<dyn Clock>, options: RunnerOptions, bounds: Options) -> Self {
+        Self::open_with(parent(), clock, options, bounds).await
+    }
+
+    /// With a shim for every attempt.
+    pub(crate) async fn shimmed() -> Self {
+        Self::under(by_shims(), Arc::new(SystemClock), RunnerOptions::default()).await
+    }
+
+    pub(crate) async fn under(shim: Shim, clock: Arc<dyn Clock>, options: RunnerOptions) -> Self {
+        Self::open_with(shim, clock, options, Options::default()).await
+    }
+
+    async fn open_with(shim: Shim, clock: Arc<dyn Clock>, options: RunnerOptions, bounds: Options) -> Self {
         let data = tempfile::tempdir().unwrap();
         let host = Arc::new(LocalHost::new(clock.clone()));
         let gate = watch::Sender::new(true);
         let journal = Box::new(GatedJournal { journal: MemoryJournal::new(), gate: gate.subscribe() });
         let parts = Parts { journal, clock, ids: Arc::new(UlidSource::new()), host, checkpoints: None };
         let (engine, _) = Engine::open(parts, bounds).await.unwrap();
-        let runner = ProcessRunner::new(engine.clone(), data.path().join("runs"), options);
+        let runner = ProcessRunner::with_shim(engine.clone(), data.path().join("runs"), options, shim);
         Self { data, engine, runner, gate }
     }
 
@@ -94,6 +108,18 @@ impl Bench {
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
         Pipe(path)
     }
+}
+
+/// Set for a process whose tests shall hold under shims.
+pub(crate) const UNDER_SHIMS: &str = "TACHO_TEST_SHIMS";
+
+/// Who is the parent of the tests' processes, unless a test says so.
+fn parent() -> Shim {
+    if std::env::var_os(UNDER_SHIMS).is_some() { by_shims() } else { Shim::Off }
+}
+
+pub(crate) fn by_shims() -> Shim {
+    Shim::Program(env!("CARGO_BIN_EXE_tacho-shim").into())
 }
 
 /// A named pipe: opening either end waits for the other, which makes it a signal without a clock.

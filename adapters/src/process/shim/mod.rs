@@ -40,6 +40,7 @@ use std::process::ExitCode;
 
 pub use assignment::{Assignment, CommandBlock};
 pub use notice::{Notice, NoticeError, Notices};
+pub(super) use request::remove as forget_requests;
 pub use request::{Request, RequestPipe};
 pub use standing::{Standing, standing};
 

@@ -115,7 +115,7 @@ impl Requests {
 }
 
 /// Takes the pipe away, so that nobody asks a shim that is gone.
-pub(super) fn remove(directory: &AttemptDirectory) {
+pub(in super::super) fn remove(directory: &AttemptDirectory) {
     let _ = std::fs::remove_file(path(directory));
 }
 

@@ -1,0 +1,165 @@
+//! From the wish to start to a shim that looks after the attempt.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::process::Stdio;
+
+use tachograph_engine::domain::{Diagnostics, Failure, FailureKind, ResourceLimits};
+use tokio::process::{Child, Command};
+
+use super::attempt::{HeldAttempt, blocking};
+use super::attended::Attended;
+use super::directory::AttemptDirectory;
+use super::follow::follow;
+use super::growing::pass_growing;
+use super::handle::Phase;
+use super::identity::Identity;
+use super::launch::{CommandLine, Launch};
+use super::ready::{Before, ReadyCheck};
+use super::runner::ProcessRunner;
+use super::shim::{Assignment, CommandBlock};
+use super::sockets::SocketLease;
+use super::spawn::variables;
+use super::start_guard::StartGuard;
+
+impl ProcessRunner {
+    /// Makes the attempt's directory, has a shim look after it, and returns once the command is executed or could not be.
+    pub(super) async fn attend(
+        &self,
+        mut held: HeldAttempt,
+        guard: StartGuard,
+        identity: Identity,
+        line: CommandLine,
+        program: &Path,
+        mut launch: Launch,
+    ) {
+        let (directory, runner, program) = (held.directory.clone(), self.clone(), program.to_owned());
+        let (limits, check) = (held.limits, launch.ready.take());
+        let making = move || make(&runner, &directory, identity, limits, &line, &program, check);
+        let Made { shim, socket, before } = match blocking(making).await {
+            Some(Ok(made)) => made,
+            Some(Err(failure)) => return held.fail(guard, failure).await,
+            None => return,
+        };
+        held.socket = socket;
+        let live = held.live().clone();
+        let Some(attended) = shim.keep().map(|shim| Attended::spawned(shim, before)) else { return };
+        pass_growing(&held, launch.stdout, launch.stderr);
+        tokio::spawn(follow(held, attended));
+        guard.succeed();
+        let _ = live.phase.subscribe().wait_for(|phase| !matches!(phase, Phase::Starting)).await;
+    }
+}
+
+struct Made {
+    shim: Unfollowed,
+    socket: Option<SocketLease>,
+    before: Option<Before>,
+}
+
+/// A shim that nobody follows yet. Dropping it kills it, and with it whatever it has begun: when the start that wanted it
+/// is gone, its attempt is recorded as failed.
+struct Unfollowed(Option<Child>);
+
+impl Unfollowed {
+    /// Hands it to whoever follows it from now on.
+    fn keep(mut self) -> Option<Child> {
+        self.0.take()
+    }
+}
+
+impl Drop for Unfollowed {
+    fn drop(&mut self) {
+        // The runtime reaps it, as it does with every child that is let go of.
+        let _ = self.0.as_mut().map(Child::start_kill);
+    }
+}
+
+/// The directory, the run's control socket, and a shim that knows what to do.
+fn make(
+    runner: &ProcessRunner,
+    directory: &AttemptDirectory,
+    identity: Identity,
+    limits: ResourceLimits,
+    line: &CommandLine,
+    program: &Path,
+    check: Option<ReadyCheck>,
+) -> Result<Made, Failure> {
+    directory.create().map_err(|error| failure(format!("its directory cannot be prepared: {error}")))?;
+    let socket = runner.lease_socket(identity.run, directory);
+    let control = socket.as_ref().map(SocketLease::path);
+    let before = check.map(|check| Before::see(check, directory));
+    let shim = || {
+        let env = environment(line, &identity, directory, control);
+        let variables = env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
+        let command = CommandBlock::new(&line.argv, line.cwd.as_deref(), variables)?;
+        start(&assignment(runner, identity, limits, line)?, &command, program)
+    };
+    let shim = shim().map_err(|error| failure(format!("its shim {} cannot be started: {error}", program.display())))?;
+    Ok(Made { shim, socket, before })
+}
+
+fn assignment(
+    runner: &ProcessRunner,
+    identity: Identity,
+    limits: ResourceLimits,
+    line: &CommandLine,
+) -> io::Result<Assignment> {
+    let Identity { run, attempt, ordinal, runner: holder, supervisor, argv_digest, shim: _, process: _ } = identity;
+    let runs_dir = std::path::absolute(runner.runs_dir())?;
+    let (options, has_stdin) = (runner.options(), line.inherit_stdin);
+    Ok(Assignment {
+        run,
+        attempt,
+        ordinal,
+        runner: holder,
+        supervisor,
+        argv_digest,
+        runs_dir,
+        limits,
+        options,
+        has_stdin,
+    })
+}
+
+/// All that the command shall find: a shim has no environment that could be added to.
+fn environment(
+    line: &CommandLine,
+    identity: &Identity,
+    directory: &AttemptDirectory,
+    control: Option<&Path>,
+) -> BTreeMap<OsString, OsString> {
+    let mut env: BTreeMap<_, _> = if line.env_clear { BTreeMap::new() } else { std::env::vars_os().collect() };
+    env.extend(line.env.iter().cloned());
+    for (name, value) in variables(identity.run, (identity.attempt, identity.ordinal), directory, control) {
+        match value {
+            Some(value) => drop(env.insert(name.into(), value)),
+            None => drop(env.remove(std::ffi::OsStr::new(name))),
+        }
+    }
+    env
+}
+
+/// Spawns the shim, and tells it what to do. A shim that ends before it has heard all of it has executed nothing, and
+/// whoever follows it finds that out.
+fn start(assignment: &Assignment, command: &CommandBlock, program: &Path) -> io::Result<Unfollowed> {
+    let stdin = if assignment.has_stdin { Some(Stdio::from(io::stdin().as_fd().try_clone_to_owned()?)) } else { None };
+    let mut shim = Command::from(assignment.command(program, stdin)).spawn()?;
+    let handover = shim.stdin.take();
+    let shim = Unfollowed(Some(shim));
+    if let Some(handover) = handover {
+        let mut handover = File::from(handover.into_owned_fd()?);
+        if let Err(error) = assignment.hand_over(command, &mut handover) {
+            tracing::warn!(%error, "a shim does not take its assignment");
+        }
+    }
+    Ok(shim)
+}
+
+fn failure(message: String) -> Failure {
+    Failure { kind: FailureKind::SpawnFailed, message, diagnostics: Diagnostics::default() }
+}

@@ -1,0 +1,190 @@
+//! From a living shim to the recorded end: one task per attempt.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tachograph_engine::domain::Stream;
+use tachograph_engine::ports::Clock;
+use tokio::sync::{mpsc, watch};
+
+use super::attempt::HeldAttempt;
+use super::attended::{Attended, News, Parting};
+use super::handle::{Phase, Stop, Unread};
+use super::last_word::{LastWord, Unended};
+use super::open::await_readiness;
+use super::outcome::TimeUp;
+use super::ready::{Readiness, settle};
+use super::shim::{Request, RequestPipe};
+use super::supervise::{next_signal, next_time_up};
+
+/// Follows an attempt through its directory and its shim to the recorded end, and returns when the shim is gone.
+///
+/// The shim may be a child of this process or one that was found alive. What counts is what it left on disk: the exit
+/// record, once it says that it is complete or when it is gone. All that this runner wants of the attempt meanwhile goes
+/// through the shim's request pipe. If this task ends early, with its runtime, the shim goes on and nothing is lost.
+pub(super) async fn follow(held: HeldAttempt, attended: Attended) {
+    Follower::new(&held, attended).until_gone().await;
+}
+
+struct Follower<'held> {
+    held: &'held HeldAttempt,
+    clock: Arc<dyn Clock>,
+    attended: Attended,
+    requests: Option<RequestPipe>,
+    stop: watch::Receiver<Option<Stop>>,
+    signals: Option<mpsc::Receiver<Signal>>,
+    unread: watch::Receiver<Unread>,
+    hung_up: Unread,
+    /// Why its time is up, if somebody else than its limit says so; absent once the process has ended.
+    told: Option<watch::Receiver<Option<TimeUp>>>,
+    time_up: Option<TimeUp>,
+    /// Whether the shim was asked to end the group.
+    ending: bool,
+    /// What the shim complained about last.
+    trouble: Option<String>,
+    recorded: bool,
+}
+
+impl<'held> Follower<'held> {
+    fn new(held: &'held HeldAttempt, attended: Attended) -> Self {
+        let live = held.live();
+        // Wishes from before the start count as well.
+        let (mut stop, mut told, mut unread) =
+            (live.stop.subscribe(), live.time_up.subscribe(), live.unread.subscribe());
+        stop.mark_changed();
+        told.mark_changed();
+        unread.mark_changed();
+        let mut this = Self {
+            held,
+            clock: held.engine.clock().clone(),
+            requests: None,
+            stop,
+            signals: live.signals.take(),
+            unread,
+            hung_up: Unread::default(),
+            told: Some(told),
+            time_up: None,
+            ending: false,
+            trouble: None,
+            recorded: false,
+            attended,
+        };
+        if let Some(pid) = this.attended.pid {
+            this.started(pid);
+        }
+        this
+    }
+
+    async fn until_gone(mut self) {
+        loop {
+            let can_ask = self.attended.pid.is_some();
+            tokio::select! {
+                biased;
+                news = self.attended.news() => {
+                    if let Some(parting) = self.heard(news).await {
+                        return self.gone(parting).await;
+                    }
+                }
+                // The senders live as long as the attempt's registration.
+                _ = self.stop.changed(), if can_ask => self.stopped(),
+                Some(signal) = next_signal(&mut self.signals), if can_ask => self.ask(Request::Signal(signal)),
+                _ = self.unread.changed(), if can_ask => self.hang_up(),
+                why = next_time_up(&mut self.told), if can_ask => self.end_in_time(why),
+            }
+        }
+    }
+
+    async fn heard(&mut self, news: News) -> Option<Parting> {
+        match news {
+            News::Started(pid) => self.started(pid),
+            News::Exited => self.exited(),
+            News::Recorded => self.end(None).await,
+            News::Trouble(why) => {
+                tracing::warn!(run = %self.held.claim.run, attempt = %self.held.claim.attempt, why, "a shim is in trouble");
+                self.trouble = Some(why);
+            }
+            News::Gone(parting) => return Some(parting),
+        }
+        None
+    }
+
+    fn started(&mut self, pid: u32) {
+        self.attended.pid = Some(pid);
+        let _ = self.held.live().pid.set(pid);
+        self.held.live().phase.send_replace(Phase::Running);
+        await_readiness(self.held, self.attended.ready.take());
+    }
+
+    fn exited(&mut self) {
+        self.told = None;
+        self.held.live().phase.send_replace(Phase::Exited);
+    }
+
+    async fn gone(mut self, parting: Parting) {
+        if !self.recorded {
+            self.end(Some(parting)).await;
+        } else if self.ending && !matches!(parting, Parting::Waited(status) if status.success()) {
+            // It was still to end what is left of the group.
+            LastWord::end_group(self.held).await;
+        }
+    }
+
+    /// Reports what the shim has written down. It may still be there, until the rest of the group has ended.
+    async fn end(&mut self, parting: Option<Parting>) {
+        let unended = parting.map(|parting| Unended { parting, trouble: self.trouble.take() });
+        settle(self.held.live()).await;
+        let unready = *self.held.live().readiness.borrow() == Readiness::Never;
+        let Some(word) = LastWord::read(self.held, self.time_up.take(), unready, unended).await else { return };
+        let LastWord { outcome, contradiction, pid } = word;
+        if let Some(pid) = pid {
+            let _ = self.held.live().pid.set(pid);
+        }
+        self.recorded = true;
+        self.held.conclude(outcome, contradiction).await;
+    }
+
+    fn stopped(&mut self) {
+        let Some(Stop { kill_at, drain_by }) = *self.stop.borrow_and_update() else { return };
+        let now = self.clock.monotonic();
+        self.end_within(kill_at.saturating_sub(now));
+        if let Some(drain_by) = drain_by {
+            self.ask(Request::DrainWithin(drain_by.saturating_sub(now)));
+        }
+    }
+
+    /// The first reason counts.
+    fn end_in_time(&mut self, why: TimeUp) {
+        self.time_up.get_or_insert(why);
+        self.end_within(Duration::from_millis(self.held.options.grace_ms));
+    }
+
+    fn end_within(&mut self, grace: Duration) {
+        self.ending = true;
+        self.ask(Request::End { grace });
+    }
+
+    fn hang_up(&mut self) {
+        let unread = *self.unread.borrow_and_update();
+        for (stream, now, before) in
+            [(Stream::Stdout, unread.stdout, self.hung_up.stdout), (Stream::Stderr, unread.stderr, self.hung_up.stderr)]
+        {
+            if now && !before {
+                self.ask(Request::HangUp(stream));
+            }
+        }
+        self.hung_up = unread;
+    }
+
+    /// A shim that is gone needs not be asked any more.
+    fn ask(&mut self, request: Request) {
+        let pipe = match self.requests.take() {
+            Some(pipe) => Ok(pipe),
+            None => RequestPipe::open(&self.held.directory),
+        };
+        match pipe.and_then(|pipe| pipe.send(request).map(|()| pipe)) {
+            Ok(pipe) => self.requests = Some(pipe),
+            Err(error) => tracing::debug!(%error, ?request, run = %self.held.claim.run, "the shim was not asked"),
+        }
+    }
+}
