@@ -2,6 +2,7 @@
 
 mod control;
 mod live;
+mod ready;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -14,6 +15,7 @@ use tachograph_engine::domain::{Position, StatusName};
 use self::control::parse_delay;
 pub use self::control::{CancelSnapshotArgs, GuardArgs, Report, ReportArgs};
 pub use self::live::{DestroyArgs, KillArgs, LogsArgs, PsArgs};
+pub use self::ready::ReadyArgs;
 
 use crate::duration::DurationMs;
 use crate::output::{Color, Format};
@@ -36,7 +38,7 @@ Exit codes:
   10 writing failed in the middle: disk full, or a failed sync
   11 nobody supervises the run that reports or shall be ended
   `tacho run` exits with its command's own code, 128 + n for signal n; its own failures are
-  124 (ended by its timeout), 125 (tacho failed, the message says why), 126 (not executable) and 127 (not found).
+  124 (ended by its timeout, or not ready in time), 125 (tacho failed, the message says why), 126 (not executable) and 127 (not found).
 
 Examples:
   tacho run --name build -- make -j2
@@ -117,12 +119,13 @@ pub enum Command {
 #[command(after_help = "\
 The output of the command is passed through, and recorded in the data directory. The command cannot read from the \
 terminal, neither as its standard input nor as /dev/tty. Exits with the code of the \
-command, or 128 + n if signal n ended it; 124 if its timeout ended it, 125 if tacho itself failed, 126 if the program \
+command, or 128 + n if signal n ended it; 124 if its timeout ended it or it was not ready in time, 125 if tacho itself failed, 126 if the program \
 cannot be executed, 127 if there is none.
 
 Examples:
   tacho run -- make -j2
   tacho run --name nightly --label team=infra --timeout 1h30m -- ./nightly.sh --full
+  tacho run --ready-port 8080 --ready-within 10s -- ./server
   tacho run --cwd /srv/app -- sh -c 'exit 7'; echo $?")]
 pub struct RunArgs {
     /// A name for people; no other run that has not ended may have it
@@ -140,6 +143,9 @@ pub struct RunArgs {
     /// Take an image of its sandbox once it has waited so long, as it says by `tacho report waiting`; 0 to 30 days
     #[arg(long, value_name = "DURATION", value_parser = parse_delay)]
     pub snapshot_delay: Option<DurationMs>,
+    /// When it is ready
+    #[command(flatten)]
+    pub ready: ReadyArgs,
     /// The program and its arguments, after `--`
     #[arg(last = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,

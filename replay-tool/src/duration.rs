@@ -10,6 +10,9 @@ use tachograph_engine::domain::limits::SNAPSHOT_DELAY_MS_MAX;
 /// The longest duration that is accepted: 100 years of 365 days.
 pub const DURATION_MS_MAX: u64 = 100 * 365 * 24 * 60 * 60 * 1_000;
 
+/// How long a run may take to become ready, unless something else is said.
+pub const READY_WITHIN_DEFAULT: DurationMs = DurationMs(30_000);
+
 /// Units from the longest to the shortest, with their length in milliseconds.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 

@@ -143,6 +143,12 @@ pub enum Error {
         /// After how long, and how it ended then.
         message: String,
     },
+    /// `tacho run`: the command was not ready in time, and was ended.
+    #[error("{message}")]
+    NotReady {
+        /// What was missing, how it ended then, and the likely cause.
+        message: String,
+    },
     /// Standard output cannot be written.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
@@ -197,6 +203,7 @@ impl Error {
             Self::SpawnFailed { .. } => "spawn_failed",
             Self::OutputLost { .. } => "output_lost",
             Self::TimedOut { .. } => "timed_out",
+            Self::NotReady { .. } => "start_timeout",
             Self::Output(_) => "output",
             Self::BrokenPipe => "broken_pipe",
             Self::Internal(_) => "internal",
@@ -234,7 +241,7 @@ impl Error {
             },
             Self::Program { found: true, .. } => exit::NOT_EXECUTABLE,
             Self::Program { found: false, .. } => exit::NOT_FOUND,
-            Self::TimedOut { .. } => exit::TIMED_OUT,
+            Self::TimedOut { .. } | Self::NotReady { .. } => exit::TIMED_OUT,
             Self::BrokenPipe => exit::OK,
             Self::SpawnFailed { .. } | Self::OutputLost { .. } | Self::Output(_) | Self::Internal(_) => exit::FAILED,
         }
@@ -243,7 +250,7 @@ impl Error {
     /// The exit code of `tacho run`, where small codes belong to the command: 125, 126 or 127.
     pub fn run_exit_code(&self) -> u8 {
         match self {
-            Self::Program { .. } | Self::TimedOut { .. } | Self::BrokenPipe => self.exit_code(),
+            Self::Program { .. } | Self::TimedOut { .. } | Self::NotReady { .. } | Self::BrokenPipe => self.exit_code(),
             _ => exit::RUN_FAILED,
         }
     }
@@ -275,6 +282,9 @@ impl Error {
                 "make room where the data directory is; run the command again if its output matters".to_owned()
             }
             Self::TimedOut { .. } => "give it more time with --timeout".to_owned(),
+            Self::NotReady { .. } => {
+                "`tacho show` tells what was seen of it; more time gives --ready-within".to_owned()
+            }
             Self::Output(_) => "make room, or write somewhere else".to_owned(),
             Self::BrokenPipe => String::new(),
             Self::Internal(_) => "run it again with -v, and report it".to_owned(),
@@ -415,6 +425,7 @@ mod tests {
             (Error::SpawnFailed { message: "x".into() }, "spawn_failed", 1, 125),
             (Error::OutputLost { message: "x".into() }, "output_lost", 1, 125),
             (Error::TimedOut { message: "x".into() }, "timed_out", 124, 124),
+            (Error::NotReady { message: "x".into() }, "start_timeout", 124, 124),
             (Error::output(io::ErrorKind::BrokenPipe.into()), "broken_pipe", 0, 0),
             (Error::output(io::ErrorKind::StorageFull.into()), "output", 1, 125),
             (Error::internal("x"), "internal", 1, 125),

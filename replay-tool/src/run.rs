@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 
-use tachograph_adapters::process::{AttemptEnd, DIRECTORY_FACT, EndRecord, Launch, RunHandle};
+use tachograph_adapters::process::{AttemptEnd, DIRECTORY_FACT, EndRecord, Launch, NotReady, RunHandle, RunnerError};
 use tachograph_engine::domain::{ExitStatus, Failure, FailureKind, Outcome, ResourceLimits, RunSpec, Workload, limits};
 
 use self::passthrough::{Breakage, Sink};
@@ -32,6 +32,10 @@ use crate::writer::Writer;
 /// [`Error`] if Tachograph itself failed, the program could not be started, or its timeout ended it.
 pub async fn execute(context: &Context, args: RunArgs) -> Result<u8, Error> {
     let spec = spec(&args)?;
+    if let Some(check) = args.ready.check() {
+        // Before anything is recorded, as with the spec.
+        check.check().map_err(RunnerError::from)?;
+    }
     // Before the data directory is touched; the engine would say the same.
     limits::check_spec(&spec).map_err(Error::Refused)?;
     let mut interrupts =
@@ -82,6 +86,7 @@ async fn record(writer: &Writer, spec: RunSpec, args: RunArgs, interrupts: &mut 
         stdout: Some(Box::new(Sink::stdout(breakage.clone()))),
         stderr: Some(Box::new(Sink::stderr(breakage.clone()))),
         snapshot_delay: args.snapshot_delay.map(DurationMs::as_duration),
+        ready: args.ready.check(),
         ..Launch::default()
     };
     let handle = writer.runner.start(run, launch).await?;
@@ -92,6 +97,14 @@ async fn record(writer: &Writer, spec: RunSpec, args: RunArgs, interrupts: &mut 
         _ = interrupts.next() => {}
     }
     let code = exit_code(&end)?;
+    match handle.ready().await {
+        Ok(ready) => tracing::info!(after_ms = ready.after.as_millis(), "was ready"),
+        Err(NotReady::Ended { .. }) => {
+            // The code is the command's own; this is what it does not tell. If standard error is gone, nobody misses it.
+            let _ = writeln!(std::io::stderr(), "tacho: the command ended before it was ready");
+        }
+        Err(NotReady::TimedOut { .. } | NotReady::Abandoned { .. }) => {}
+    }
     match breakage.take_error() {
         Some(error) => Err(Error::Output(error)),
         None => Ok(code),
@@ -157,11 +170,13 @@ fn failed(failure: &Failure) -> Error {
             let cause = failure.diagnostics.likely_cause.as_ref().map(|cause| format!("; {cause}"));
             Error::SpawnFailed { message: message + &cause.unwrap_or_default() }
         }
-        FailureKind::StartTimeout
-        | FailureKind::SupervisorLost
-        | FailureKind::RunnerLost
-        | FailureKind::StartAbandoned
-        | FailureKind::Other(_) => Error::internal(words::failed(failure)),
+        FailureKind::StartTimeout => {
+            let cause = failure.diagnostics.likely_cause.as_ref().map(|cause| format!("; {cause}"));
+            Error::NotReady { message: message + &cause.unwrap_or_default() }
+        }
+        FailureKind::SupervisorLost | FailureKind::RunnerLost | FailureKind::StartAbandoned | FailureKind::Other(_) => {
+            Error::internal(words::failed(failure))
+        }
     }
 }
 

@@ -8,14 +8,26 @@ use toml::de::{DeTable, DeValue};
 
 use super::expectation::FAILURE_KINDS;
 use super::problem::{Problem, Problems, suggestion};
+use super::readiness::Readiness;
 use super::value::{self, Entry, Item, under};
 use super::{ENV_BYTES_MAX, Expectation, JOBS_MAX, Job};
 use crate::duration::{DurationMs, check_snapshot_delay};
 use crate::report::EXE_VARIABLE;
 use crate::signal;
 
-const JOB_KEYS: [&str; 9] =
-    ["command", "cwd", "env", "labels", "retries", "timeout", "expect", "snapshot_delay", "snapshot_command"];
+pub(super) const JOB_KEYS: [&str; 11] = [
+    "command",
+    "cwd",
+    "env",
+    "labels",
+    "retries",
+    "timeout",
+    "expect",
+    "snapshot_delay",
+    "snapshot_command",
+    "ready",
+    "ready_within",
+];
 
 /// What the supervisor itself tells every run.
 const ENV_RESERVED: [&str; 6] =
@@ -76,7 +88,9 @@ fn read_job(entry: &Entry<'_, '_>, problems: &mut Problems<'_>) -> Option<Job> {
         expect: Expectation::default(),
         snapshot_delay: None,
         snapshot_command: None,
+        ready: None,
     };
+    let mut ready = Readiness::default();
     let (mut has_command, mut has_delay) = (false, false);
     let mut snapshot_command_at = None;
     for Entry { key, at, item } in value::entries(table) {
@@ -104,9 +118,12 @@ fn read_job(entry: &Entry<'_, '_>, problems: &mut Problems<'_>) -> Option<Job> {
                 snapshot_command_at = Some(at);
                 job.snapshot_command = Some(read_command(item, &inner, problems));
             }
+            "ready" => ready.read(item, &inner, problems),
+            "ready_within" => ready.read_within(at, item, &inner, problems),
             _ => unknown_key(key, at, &place, JOB_KEYS, problems),
         }
     }
+    job.ready = ready.finish(&place, problems);
     if !has_command {
         problems.note(entry.at, format!("{place}: has no command; expected command = [\"PROGRAM\", \"ARGUMENT\", …]"));
     }
@@ -172,7 +189,7 @@ fn read_env(item: &Item<'_>, place: &str, problems: &mut Problems<'_>) -> BTreeM
     env.into_iter().map(|(key, (_, text))| (key, text)).collect()
 }
 
-fn read_timeout(item: &Item<'_>, place: &str, problems: &mut Problems<'_>) -> Option<DurationMs> {
+pub(super) fn read_timeout(item: &Item<'_>, place: &str, problems: &mut Problems<'_>) -> Option<DurationMs> {
     read_duration(item, place, problems, |timeout| {
         let why = "must be longer than zero; leave it out for no timeout";
         if timeout.is_zero() { Err(why.to_owned()) } else { Ok(()) }
@@ -269,7 +286,13 @@ fn read_failure(item: &Item<'_>, place: &str, problems: &mut Problems<'_>) -> Op
     kind.map(Expectation::Failure)
 }
 
-fn unknown_key<const N: usize>(key: &str, at: usize, place: &str, known: [&str; N], problems: &mut Problems<'_>) {
+pub(super) fn unknown_key<const N: usize>(
+    key: &str,
+    at: usize,
+    place: &str,
+    known: [&str; N],
+    problems: &mut Problems<'_>,
+) {
     let hint = suggestion(key, known);
     problems.note(at, format!("{place}: unknown key {}{hint}", quoted(key)));
 }

@@ -13,6 +13,8 @@
 //! expect = { code = 0 }             # how it must end; this is the default
 //! snapshot_delay = "5s"             # how long it waits before an image of its sandbox is taken; default: never
 //! snapshot_command = ["save.sh"]    # takes that image instead of the built-in archive
+//! ready = { port = 8080 }           # what shows that it is ready: a file, a line or a port; default: its process
+//! ready_within = "30s"              # by when it must be; this is the default
 //! ```
 //!
 //! `expect` is `{ code = 3 }`, `{ signal = 9 }`, `{ signal = "KILL" }` or `{ failure = "not_found" }`; an integer alone is a
@@ -24,6 +26,7 @@
 mod expectation;
 mod file;
 mod problem;
+mod readiness;
 mod value;
 
 use std::collections::BTreeMap;
@@ -31,6 +34,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use tachograph_adapters::process::ReadyCheck;
 use tachograph_engine::domain::{ResourceLimits, RunSpec, Workload};
 
 pub use expectation::Expectation;
@@ -68,6 +72,8 @@ pub struct Job {
     pub snapshot_delay: Option<DurationMs>,
     /// Program and arguments that take its snapshots, instead of the built-in archive. Only with a delay.
     pub snapshot_command: Option<Vec<String>>,
+    /// What shows that it is ready, and by when it must.
+    pub ready: Option<ReadyCheck>,
 }
 
 impl Job {

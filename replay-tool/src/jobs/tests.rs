@@ -1,8 +1,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use proptest::prelude::*;
-use tachograph_engine::domain::FailureKind;
+use tachograph_adapters::process::ReadyProbe;
+use tachograph_engine::domain::{FailureKind, Stream};
 
 use super::*;
 
@@ -35,6 +37,8 @@ timeout = "1m30s"
 expect = { signal = "SIGKILL" }
 snapshot_delay = "1m"
 snapshot_command = ["save", "--to", "s3"]
+ready = { line = "is up", stream = "stderr" }
+ready_within = "1m"
 
 [jobs.alpha]
 command = ["true"]
@@ -52,6 +56,10 @@ command = ["true"]
         expect: Expectation::Signal(9),
         snapshot_delay: Some("1m".parse().unwrap()),
         snapshot_command: Some(vec!["save".to_owned(), "--to".to_owned(), "s3".to_owned()]),
+        ready: Some(ReadyCheck {
+            probe: ReadyProbe::Line { stream: Some(Stream::Stderr), text: "is up".to_owned() },
+            within: Duration::from_secs(60),
+        }),
     };
     let alpha = Job {
         name: "alpha".to_owned(),
@@ -64,6 +72,7 @@ command = ["true"]
         expect: Expectation::Code(0),
         snapshot_delay: None,
         snapshot_command: None,
+        ready: None,
     };
     assert_eq!(jobs, [zeta, alpha]);
     assert_eq!(jobs[0].spec().limits.wall_ms, Some(90_000));
@@ -300,10 +309,52 @@ fn the_example_and_the_documented_file_are_accepted() {
     let shown = block("```text\ntacho: error[invalid_jobs]: ");
     let wrong = "[jobs.build]\ncomand = [\"make\"]\ntimeout = \"1x\"\ncommand = [\"make\"]\n";
     assert_eq!(shown.split_once("\n  help: ").unwrap().0, listing(wrong.as_bytes()));
-    for key in ["command", "cwd", "env", "labels", "retries", "timeout", "expect", "snapshot_delay", "snapshot_command"]
-    {
+    for key in file::JOB_KEYS {
         assert!(document.contains(&format!("\n| `{key}` |")), "docs/jobs.md lacks {key}");
     }
+}
+
+#[test]
+fn what_shows_that_a_job_is_ready_is_read_or_told_with_its_place() {
+    let ready = |lines: &str| {
+        let job = format!("[jobs.a]\ncommand = [\"x\"]\n{lines}\n");
+        parse(job.as_bytes()).unwrap().remove(0).ready
+    };
+    let check = |probe, seconds| Some(ReadyCheck { probe, within: Duration::from_secs(seconds) });
+    assert_eq!(ready("ready = { file = \"up\" }"), check(ReadyProbe::File("up".into()), 30));
+    assert_eq!(ready("ready_within = 5\nready = { port = 8080 }"), check(ReadyProbe::Port(8080), 5));
+    let line = ReadyProbe::Line { stream: None, text: "is up".to_owned() };
+    assert_eq!(ready("ready = { line = \"is up\" }"), check(line, 30));
+    let job = |name: &str, lines: &str| format!("[jobs.{name}]\ncommand = [\"x\"]\n{lines}\n");
+    let text = [
+        job("a", "ready = \"up\""),
+        job("b", "ready = { port = 70000 }"),
+        job("c", "ready = { file = \"../up\" }"),
+        job("d", "ready = { file = \"up\", port = 1 }"),
+        job("e", "ready = { port = 1, stream = \"stdout\" }"),
+        job("f", "ready = { line = \"a\\nb\" }"),
+        job("g", "ready = { prot = 1 }"),
+        job("h", "ready_within = \"5s\""),
+        job("i", "ready = { port = 1 }\nready_within = 0"),
+        job("j", "ready = { line = \"x\", stream = \"out\" }"),
+    ];
+    assert_listing(
+        &text.concat(),
+        &[
+            "jobs.toml:3:9: jobs.a.ready: expected { file = \"up\" }, { line = \"listening\" } or { port = 8080 }, found a \
+             string",
+            "jobs.toml:6:18: jobs.b.ready.port: 70000 is out of bounds; 1 to 65535",
+            "jobs.toml:9:9: jobs.c.ready: the file \"../up\" leads out of the attempt's directory; give an absolute path",
+            "jobs.toml:12:9: jobs.d.ready: expected exactly one of file, line and port",
+            "jobs.toml:15:21: jobs.e.ready: stream goes with line only",
+            "jobs.toml:18:9: jobs.f.ready: the text contains a line break; it is looked for within one line",
+            "jobs.toml:21:9: jobs.g.ready: expected exactly one of file, line and port",
+            "jobs.toml:21:11: jobs.g.ready: unknown key \"prot\"; did you mean \"port\"?",
+            "jobs.toml:24:1: jobs.h: ready_within without ready; say what shows that the job is ready",
+            "jobs.toml:28:16: jobs.i.ready_within: must be longer than zero; leave it out for no timeout",
+            "jobs.toml:31:32: jobs.j.ready.stream: expected \"stdout\" or \"stderr\"",
+        ],
+    );
 }
 
 proptest! {

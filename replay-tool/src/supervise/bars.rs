@@ -73,6 +73,7 @@ impl Progress for Bars {
             Step::Finished { report } => self.end(report.job),
             Step::Waiting { job, on } => self.say(job, &format!(", waits on {}", printable(on))),
             Step::Resumed { job } => self.say(job, ""),
+            Step::Ready { .. } | Step::EndedUnready { .. } => {}
             Step::Ended { .. } | Step::SnapshotTaken { .. } | Step::SnapshotFailed { .. } | Step::Remark { .. } => {}
         }
     }

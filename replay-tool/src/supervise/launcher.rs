@@ -1,11 +1,15 @@
 //! Jobs as runs of real processes.
 
+use std::convert::Infallible;
+use std::future::pending;
+
 use async_trait::async_trait;
-use tachograph_adapters::process::{EndRecord, Launch, RunHandle, RunnerError};
+use tachograph_adapters::process::{EndRecord, Launch, NotReady, Ready, RunHandle, RunnerError};
 use tachograph_engine::domain::{
     Action, Actor, ActorKind, AttemptId, Claim, Diagnostics, Failure, FailureKind, Outcome, RunId, StartMode,
 };
 
+use super::progress::{Progress, Step};
 use super::schedule::{Ended, Launcher};
 use crate::duration::DurationMs;
 use crate::error::Error;
@@ -15,16 +19,29 @@ use crate::stop::{Stop, Urgency};
 use crate::writer::Writer;
 
 /// Launches jobs as processes, recorded by a writer.
-#[derive(Debug)]
 pub(super) struct ProcessLauncher<'writer> {
     writer: &'writer Writer,
     stop: Stop,
+    progress: &'writer dyn Progress,
 }
 
 impl<'writer> ProcessLauncher<'writer> {
     /// A launcher that gives up waiting for ends once they are given up by whoever stops it.
-    pub(super) fn new(writer: &'writer Writer, stop: Stop) -> Self {
-        Self { writer, stop }
+    pub(super) fn new(writer: &'writer Writer, stop: Stop, progress: &'writer dyn Progress) -> Self {
+        Self { writer, stop, progress }
+    }
+
+    /// Shows that an attempt is ready, if that is asked for, or that it ended before. Never returns.
+    async fn show_readiness(&self, job: &Job, handle: &RunHandle) -> Infallible {
+        if job.ready.is_some() {
+            match handle.ready().await {
+                Ok(Ready { after }) => self.progress.show(&Step::Ready { job, after }),
+                Err(NotReady::Ended { .. }) => self.progress.show(&Step::EndedUnready { job }),
+                // Its end tells.
+                Err(NotReady::TimedOut { .. } | NotReady::Abandoned { .. }) => {}
+            }
+        }
+        pending().await
     }
 
     async fn start(
@@ -36,7 +53,7 @@ impl<'writer> ProcessLauncher<'writer> {
     ) -> Result<RunHandle, RunnerError> {
         let env = job.env.iter().map(|(name, value)| (name.into(), value.into())).chain(own_program()).collect();
         let snapshot_delay = job.snapshot_delay.map(DurationMs::as_duration);
-        let launch = Launch { env, snapshot_delay, ..Launch::default() };
+        let launch = Launch { env, snapshot_delay, ready: job.ready.clone(), ..Launch::default() };
         let mode = previous.map_or(StartMode::Fresh, |previous| StartMode::Restart { previous });
         self.writer.runner.start_attempt(run, attempt, mode, launch).await
     }
@@ -78,6 +95,7 @@ impl Launcher for ProcessLauncher<'_> {
         };
         let end = tokio::select! {
             biased;
+            never = self.show_readiness(job, &handle) => match never {},
             end = handle.wait() => end?,
             () = self.stop.reached(Urgency::GivenUp) => {
                 let why = "did not end in time; the next writer of the data directory records what became of it";
@@ -96,6 +114,7 @@ impl Launcher for ProcessLauncher<'_> {
 mod tests {
     use std::time::Duration;
 
+    use super::super::progress::Lines;
     use super::*;
     use crate::jobs::parse;
 
@@ -107,7 +126,7 @@ mod tests {
     async fn a_run_that_a_stop_forestalls_is_recorded_as_abandoned_and_a_retry_is_left_out() {
         let data = tempfile::tempdir().unwrap();
         let writer = Writer::open(data.path()).await.unwrap();
-        let launcher = ProcessLauncher::new(&writer, Stop::default());
+        let launcher = ProcessLauncher::new(&writer, Stop::default(), &Lines);
         let job = job("[\"true\"]");
         let run = launcher.create(&job).await.unwrap();
         writer.runner.shutdown(Duration::ZERO).await;
@@ -124,7 +143,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let writer = Writer::open(data.path()).await.unwrap();
         let stop = Stop::default();
-        let launcher = ProcessLauncher::new(&writer, stop.clone());
+        let launcher = ProcessLauncher::new(&writer, stop.clone(), &Lines);
         let job = job("[\"sleep\", \"60\"]");
         let run = launcher.create(&job).await.unwrap();
         stop.request(Urgency::GivenUp);

@@ -80,7 +80,7 @@ async fn supervise(
     let clock = writer.engine.clock().clone();
     let begun = clock.monotonic();
     let (stop, signal) = (Stop::default(), OnceLock::new());
-    let launcher = ProcessLauncher::new(writer, stop.clone());
+    let launcher = ProcessLauncher::new(writer, stop.clone(), &*progress);
     let limits = Limits { jobs_max: jobs_max(args.jobs), fail_fast: args.fail_fast };
     let mut waits = Waits::of(&writer.engine, jobs, &*progress);
     let reports = {

@@ -50,6 +50,18 @@ pub enum Step<'world> {
         /// Which job.
         job: &'world Job,
     },
+    /// A job is ready, as its check says.
+    Ready {
+        /// Which job.
+        job: &'world Job,
+        /// How long after its spawn.
+        after: Duration,
+    },
+    /// An attempt of a job ended by itself before it was ready.
+    EndedUnready {
+        /// Of which job.
+        job: &'world Job,
+    },
     /// A snapshot of a job was taken.
     SnapshotTaken {
         /// Of which job.
@@ -117,6 +129,8 @@ pub(super) fn line(step: &Step<'_>) -> Option<String> {
         }
         Step::Waiting { job, on } => Some(format!("{}: waits on {}", printable(&job.name), printable(on))),
         Step::Resumed { job } => Some(format!("{}: goes on", printable(&job.name))),
+        Step::Ready { job, after } => Some(format!("{}: ready after {}", printable(&job.name), elapsed_text(*after))),
+        Step::EndedUnready { job } => Some(format!("{}: ended before it was ready", printable(&job.name))),
         Step::SnapshotTaken { job, location, bytes } => {
             Some(format!("{}: snapshot taken, {bytes} bytes in {}", printable(&job.name), printable(location)))
         }
@@ -181,6 +195,8 @@ mod tests {
             (ended(false, true), "b\\u{202e}: attempt 1 ended: signal 9 (KILL), 1.5s; expected code 0; trying again"),
             (Step::Waiting { job: &job, on: "a\u{1b}[2J" }, "b\\u{202e}: waits on a\\u{1b}[2J"),
             (Step::Resumed { job: &job }, "b\\u{202e}: goes on"),
+            (Step::Ready { job: &job, after: Duration::from_millis(120) }, "b\\u{202e}: ready after 120ms"),
+            (Step::EndedUnready { job: &job }, "b\\u{202e}: ended before it was ready"),
             (
                 Step::SnapshotTaken { job: &job, location: "snapshots/x", bytes: 7 },
                 "b\\u{202e}: snapshot taken, 7 bytes in snapshots/x",

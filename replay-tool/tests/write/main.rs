@@ -18,6 +18,8 @@ mod planted;
 /// Runs that have not ended, with their processes.
 mod ps;
 /// One command: its exit code, its output, and what is recorded of it.
+/// Commands and jobs that become ready, and those that do not.
+mod ready;
 mod run;
 /// Signals to the tool while runs are under way.
 mod signals;

@@ -2,11 +2,12 @@
 //! and nobody can say why. (The companion, a reaper that steals exit codes, has a test program of its own.)
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
-use tachograph_adapters::process::Launch;
-use tachograph_engine::domain::{Action, Diagnostics, Failure, FailureKind, Outcome, StatusName};
-use tachograph_tests::commands::{begin, command, runner};
+use tachograph_adapters::process::{Launch, NotReady, ReadyCheck, ReadyProbe};
+use tachograph_engine::domain::{Action, Diagnostics, Failure, FailureKind, Outcome, RunSpec, StatusName};
+use tachograph_tests::commands::{begin, command, runner, script};
 use tachograph_tests::naive::Ledger;
 use tachograph_tests::supervisor::{Expect, supervisor};
 use tachograph_tests::{Place, Supervisor};
@@ -56,6 +57,52 @@ async fn a_start_that_times_out_is_kept_with_its_evidence_and_only_destroy_remov
     supervisor_of.destroy(run, false).await.expect_written();
     assert_eq!(supervisor_of.status(run).await, StatusName::Destroyed);
     assert_eq!(supervisor_of.events(run).await.len(), 3);
+    engine.close().await.unwrap();
+}
+
+/// The same with a real process, and nobody who would have to remember to record it: the runner's own guard does.
+#[tokio::test]
+async fn a_process_that_does_not_get_ready_is_ended_and_recorded_and_its_files_stay() {
+    let place = Place::new(223);
+    let (engine, _) = place.open().await;
+    let runner = runner(&engine, &place);
+    let mut ledger = Ledger::default();
+    let row = ledger.insert("box", None);
+    let spec = RunSpec { name: Some("box".to_owned()), ..script("echo root > $TACHO_RUN_DIR/disk; exec sleep 600") };
+    let within = Duration::from_secs(30);
+    let ready = Some(ReadyCheck { probe: ReadyProbe::File("ready.sock".into()), within });
+    let (run, handle) = begin(&runner, spec, Launch { ready, ..Launch::default() }).await;
+    let disk = handle.directory().unwrap().join("disk");
+    for _ in 0..20_000 {
+        if disk.exists() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+
+    place.clock.until_asleep(1).await;
+    place.clock.advance(within);
+    ledger.start_failed_with_guard(row);
+    assert_eq!(ledger.select(row), None, "naive: the box is gone");
+    assert!(matches!(handle.ready().await, Err(NotReady::TimedOut { .. })));
+    let pid = handle.pid().unwrap();
+    engine.close().await.unwrap();
+
+    let (engine, _) = place.open().await;
+    let supervisor_of = Supervisor::of(&engine);
+    let attempt = supervisor_of.record(run).await.run.attempt.clone().unwrap();
+    let Some(Outcome::Failed(failure)) = attempt.outcome else { panic!("{attempt:?}") };
+    assert_eq!(failure.kind, FailureKind::StartTimeout);
+    let Diagnostics { alive, last_output, likely_cause, facts } = failure.diagnostics;
+    assert_eq!((alive, last_output), (vec![format!("process {pid}")], Vec::new()));
+    assert!(likely_cause.unwrap().contains("has printed nothing"));
+    let seen = ["process", "stdout_bytes", "stderr_bytes", "ready_file"].map(|name| facts[name].as_str());
+    assert_eq!(seen, ["alive", "0", "0", "absent"]);
+    assert!(!Path::new(&format!("/proc/{pid}")).exists(), "no process and no zombie is left");
+    assert_eq!(std::fs::read_to_string(&disk).unwrap(), "root\n", "nothing is deleted");
+    supervisor_of.destroy(run, false).await.expect_written();
+    assert_eq!(supervisor_of.status(run).await, StatusName::Destroyed);
+    assert_eq!(supervisor_of.events(run).await.len(), 4, "the history stays");
     engine.close().await.unwrap();
 }
 

@@ -63,7 +63,12 @@ impl Progress for Steps {
                 format!("{} {ordinal} ended expected={expected} retries={retries}", job.name)
             }
             Step::Remark { text } => (*text).to_owned(),
-            Step::Waiting { .. } | Step::Resumed { .. } | Step::SnapshotTaken { .. } | Step::SnapshotFailed { .. } => {
+            Step::Ready { .. }
+            | Step::EndedUnready { .. }
+            | Step::Waiting { .. }
+            | Step::Resumed { .. }
+            | Step::SnapshotTaken { .. }
+            | Step::SnapshotFailed { .. } => {
                 panic!("no schedule knows of {step:?}")
             }
             Step::Finished { report } => format!("{} finished expected={}", report.job.name, report.is_expected()),
