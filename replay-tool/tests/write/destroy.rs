@@ -1,5 +1,5 @@
 use serde_json::{Value, json};
-use tachograph_engine::domain::StatusName;
+use tachograph_engine::domain::{Actor, ActorKind, Entry, EntryBody, Event, StatusName};
 
 use super::job::{Job, documented};
 use super::planted::Planted;
@@ -36,6 +36,12 @@ fn without_a_supervisor_it_is_written_to_the_journal_and_force_must_be_given() {
     assert_eq!((again.code, &documented(&again.stdout)["outcome"]), (Some(5), &"run_destroyed".into()));
 }
 
+fn destroyed_by(entry: &Entry) -> Option<Actor> {
+    let EntryBody::Committed(committed) = &entry.body else { return None };
+    let is_destroyed = committed.events.iter().any(|event| matches!(event, Event::Destroyed { .. }));
+    is_destroyed.then(|| committed.command.actor.clone())
+}
+
 #[test]
 fn the_supervisor_destroys_its_run_and_ends_what_it_has_running() {
     let place = Place::new();
@@ -52,8 +58,8 @@ fn the_supervisor_destroys_its_run_and_ends_what_it_has_running() {
     assert!(ended.stderr.contains("error[run_destroyed]"), "{}", ended.stderr);
     assert_eq!(std::fs::read(files.join("attempt-1/stdout")).unwrap(), b"out\n");
     assert_eq!(status(&place), StatusName::Destroyed);
-    let actors: Vec<String> = place.entries().iter().map(|entry| format!("{entry:?}")).collect();
-    assert!(actors.iter().any(|entry| entry.contains("Destroy") && entry.contains("kind: Operator")));
+    let actor = place.entries().iter().find_map(destroyed_by).unwrap();
+    assert!(actor.kind == ActorKind::Operator && actor.id.contains('@'), "{actor:?}");
 }
 
 #[test]

@@ -1,18 +1,19 @@
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdout, Stdio};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, Stdio};
+use std::sync::mpsc;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::support::{Finished, Place, Ready, send};
+use super::support::{Finished, HANG, Place, Ready, send};
 
 /// A run called `build` of a `tacho run` of its own, which has printed a line on both streams and waits at a gate.
 pub(crate) struct Job {
     child: Child,
     /// What `tacho run` passes through; it would notice if nobody read it.
-    _stdout: BufReader<ChildStdout>,
+    _stdout: Lines,
     /// What the job says.
     pub(crate) ready: Ready,
     /// Open for both, so that opening waits for nobody; once it is closed, whoever waits at it goes on.
@@ -36,9 +37,9 @@ impl Job {
         let mut command = place.tacho(["run", "--name", "build", "--", "sh", "-c", &script]);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let pid = ready.next().parse().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let stdout = Lines::of(child.stdout.take().unwrap());
         // It is passed through out of the file, so that by now it is there.
-        assert_eq!(line_of(&mut stdout), "out\n");
+        assert_eq!(stdout.next(), "out");
         Self { child, _stdout: stdout, ready, gate, pid }
     }
 
@@ -59,10 +60,47 @@ impl Job {
     }
 }
 
-pub(crate) fn line_of(reader: &mut impl BufRead) -> String {
-    let mut line = String::new();
-    reader.read_line(&mut line).unwrap();
-    line
+/// The lines of a stream, read as they come.
+pub(crate) struct Lines(mpsc::Receiver<String>);
+
+impl Lines {
+    pub(crate) fn of(stream: impl Read + Send + 'static) -> Self {
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines() {
+                if sender.send(line.unwrap()).is_err() {
+                    break;
+                }
+            }
+        });
+        Self(lines)
+    }
+
+    /// The first line of a stream that is then closed.
+    pub(crate) fn first_of(stream: impl Read + Send + 'static) -> String {
+        let (sender, line) = mpsc::channel();
+        std::thread::spawn(move || {
+            let first = BufReader::new(stream).lines().next();
+            sender.send(first)
+        });
+        line.recv_timeout(HANG).expect("the line must come").unwrap().unwrap()
+    }
+
+    pub(crate) fn next(&self) -> String {
+        self.0.recv_timeout(HANG).expect("the next line must come")
+    }
+
+    /// All lines up to the end of the stream.
+    pub(crate) fn rest(&self) -> Vec<String> {
+        let mut rest = Vec::new();
+        loop {
+            match self.0.recv_timeout(HANG) {
+                Ok(line) => rest.push(line),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return rest,
+                Err(mpsc::RecvTimeoutError::Timeout) => panic!("the stream does not come to its end"),
+            }
+        }
+    }
 }
 
 /// Reads one JSON value, all of whose fields docs/json.md knows.

@@ -1,10 +1,9 @@
-use std::io::{BufReader, Read};
 use std::process::{Child, Stdio};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
 
-use super::job::{Job, documented, line_of};
+use super::job::{Job, Lines, documented};
 use super::planted::Planted;
 use super::support::{Finished, Place};
 
@@ -54,12 +53,10 @@ fn a_follower_sees_what_comes_and_ends_with_the_attempt() {
     let place = Place::new();
     let mut job = Job::begin(&place, ":", "echo more; exit 4");
     let mut follower = follow(&place);
-    let mut output = BufReader::new(follower.stdout.take().unwrap());
-    assert_eq!(line_of(&mut output), "out\n");
+    let output = Lines::of(follower.stdout.take().unwrap());
+    assert_eq!(output.next(), "out");
     job.open_gate();
-    let mut rest = String::new();
-    output.read_to_string(&mut rest).unwrap();
-    assert_eq!(rest, "more\n");
+    assert_eq!(output.rest(), ["more"]);
     let finished = Finished::of(follower);
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
     assert_eq!(job.finish().code, Some(4));
@@ -70,7 +67,7 @@ fn a_follower_whose_reader_left_has_done_its_work() {
     let place = Place::new();
     let mut job = Job::begin(&place, ":", "exit 0");
     let mut follower = follow(&place);
-    drop(follower.stdout.take());
+    assert_eq!(Lines::first_of(follower.stdout.take().unwrap()), "out");
     let finished = Finished::of(follower);
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""));
     job.open_gate();
@@ -82,11 +79,11 @@ fn a_follower_is_told_when_nobody_will_record_the_end_and_goes_on_with_the_next_
     let place = Place::new();
     let mut job = Job::begin(&place, ":", "say done");
     let mut follower = follow(&place);
-    let mut output = BufReader::new(follower.stdout.take().unwrap());
-    assert_eq!(line_of(&mut output), "out\n");
+    let output = Lines::of(follower.stdout.take().unwrap());
+    assert_eq!(output.next(), "out");
     job.crash();
-    let mut notes = BufReader::new(follower.stderr.take().unwrap());
-    let note = line_of(&mut notes);
+    let notes = Lines::of(follower.stderr.take().unwrap());
+    let note = notes.next();
     assert!(note.starts_with("tacho: note: the writer, pid ") && note.contains(" is gone; the end "), "{note}");
     job.open_gate();
     assert_eq!(job.ready.next(), "done");

@@ -1,8 +1,10 @@
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
 use super::job::{Job, documented};
 use super::planted::Planted;
-use super::support::Place;
+use super::support::{HANG, Place};
 
 fn ps(place: &Place) -> Vec<Value> {
     let finished = place.finish(["--format", "json", "ps"]);
@@ -67,7 +69,9 @@ fn what_a_crash_left_alive_is_told_and_what_it_did_not() {
     let before = place.entries();
     job.open_gate();
     // Nobody tells when a process ends that is nobody's child here.
+    let begun = Instant::now();
     while !ps(&place)[0]["pids"].as_array().unwrap().is_empty() {
+        assert!(begun.elapsed() < HANG, "it does not end");
         std::thread::yield_now();
     }
     let shown = text(&place);
