@@ -145,3 +145,17 @@ fn a_run_that_was_not_started_has_no_output() {
     assert_eq!(code, Some(6), "another runner keeps it elsewhere");
     assert!(stderr.starts_with("tacho: error[output_missing]: "), "{stderr}");
 }
+
+#[test]
+fn a_follower_waits_for_a_run_that_was_not_started_until_it_never_will_be() {
+    let place = Place::new();
+    let planted = Planted::in_data_of(&place);
+    planted.created("build");
+    planted.close();
+    let mut follower = follow(&place);
+    let notes = Lines::of(follower.stderr.take().unwrap());
+    assert!(notes.next().contains(" is gone: it closed the journal; the end is recorded "));
+    assert_eq!(place.finish(["destroy", "build"]).code, Some(0));
+    assert!(notes.next().starts_with("tacho: error[not_started]: "));
+    assert_eq!(Finished::of(follower).code, Some(3));
+}
