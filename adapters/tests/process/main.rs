@@ -19,6 +19,8 @@ mod readiness;
 mod recovery;
 /// What a run reports about itself, over its control socket and without.
 mod reports;
+/// What only a shim does, and everything else once more under one.
+mod shimmed;
 /// Signals that are passed on.
 mod signals;
 /// Starts that succeed, fail and are refused, and what they leave behind.

@@ -1,0 +1,220 @@
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use tachograph_adapters::clock::SystemClock;
+use tachograph_adapters::process::{Identity, Launch, ProcessIdentity, RunHandle, RunnerOptions, Shim};
+use tachograph_engine::domain::{CommandId, Drain, ExitStatus, FailureKind, ResourceLimits, RunSpec, Status, Witness};
+use tachograph_engine::ports::Deadlines;
+
+use crate::support::{Bench, UNDER_SHIMS, command, digest, exit, failure, file, sh, status};
+
+fn identity(bench: &Bench, handle: &RunHandle) -> Identity {
+    let runs = bench.data.path().join("runs");
+    let directory = tachograph_adapters::process::AttemptDirectory::of(&runs, handle.run(), handle.ordinal().unwrap());
+    Identity::read(&directory, handle.run(), handle.attempt()).unwrap().unwrap()
+}
+
+fn pid(process: u32) -> Pid {
+    Pid::from_raw(i32::try_from(process).unwrap()).unwrap()
+}
+
+/// Waits until a process has ended, whoever its parent is.
+async fn until_gone(process: u32) {
+    crate::support::blocking(move || {
+        let Ok(pidfd) = pidfd_open(pid(process), PidfdFlags::empty()) else { return };
+        let mut fds = [rustix::event::PollFd::new(&pidfd, rustix::event::PollFlags::IN)];
+        let wait = rustix::event::Timespec { tv_sec: 30, tv_nsec: 0 };
+        assert_eq!(rustix::event::poll(&mut fds, Some(&wait)).unwrap(), 1, "process {process} does not end");
+    })
+    .await;
+}
+
+/// Everything but what needs a clock in the hand of the test: a shim has its own.
+#[test]
+fn what_holds_for_plain_children_holds_under_shims() {
+    if std::env::var_os(UNDER_SHIMS).is_some() {
+        return;
+    }
+    let mut tests = Command::new(std::env::current_exe().unwrap());
+    // A crash of the supervisor means something else to them.
+    let output = tests.env(UNDER_SHIMS, "1").args(["--skip", "recovery::", "--skip", "shimmed::"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("test exits::"), "none was run");
+}
+
+#[tokio::test]
+async fn the_end_is_the_shims_word_and_nobody_is_left() {
+    let bench = Bench::shimmed().await;
+    let (ready, go) = (bench.pipe("ready"), bench.pipe("go"));
+    let script = format!("echo out; echo err >&2; echo > {}; read line < {}; exit 7", ready.path(), go.path());
+    let handle = bench.sh(&script).await;
+    ready.read_to_end().await;
+    let identity = identity(&bench, &handle);
+    let (shim, process) = (identity.shim.unwrap(), identity.process.unwrap());
+    assert_eq!(handle.pid(), Some(process.pid));
+    let parent = std::fs::read_to_string(format!("/proc/{}/stat", process.pid)).unwrap();
+    assert_eq!(parent.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap(), shim.pid.to_string());
+    assert_eq!(ProcessIdentity::of(shim.pid).unwrap(), shim);
+    go.release().await;
+    let end = handle.wait().await.unwrap();
+    let exit = exit(&end);
+    assert_eq!((&exit.status, exit.witness), (&ExitStatus::Code(7), Witness::Waited));
+    let output = exit.output.as_ref().unwrap();
+    assert_eq!((output.stdout.digest, output.stderr.digest), (digest(b"out\n"), digest(b"err\n")));
+    assert_eq!(output.drain, Drain::Drained);
+    bench.runner.shutdown(Duration::from_secs(30)).await;
+    // Reaped by its own handle: not even a zombie has its pid.
+    assert!(ProcessIdentity::of(shim.pid).is_err());
+}
+
+#[tokio::test]
+async fn a_killed_shim_is_an_unknown_end_and_its_group_does_not_go_on() {
+    let bench = Bench::shimmed().await;
+    let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
+    // The kernel kills the leader; its child would live on, deaf to everything that can be ignored.
+    let script = format!(
+        "(trap '' HUP TERM PIPE INT; read p rest < /proc/self/stat; echo $p > {}; exec > /dev/null 2>&1; read line < {never}) & \
+         read line < {never}",
+        ready.path(),
+        never = never.path()
+    );
+    let handle = bench.sh(&script).await;
+    let grandchild: u32 = ready.read_to_end().await.trim().parse().unwrap();
+    let shim = identity(&bench, &handle).shim.unwrap();
+    kill_process(pid(shim.pid), Signal::KILL).unwrap();
+    let end = handle.wait().await.unwrap();
+    let exit = exit(&end);
+    let ExitStatus::Unknown { cause } = &exit.status else { panic!("{exit:?}") };
+    assert!(cause.starts_with("its shim was killed by signal 9, and there is no exit record"), "{cause}");
+    assert!(cause.contains(&format!("process {grandchild}")), "what was killed is named: {cause}");
+    assert_eq!((exit.witness, &exit.output), (Witness::Synthesised, &None));
+    until_gone(grandchild).await;
+    assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Exited"]);
+    let on_disk: serde_json::Value = serde_json::from_slice(&file(&handle, "exit.json")).unwrap();
+    assert_eq!(on_disk["status"]["unknown"], cause.as_str(), "a recovery would record the same");
+}
+
+#[tokio::test]
+async fn a_shim_that_is_killed_while_it_drains_has_noted_the_status() {
+    let bench = Bench::shimmed().await;
+    let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
+    let script =
+        format!("(read p rest < /proc/self/stat; echo $p > {}; read line < {}) & exit 6", ready.path(), never.path());
+    let handle = bench.sh(&script).await;
+    let grandchild: u32 = ready.read_to_end().await.trim().parse().unwrap();
+    handle.exited().await;
+    let noted = handle.directory().unwrap().join("exit.json");
+    while !noted.exists() {
+        tokio::task::yield_now().await;
+    }
+    kill_process(pid(identity(&bench, &handle).shim.unwrap().pid), Signal::KILL).unwrap();
+    let end = handle.wait().await.unwrap();
+    let exit = exit(&end);
+    assert_eq!((&exit.status, exit.witness, &exit.output), (&ExitStatus::Code(6), Witness::ExitFile, &None));
+    until_gone(grandchild).await;
+}
+
+#[tokio::test]
+async fn a_claim_in_the_record_s_place_is_no_word_of_a_killed_shim() {
+    let bench = Bench::shimmed().await;
+    let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
+    let claim = r#"{"run":"%s","attempt":"%s","status":{"code":0}}"#;
+    let script = format!(
+        "printf '{claim}' $TACHO_RUN_ID $TACHO_ATTEMPT_ID > $TACHO_RUN_DIR/exit.json; echo > {}; read line < {}",
+        ready.path(),
+        never.path()
+    );
+    let handle = bench.sh(&script).await;
+    ready.read_to_end().await;
+    kill_process(pid(identity(&bench, &handle).shim.unwrap().pid), Signal::KILL).unwrap();
+    let end = handle.wait().await.unwrap();
+    let ExitStatus::Unknown { cause } = &exit(&end).status else { panic!("{end:?}") };
+    assert!(cause.contains("the exit record is not its own"), "{cause}");
+    assert!(bench.refusals(handle.run()).await.is_empty(), "it amends nothing either");
+}
+
+#[tokio::test]
+async fn a_shim_that_cannot_be_started_is_a_failed_start() {
+    let data = tempfile::tempdir().unwrap();
+    let absent = data.path().join("no-such-shim");
+    let bench = Bench::under(Shim::Program(absent), Arc::new(SystemClock), RunnerOptions::default()).await;
+    let handle = bench.sh("exit 0").await;
+    let end = handle.wait().await.unwrap();
+    let failed = failure(&end);
+    assert_eq!(failed.kind, FailureKind::SpawnFailed);
+    assert!(failed.message.contains("no-such-shim"), "{}", failed.message);
+    assert_eq!(handle.pid(), None);
+    // One that is no shim at all goes without a word.
+    let bench = Bench::under(Shim::Program("/bin/true".into()), Arc::new(SystemClock), RunnerOptions::default()).await;
+    let handle = bench.sh("exit 0").await;
+    let end = handle.wait().await.unwrap();
+    let failed = failure(&end);
+    assert_eq!(failed.kind, FailureKind::SpawnFailed);
+    assert_eq!(failed.message, "its shim ended with code 0 before anything was executed");
+    assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Failed"]);
+}
+
+#[tokio::test]
+async fn limits_and_deadlines_fail_an_attempt_as_they_do_without_a_shim() {
+    let bench = Bench::shimmed().await;
+    let never = bench.pipe("never");
+    let limits = ResourceLimits { wall_ms: Some(150), ..ResourceLimits::default() };
+    let script = format!("echo working; read line < {}", never.path());
+    let handle = bench.launch(RunSpec { limits, ..sh(&script) }, Launch::default()).await;
+    let end = handle.wait().await.unwrap();
+    let failed = failure(&end);
+    assert_eq!(failed.kind, FailureKind::TimedOut);
+    assert_eq!(failed.message, "ran longer than its limit of 150 ms; ended with signal 15");
+    let facts = &failed.diagnostics.facts;
+    assert_eq!((facts["exit_status"].as_str(), facts["stdout_bytes"].as_str()), ("signal 15", "8"));
+    assert!(facts.contains_key("resident_bytes_max"), "{facts:?}");
+    assert_eq!(failed.diagnostics.last_output, ["stdout: working"]);
+
+    let handle = bench.sh(&script).await;
+    let report =
+        tachograph_adapters::control::RunReport::Waiting { on: "a review".to_owned(), deadline_in_ms: Some(1) };
+    let id = CommandId::from_ulid(bench.engine.mint());
+    bench.runner.report(handle.run(), handle.attempt(), report, id).await.unwrap();
+    let Status::Waiting { deadline: Some(due), .. } = bench.record(handle.run()).await.run.status.clone() else {
+        panic!("it does not wait")
+    };
+    bench.runner.passed(handle.run(), handle.attempt(), due).await;
+    let end = handle.wait().await.unwrap();
+    assert_eq!(failure(&end).kind, FailureKind::TimedOut);
+    assert!(failure(&end).message.starts_with("waited on \"a review\" until"), "{}", failure(&end).message);
+    let on_disk: serde_json::Value = serde_json::from_slice(&file(&handle, "exit.json")).unwrap();
+    assert_eq!(on_disk["failure"]["kind"], "timed_out", "a recovery would record the same");
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_what_shims_look_after() {
+    let bench = Bench::shimmed().await;
+    let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
+    let polite = bench.sh(&format!("trap 'exit 7' TERM; echo > {}; read line < {}", ready.path(), never.path())).await;
+    ready.read_to_end().await;
+    let deaf = bench.sh(&format!("trap '' TERM; echo > {}; read line < {}", ready.path(), never.path())).await;
+    ready.read_to_end().await;
+    let runner = bench.runner.clone();
+    let shutdown = tokio::spawn(async move { runner.shutdown(Duration::from_secs(5)).await });
+    assert_eq!(status(&polite).await, ExitStatus::Code(7));
+    assert_eq!(status(&deaf).await, ExitStatus::Signal(9));
+    let report = shutdown.await.unwrap();
+    assert_eq!((report.ended, report.unfinished.len()), (2, 0));
+    assert!(bench.engine.live().is_empty());
+}
+
+#[tokio::test]
+async fn a_command_without_its_own_environment_gets_none_of_the_supervisors() {
+    let bench = Bench::shimmed().await;
+    let launch = Launch { env_clear: true, env: vec![("ONLY".into(), "this".into())], ..Launch::default() };
+    let handle = bench.launch(command(&["/usr/bin/env"]), launch).await;
+    assert_eq!(status(&handle).await, ExitStatus::Code(0));
+    let told = String::from_utf8(file(&handle, "stdout")).unwrap();
+    let names: Vec<_> = told.lines().filter_map(|line| line.split_once('=')).map(|(name, _)| name).collect();
+    let expected = ["ONLY", "TACHO_ATTEMPT", "TACHO_ATTEMPT_ID", "TACHO_CONTROL", "TACHO_RUN_DIR", "TACHO_RUN_ID"];
+    let mut sorted = names.clone();
+    sorted.sort_unstable();
+    assert_eq!(sorted, expected);
+}
