@@ -146,6 +146,9 @@ pub struct RunArgs {
     /// When it is ready
     #[command(flatten)]
     pub ready: ReadyArgs,
+    /// Be the parent of the command itself: if tacho is killed, its output and exit code are lost
+    #[arg(long)]
+    pub no_shim: bool,
     /// The program and its arguments, after `--`
     #[arg(last = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
@@ -169,6 +172,9 @@ pub struct SuperviseArgs {
     /// Begin no further job once one did not end as it expects
     #[arg(long)]
     pub fail_fast: bool,
+    /// Be the parent of the commands itself: if tacho is killed, their output and exit codes are lost
+    #[arg(long)]
+    pub no_shim: bool,
 }
 
 /// Arguments of `tacho runs`.

@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    tachograph_replay::app::main()
+    // Before anything else: what is started as a shim must stay as small as it began.
+    tachograph_adapters::shim::dispatch().unwrap_or_else(tachograph_replay::app::main)
 }

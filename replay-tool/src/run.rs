@@ -19,7 +19,7 @@ use crate::report::own_program;
 use crate::signal::shell_code;
 use crate::table::printable;
 use crate::words;
-use crate::writer::Writer;
+use crate::writer::{SnapshotCommands, Writer, parent};
 
 /// Runs the command and returns the exit code for the process: the command's own, or 128 + n for signal n.
 ///
@@ -40,7 +40,7 @@ pub async fn execute(context: &Context, args: RunArgs) -> Result<u8, Error> {
     limits::check_spec(&spec).map_err(Error::Refused)?;
     let mut interrupts =
         Interrupts::install().map_err(|error| Error::internal(format!("cannot catch signals: {error}")))?;
-    let writer = Writer::open(&context.data).await?;
+    let writer = Writer::open_with(&context.data, SnapshotCommands::new(), parent(args.no_shim)).await?;
     if let Some(alarm) = writer.alarm() {
         // If standard error is gone, there is nobody to tell.
         let _ = writeln!(std::io::stderr(), "tacho: {alarm}");

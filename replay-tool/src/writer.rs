@@ -18,7 +18,7 @@ use tachograph_adapters::control::ControlListener;
 use tachograph_adapters::freeze::{Freezer, FreezerOptions, ProcessFreezer, ThawReport};
 use tachograph_adapters::host::LocalHost;
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
-use tachograph_adapters::process::{ProcessRunner, RecoveryReport, RunnerError, RunnerOptions};
+use tachograph_adapters::process::{ProcessRunner, RecoveryReport, RunnerError, RunnerOptions, Shim};
 use tachograph_adapters::snapshot::{ArchiveOptions, ArchiveSnapshotter, CommandSnapshotter};
 use tachograph_engine::domain::Position;
 use tachograph_engine::ports::{CheckpointStore, JournalError, SnapshotError, Snapshotter};
@@ -63,6 +63,12 @@ pub struct Writer {
 /// Programs that take the snapshots of runs, by the name of the run.
 pub type SnapshotCommands = BTreeMap<String, Vec<String>>;
 
+/// Who is the parent of the commands: shims out of this very program, so that both are always of the same version, also
+/// once the program's file was replaced; or this process itself.
+pub(crate) fn parent(no_shim: bool) -> Shim {
+    if no_shim { Shim::Off } else { Shim::Program(PathBuf::from("/proc/self/exe")) }
+}
+
 impl Writer {
     /// Opens a data directory, which is made if it does not exist: lets go on what a former writer had frozen, records what
     /// became of runs that were left open, and then lets snapshots and deadlines happen when they are due. Operators are
@@ -71,9 +77,9 @@ impl Writer {
     /// # Errors
     ///
     /// [`Error::Journal`]: it is locked by another writer, read-only, no directory, damaged, or of a newer format.
-    pub async fn open_with(data: &Path, commands: SnapshotCommands) -> Result<Self, Error> {
+    pub async fn open_with(data: &Path, commands: SnapshotCommands, shim: Shim) -> Result<Self, Error> {
         let OpenEngine { engine, opened, checkpoints } = open_engine(data).await?;
-        match Self::with_engine(data, commands, engine.clone(), opened, checkpoints).await {
+        match Self::with_engine(data, commands, shim, engine.clone(), opened, checkpoints).await {
             Ok(writer) => Ok(writer),
             Err(error) => {
                 // The first error is the one to tell; the lock must be given back either way.
@@ -83,24 +89,25 @@ impl Writer {
         }
     }
 
-    /// As [`open_with`](Self::open_with) does; all runs are archived.
+    /// As [`open_with`](Self::open_with) does; all runs are archived, and are this process's own children.
     ///
     /// # Errors
     ///
     /// As there.
     pub async fn open(data: &Path) -> Result<Self, Error> {
-        Self::open_with(data, SnapshotCommands::new()).await
+        Self::open_with(data, SnapshotCommands::new(), Shim::Off).await
     }
 
     async fn with_engine(
         data: &Path,
         commands: SnapshotCommands,
+        shim: Shim,
         engine: Engine,
         opened: OpenReport,
         checkpoints: Arc<FileCheckpoints>,
     ) -> Result<Self, Error> {
         let (freezer, thawed) = open_freezer(data.to_owned()).await?;
-        let runner = ProcessRunner::new(engine.clone(), data.join(RUNS_DIR), RunnerOptions::default());
+        let runner = ProcessRunner::with_shim(engine.clone(), data.join(RUNS_DIR), RunnerOptions::default(), shim);
         let recovered = runner.recover().await?;
         // Only now: what is due of a run that is no more must not be taken of it.
         let timekeeping = Timekeeping::start(&engine, &runner, snapshotter(data, commands, freezer)?);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tachograph_engine::domain::{ExitStatus, Stream, limits};
+use tachograph_engine::domain::{Drain, ExitStatus, Stream, limits};
 use tachograph_engine::ports::Clock;
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
@@ -44,11 +44,7 @@ pub(super) async fn supervise(held: HeldAttempt, mut child: Child, group: Proces
         guard.signal(Signal::KILL).await;
     }
     let (status, witness) = exit_status(&waited);
-    let drained = guard.until_drained(&held, &status, exited_at, pumps).await;
-    let timed_out = !matches!(drained.receipt.drain, tachograph_engine::domain::Drain::Drained);
-    let mut lingering = if timed_out { guard.members().await } else { Vec::new() };
-    // More than that is no record any more.
-    lingering.truncate(limits::DIAGNOSTICS_MAX);
+    let (drained, lingering) = guard.until_drained(&held, &status, exited_at, pumps).await;
     let contradiction = claim.filter(|claim| claim.status != status);
     let time_up = guard.time_up.take();
     settle(held.live()).await;
@@ -126,32 +122,40 @@ impl Guard {
         self.told = None;
     }
 
-    /// Waits for both streams to end, or for the one absolute deadline.
+    /// Waits for both streams to end, or for the one absolute deadline; then the members of the group that are left are
+    /// told as well.
     async fn until_drained(
         &mut self,
         held: &HeldAttempt,
         status: &ExitStatus,
         exited_at: Duration,
         mut pumps: Pumps,
-    ) -> Drained {
+    ) -> (Drained, Vec<u32>) {
         let clock = self.clock.clone();
         let mut note_at = Some(exited_at.saturating_add(NOTE_AFTER));
-        loop {
+        let mut lingering = loop {
             let wished = self.stop.borrow().and_then(|stop| stop.drain_by);
             let own = exited_at.saturating_add(self.drain_deadline);
             let deadline = wished.map_or(own, |wished| wished.min(own));
             tokio::select! {
                 biased;
-                () = pumps.finished() => break,
-                () = until(&*clock, Some(deadline)) => break,
+                () = pumps.finished() => break Vec::new(),
+                // Those who write end when their pipe is closed, so they are looked up before.
+                () = until(&*clock, Some(deadline)) => break self.members().await,
                 () = until(&*clock, note_at) => {
                     note_at = None;
                     held.note_exit(status).await;
                 }
                 () = self.step() => {}
             }
+        };
+        // More than that is no record any more.
+        lingering.truncate(limits::DIAGNOSTICS_MAX);
+        let drained = pumps.close(clock.monotonic().saturating_sub(exited_at)).await;
+        if matches!(drained.receipt.drain, Drain::Drained) {
+            lingering.clear();
         }
-        pumps.close(clock.monotonic().saturating_sub(exited_at)).await
+        (drained, lingering)
     }
 
     /// Stays until a group that was asked to end has ended or was killed.

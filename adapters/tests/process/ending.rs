@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use tachograph_adapters::clock::SystemClock;
 use tachograph_adapters::process::{EndRecord, Launch, RunnerError, RunnerOptions};
 use tachograph_engine::domain::{
-    Claim, Drain, Effect, ExitStatus, FailureKind, Refusal, ResourceLimits, RunSpec, RunnerId, Status,
+    Claim, Drain, Effect, ExitStatus, FailureKind, Refusal, ResourceLimits, RunSpec, RunnerId, Status, limits,
 };
 
 use crate::support::{Bench, Pipe, exit, failure, file, sh, status};
@@ -113,6 +113,34 @@ async fn a_run_over_its_wall_clock_limit_failed_and_says_how_it_ended() {
     let on_disk: serde_json::Value = serde_json::from_slice(&file(&handle, "exit.json")).unwrap();
     assert_eq!(on_disk["failure"]["kind"], "timed_out", "a recovery would record the same");
     assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Failed"]);
+}
+
+#[tokio::test]
+async fn more_survivors_than_a_record_can_name_do_not_keep_it_from_being_written() {
+    let (bench, clock) = Bench::manual().await;
+    let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
+    let bounded = ResourceLimits { wall_ms: Some(60_000), ..ResourceLimits::default() };
+    // All but the leader ignore the polite signal, and all hold its output.
+    let script = format!(
+        "trap '' TERM; i=0; while [ $i -lt 70 ]; do (read line < {never}) & i=$((i+1)); done; \
+         trap - TERM; echo > {ready}; read line < {never}",
+        ready = ready.path(),
+        never = never.path()
+    );
+    let handle = bench.launch(RunSpec { limits: bounded, ..sh(&script) }, Launch::default()).await;
+    ready.read_to_end().await;
+    clock.until_asleep(1).await;
+    clock.advance(Duration::from_millis(60_000));
+    handle.exited().await;
+    // The drain, the note on disk, and the killing signal.
+    clock.until_asleep(3).await;
+    clock.advance(GRACE);
+    let end = handle.wait().await.unwrap();
+    assert!(matches!(end.record, EndRecord::Written { .. }), "{:?}", end.record);
+    assert_eq!(failure(&end).kind, FailureKind::TimedOut);
+    assert_eq!(failure(&end).diagnostics.alive.len(), limits::DIAGNOSTICS_MAX);
+    let on_disk: serde_json::Value = serde_json::from_slice(&file(&handle, "exit.json")).unwrap();
+    assert_eq!(on_disk["lingering"].as_array().unwrap().len(), limits::DIAGNOSTICS_MAX);
 }
 
 #[tokio::test]

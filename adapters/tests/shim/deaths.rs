@@ -6,7 +6,7 @@ use rustix::process::{Signal, kill_process_group};
 use tachograph_adapters::shim::{Standing, standing};
 use tachograph_engine::domain::{Drain, ExitStatus};
 
-use crate::support::{Attempt, PROGRAM, digest, pid, until, until_gone};
+use crate::support::{Attempt, PROGRAM, digest, pid, processes, until, until_gone};
 
 #[test]
 fn a_killed_shim_takes_its_child_along_and_leaves_no_status() {
@@ -64,6 +64,23 @@ fn a_supervisor_that_dies_before_it_has_said_all_lets_nothing_be_executed() {
         assert_eq!(shim.status().unwrap().code(), Some(2), "{bytes} bytes");
     }
     assert_eq!(std::fs::read_dir(attempt.directory().path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_orphan_of_the_run_becomes_the_shims_child() {
+    let script = "(sh -c 'read p rest < /proc/self/stat; echo $p > $ready; exec > /dev/null 2>&1; read line < $later' &); \
+                  read line < $go; exit 0";
+    let mut attempt = Attempt::sh(script);
+    let (ready, go, later) = (attempt.pipe("ready"), attempt.pipe("go"), attempt.pipe("later"));
+    let mut shim = attempt.start();
+    shim.started();
+    let orphan: u32 = ready.read_to_end().trim().parse().unwrap();
+    let parent = || processes().into_iter().find(|(pid, ..)| *pid == orphan).map(|(.., parent)| parent);
+    until(|| parent() == Some(shim.pid()), "somebody else is its parent");
+    later.release();
+    until_gone(orphan);
+    go.release();
+    assert_eq!(shim.end().status, ExitStatus::Code(0));
 }
 
 #[test]

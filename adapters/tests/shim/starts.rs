@@ -1,13 +1,14 @@
 use std::fs::{File, Permissions};
 use std::io::{Seek, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use tachograph_adapters::process::ProcessIdentity;
 use tachograph_adapters::shim::{Notice, Standing, standing};
 use tachograph_engine::domain::ExitStatus;
 
-use crate::support::Attempt;
+use crate::support::{Attempt, PROGRAM};
 
 #[test]
 fn the_command_finds_its_own_identity_on_disk() {
@@ -81,6 +82,28 @@ fn the_command_gets_what_it_needs_and_nothing_else() {
         assert!(file.ends_with("stdout") || !content.windows(6).any(|part| part == b"SECRET"), "{file:?}");
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
     }
+}
+
+#[test]
+fn what_a_supervisor_leaves_open_reaches_neither_shim_nor_command() {
+    let mut attempt = Attempt::sh("ls -l /proc/self/fd /proc/$PPID/fd; read line < $go");
+    let go = attempt.pipe("go");
+    let mut supervisor = Command::new("sh");
+    supervisor.args(["-c", "exec 7< \"$0\" 9> /dev/null; exec \"$0\" shim", PROGRAM]);
+    supervisor.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut shim = attempt.start_by(supervisor);
+    shim.started();
+    let held = std::fs::read_dir(format!("/proc/{}/fd", shim.pid())).unwrap();
+    let targets = held.map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap());
+    assert!(!targets.into_iter().any(|target| target == Path::new(PROGRAM)), "the shim holds it");
+    go.release();
+    let (record, attempt) = shim.end_and_attempt();
+    assert_eq!(record.status, ExitStatus::Code(0));
+    let told = String::from_utf8(attempt.file("stdout")).unwrap();
+    assert!(!told.contains(PROGRAM), "{told}");
+    let of_command = told.split("\n\n").find(|part| part.starts_with("/proc/self/")).unwrap();
+    // The listing's own one beside the three.
+    assert_eq!(of_command.matches(" -> ").count(), 4, "{told}");
 }
 
 #[test]

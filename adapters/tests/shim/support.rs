@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -78,7 +78,13 @@ impl Attempt {
     pub(crate) fn start(mut self) -> Shim {
         let stdin = self.stdin.take();
         self.assignment.has_stdin = stdin.is_some();
-        let mut child = self.assignment.command(Path::new(PROGRAM), stdin).spawn().unwrap();
+        let shim = self.assignment.command(Path::new(PROGRAM), stdin);
+        self.start_by(shim)
+    }
+
+    /// Has this command start the shim, and hands the attempt over.
+    pub(crate) fn start_by(self, mut shim: Command) -> Shim {
+        let mut child = shim.spawn().unwrap();
         let mut handover = child.stdin.take().unwrap();
         self.assignment.hand_over(&self.block(), &mut handover).unwrap();
         let notices = Notices::from(child.stdout.take().unwrap());

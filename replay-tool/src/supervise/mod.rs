@@ -36,7 +36,7 @@ use crate::jobs::{self, Job};
 use crate::output::Context;
 use crate::signal::shell_code;
 use crate::stop::{Stop, Urgency};
-use crate::writer::Writer;
+use crate::writer::{Writer, parent};
 
 /// What all runs get together to end after a signal: asked, then killed, then recorded.
 const SHUTDOWN_BUDGET: Duration = Duration::from_secs(10);
@@ -58,7 +58,7 @@ pub async fn execute(context: &Context, args: SuperviseArgs) -> Result<u8, Error
     let interrupts =
         Interrupts::install().map_err(|error| Error::internal(format!("cannot catch signals: {error}")))?;
     let commands = jobs.iter().filter_map(|job| Some((job.name.clone(), job.snapshot_command.clone()?)));
-    let writer = Writer::open_with(&context.data, commands.collect()).await?;
+    let writer = Writer::open_with(&context.data, commands.collect(), parent(args.no_shim)).await?;
     let supervised = supervise(context, &args, &jobs, &writer, interrupts).await;
     let closed = writer.close().await;
     let code = supervised?;

@@ -25,6 +25,11 @@ pub(crate) struct Job {
 impl Job {
     /// Runs `prelude`, waits at the gate, and then runs `rest`. Both may say something by `say WORD`.
     pub(crate) fn begin(place: &Place, prelude: &str, rest: &str) -> Self {
+        Self::begin_with(place, &[], prelude, rest)
+    }
+
+    /// The same with further options of `tacho run`.
+    pub(crate) fn begin_with(place: &Place, options: &[&str], prelude: &str, rest: &str) -> Self {
         let ready = Ready::at(&place.path("ready"));
         let path = place.path("gate");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
@@ -34,7 +39,8 @@ impl Job {
             ready.shown(),
             path.display()
         );
-        let mut command = place.tacho(["run", "--name", "build", "--", "sh", "-c", &script]);
+        let (head, tail) = (["run", "--name", "build"], ["--", "sh", "-c", &script]);
+        let mut command = place.tacho(head.iter().chain(options).chain(&tail));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let pid = ready.next().parse().unwrap();
         let stdout = Lines::of(child.stdout.take().unwrap());

@@ -59,13 +59,22 @@ fn a_live_run_is_listed_with_its_verified_process_and_what_that_uses() {
 
 #[test]
 fn what_a_crash_left_alive_is_told_and_what_it_did_not() {
+    told_after_a_crash(
+        &["--no-shim"],
+        " in the hands of their shims: 0; alive unsupervised: 1; without a process: 0\n",
+    );
+    told_after_a_crash(&[], " in the hands of their shims: 1; alive unsupervised: 0; without a process: 0\n");
+}
+
+#[track_caller]
+fn told_after_a_crash(options: &[&str], told: &str) {
     let place = Place::new();
-    let mut job = Job::begin(&place, ":", "exit 0");
+    let mut job = Job::begin_with(&place, options, ":", "exit 0");
     job.crash();
     let run = &ps(&place)[0];
     assert_eq!((&run["writer"], &run["process"]["state"]), (&"gone".into(), &"alive".into()));
     let shown = text(&place);
-    assert!(shown.ends_with(" alive unsupervised: 1; without a process: 0\n"), "{shown}");
+    assert!(shown.ends_with(told), "{shown}");
     let before = place.entries();
     job.open_gate();
     // Nobody tells when a process ends that is nobody's child here.

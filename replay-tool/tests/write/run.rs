@@ -216,6 +216,27 @@ fn a_slow_reader_is_waited_for_though_the_run_has_ended() {
     assert_eq!((output.len(), Finished::of(child).code), (1_000_000, Some(4)));
 }
 
+#[test]
+fn a_shim_is_the_parent_of_the_command_unless_it_is_not_wanted() {
+    let parents = ["tacho-shim shim ", "run --no-shim "].map(ToOwned::to_owned);
+    for (options, parent) in [&["run"][..], &["run", "--no-shim"]].iter().zip(parents) {
+        let place = Place::new();
+        let script = "tr '\\0' ' ' < /proc/$PPID/cmdline; exit 6";
+        let finished = place.finish(options.iter().chain(&["--", "sh", "-c", script]));
+        assert_eq!(finished.code, Some(6), "{}", finished.stderr);
+        assert!(finished.stdout.contains(&parent), "{}", finished.stdout);
+    }
+}
+
+#[test]
+fn a_killed_shim_is_no_success_and_says_so() {
+    let place = Place::new();
+    let finished = place.run("kill -9 $PPID; read line");
+    assert_eq!(finished.code, Some(125), "{}", finished.stderr);
+    assert!(finished.stderr.contains("its shim was killed by signal 9"), "{}", finished.stderr);
+    assert!(matches!(status(&place.record()), Some(ExitStatus::Unknown { .. })));
+}
+
 /// A tool that ends with the test, also with one that fails.
 struct Follower(Child);
 

@@ -101,14 +101,18 @@ fn what_a_killed_supervisor_left_open_is_recorded_by_the_next_and_its_name_is_fr
     assert_settled("tacho: ", |place, _| place.finish(["run", "--name", "first", "--", "true"]));
 }
 
-/// The next writer succeeds and says on standard error what it recorded.
+/// Of plain children; the next writer succeeds and says on standard error what it recorded.
 #[track_caller]
 fn assert_settled(prefix: &str, next: impl Fn(&Place, &str) -> Finished) {
     let place = Place::new();
     let ready = Ready::at(&place.path("ready"));
     let jobs = two_jobs(&place, &ready, ":");
-    let mut child =
-        place.tacho(["supervise", "--jobs", "1", &jobs]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut child = place
+        .tacho(["supervise", "--no-shim", "--jobs", "1", &jobs])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let orphan: u32 = ready.next().parse().unwrap();
     send(child.id(), Signal::KILL);
     child.wait().unwrap();

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -17,6 +18,8 @@ use super::handover::{invalid, read_block, write_block};
 
 /// Begins what is handed over, with the version of its form.
 const MAGIC: &[u8; 8] = b"tachosh1";
+/// What a list of processes shows, whatever program lends itself.
+const NAME: &str = "tacho-shim";
 const HEADER_BYTES_MAX: usize = 64 * 1_024;
 const PATH_BYTES_MAX: usize = 16 * 1_024;
 /// More than a kernel takes for arguments and environment.
@@ -56,7 +59,7 @@ impl Assignment {
     pub fn command(&self, program: &Path, stdin: Option<Stdio>) -> Command {
         let mut command = Command::new(program);
         // The ids are for people who look at a list of processes; the handover is what counts.
-        command.args([SHIM, &self.run.to_string(), &self.attempt.to_string()]);
+        command.arg0(NAME).args([SHIM, &self.run.to_string(), &self.attempt.to_string()]);
         command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stdin.unwrap_or_else(Stdio::null));
         command
     }

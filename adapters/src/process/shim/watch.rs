@@ -369,10 +369,13 @@ impl Watch {
             return false;
         };
         let sync = self.assignment.options.sync_output;
-        let drained = self.opened.streams.drained(exited_at.elapsed(), sync);
-        let timed_out = !matches!(drained.receipt.drain, Drain::Drained);
-        let mut lingering = if timed_out { self.opened.group.members() } else { Vec::new() };
+        // Those who write end when their pipe is closed, so they are looked up before.
+        let mut lingering = if self.opened.streams.finished() { Vec::new() } else { self.opened.group.members() };
         lingering.truncate(limits::DIAGNOSTICS_MAX);
+        let drained = self.opened.streams.drained(exited_at.elapsed(), sync);
+        if matches!(drained.receipt.drain, Drain::Drained) {
+            lingering.clear();
+        }
         self.opened.leader.reap();
         self.opened.group.leader_was_reaped();
         let limit_ms = self.limit_reached.then_some(self.assignment.limits.wall_ms).flatten();
