@@ -42,7 +42,7 @@ impl ProcessRunner {
         let making = move || make(&runner, &directory, identity, limits, &line, &program, check);
         let Made { shim, socket, before } = match blocking(making).await {
             Some(Ok(made)) => made,
-            Some(Err(failure)) => return held.fail(guard, failure).await,
+            Some(Err(failure)) => return held.fail(guard, *failure).await,
             None => return,
         };
         held.socket = socket;
@@ -88,7 +88,7 @@ fn make(
     line: &CommandLine,
     program: &Path,
     check: Option<ReadyCheck>,
-) -> Result<Made, Failure> {
+) -> Result<Made, Box<Failure>> {
     directory.create().map_err(|error| failure(format!("its directory cannot be prepared: {error}")))?;
     let socket = runner.lease_socket(identity.run, directory);
     let control = socket.as_ref().map(SocketLease::path);
@@ -160,6 +160,6 @@ fn start(assignment: &Assignment, command: &CommandBlock, program: &Path) -> io:
     Ok(shim)
 }
 
-fn failure(message: String) -> Failure {
-    Failure { kind: FailureKind::SpawnFailed, message, diagnostics: Diagnostics::default() }
+fn failure(message: String) -> Box<Failure> {
+    Box::new(Failure { kind: FailureKind::SpawnFailed, message, diagnostics: Diagnostics::default() })
 }

@@ -33,7 +33,7 @@ pub(super) struct Attended {
 #[derive(Debug)]
 enum Shim {
     /// A child of this process, reaped by its own handle. Its notices end with it.
-    Child { child: Child, notices: Option<Lines<BufReader<ChildStdout>>> },
+    Child { child: Box<Child>, notices: Option<Lines<BufReader<ChildStdout>>> },
     /// Somebody else's child, pinned before it was verified. So is the run's process, until its end was seen.
     Found { shim: AsyncFd<OwnedFd>, process: Option<AsyncFd<OwnedFd>> },
 }
@@ -78,7 +78,7 @@ impl Attended {
     /// By a shim that this process has spawned with its standard output as a pipe.
     pub(super) fn spawned(mut child: Child, ready: Option<Before>) -> Self {
         let notices = child.stdout.take().map(|pipe| BufReader::with_capacity(NOTICE_BYTES, pipe).lines());
-        Self { shim: Shim::Child { child, notices }, pid: None, ready }
+        Self { shim: Shim::Child { child: Box::new(child), notices }, pid: None, ready }
     }
 
     /// By a shim that was found. Absent if exactly the one that the identity names is not alive any more.
