@@ -11,6 +11,7 @@ pub mod index;
 pub mod journal;
 mod lock;
 pub mod memory;
+pub mod oci;
 pub mod process;
 pub mod snapshot;
 
