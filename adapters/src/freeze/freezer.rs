@@ -11,10 +11,12 @@ use super::limit::Limit;
 use super::marker::{Marker, Markers, Method};
 use super::members::{Members, Membership};
 use super::options::{CgroupUse, FreezerOptions};
+use super::paused::PausedContainer;
 use super::reopen::{self, ThawReport};
 use super::signals::StoppedAttempt;
 use super::{FreezeError, FreezeTarget, Freezer, Frozen};
 use crate::lock::lock;
+use crate::oci::Container;
 use crate::process::{AttemptDirectory, Identity, ProcessIdentity};
 
 /// Where a data directory keeps the directories of its runs.
@@ -28,7 +30,9 @@ const RUNS_DIR: &str = "runs";
 /// The processes are those of the attempt's process group, and those elsewhere that name the attempt in their
 /// environment. Where that is possible they are moved into a control group below the one that they are in, and back
 /// again; otherwise each is stopped by a signal, which its parent may notice, and which somebody else's CONT undoes.
-/// Either way nothing is stopped that was not identified by pid, start time and boot.
+/// An attempt that is a container is paused by its runtime, as a whole.
+///
+/// In every way nothing is stopped that was not identified by pid, start time and boot.
 ///
 /// Use one freezer per data directory in a process.
 #[derive(Debug, Clone)]
@@ -59,6 +63,16 @@ impl ProcessFreezer {
         Ok(Membership { leader, attempt: target.attempt })
     }
 
+    /// The container that the attempt is, if it is one.
+    fn container(&self, target: &FreezeTarget) -> Result<Option<Container>, FreezeError> {
+        let directory = AttemptDirectory::of(&self.runs, target.run, target.ordinal);
+        Container::read(&directory, (target.run, target.ordinal), target.attempt).map_err(|error| FreezeError::Io {
+            action: error.action,
+            path: error.path,
+            source: error.source,
+        })
+    }
+
     /// An earlier freeze of this attempt that is not undone: by somebody alive, or to be undone now.
     fn settle_former(&self, attempt: AttemptId) -> Result<(), FreezeError> {
         let path = self.markers.path(attempt);
@@ -83,6 +97,12 @@ impl ProcessFreezer {
             let marker = Marker::new(target, freezer.clone(), membership.leader.clone(), method);
             self.markers.write(target.attempt, &marker)
         };
+        if let Some(container) = self.container(target)? {
+            let (runtime, root) = (container.runtime.program().to_owned(), container.runtime.root().to_owned());
+            let mark = || mark(Method::Container { runtime, root, name: container.name.clone() });
+            let paused = PausedContainer::pause(&container, &membership.leader, self.options.limit_ms, mark);
+            return paused.map(Hold::Paused);
+        }
         let mut limit = Limit::of(self.options.limit_ms);
         let members = membership.scan()?;
         if self.options.cgroup == CgroupUse::Auto
@@ -141,6 +161,7 @@ fn contain(
 enum Hold {
     Stopped(StoppedAttempt),
     Contained(ContainedAttempt),
+    Paused(PausedContainer),
 }
 
 #[derive(Debug)]
@@ -158,6 +179,7 @@ impl FrozenAttempt {
             None => return Ok(()),
             Some(Hold::Stopped(stopped)) => stopped.thaw()?,
             Some(Hold::Contained(contained)) => contained.thaw()?,
+            Some(Hold::Paused(paused)) => paused.thaw()?,
         }
         self.markers.remove(&self.marker)
     }
@@ -169,6 +191,7 @@ impl Frozen for FrozenAttempt {
             None => Ok(()),
             Some(Hold::Stopped(stopped)) => stopped.verify(),
             Some(Hold::Contained(contained)) => contained.verify(),
+            Some(Hold::Paused(paused)) => paused.verify(),
         }
     }
 

@@ -10,6 +10,7 @@ use tachograph_engine::domain::AttemptId;
 
 use super::members::MemberId;
 use super::{FreezeError, FreezeTarget};
+use crate::oci::ContainerName;
 use crate::process::directory::{read_small, replace_file, sync_directory};
 use crate::process::{DirectoryError, ProcessIdentity};
 
@@ -47,6 +48,15 @@ pub(super) enum Method {
         path: PathBuf,
         /// Where its processes came from and go back to.
         home: PathBuf,
+    },
+    /// By the runtime whose container it is.
+    Container {
+        /// The runtime's program.
+        runtime: PathBuf,
+        /// Where that keeps its state.
+        root: PathBuf,
+        /// What the container is called.
+        name: ContainerName,
     },
 }
 

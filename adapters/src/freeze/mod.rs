@@ -11,6 +11,7 @@ mod limit;
 mod marker;
 mod members;
 mod options;
+mod paused;
 mod reopen;
 mod signals;
 mod standing;

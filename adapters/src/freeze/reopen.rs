@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use tachograph_engine::domain::AttemptId;
 
 use super::marker::{Marker, Markers, Method};
-use super::{FreezeError, contained, signals};
+use super::{FreezeError, contained, paused, signals};
+use crate::oci::Runtime;
 use crate::process::identity::boot_id;
 
 /// What opening a freezer found of former freezes.
@@ -78,5 +79,8 @@ pub(super) fn undo(marker: &Marker, attempt: AttemptId) -> Result<usize, FreezeE
     match &marker.method {
         Method::Signals { members } => signals::thaw_marked(members),
         Method::Cgroup { path, home } => contained::thaw_marked(attempt, path, home),
+        Method::Container { runtime, root, name } => {
+            paused::thaw_marked(attempt, Runtime::known(runtime.clone(), root.clone()), name)
+        }
     }
 }

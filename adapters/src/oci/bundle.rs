@@ -52,7 +52,8 @@ impl OciBundle {
         if content.len() as u64 > CONFIG_BYTES_MAX {
             return Err(invalid(format!("it has more than {CONFIG_BYTES_MAX} bytes")));
         }
-        let config: Map<String, Value> = serde_json::from_slice(&content).map_err(|error| invalid(error.to_string()))?;
+        let config: Map<String, Value> =
+            serde_json::from_slice(&content).map_err(|error| invalid(error.to_string()))?;
         for field in ["process", "root"] {
             if !config.get(field).is_some_and(Value::is_object) {
                 return Err(invalid(format!("it has no object {field:?}")));
@@ -215,9 +216,12 @@ mod tests {
     fn a_bundle_that_is_none_is_named() {
         let missing = OciBundle::open(Path::new("/no/such/bundle")).unwrap_err();
         assert!(matches!(missing, BundleError::Missing { .. }), "{missing}");
-        for (config, why) in
-            [("{", "EOF"), ("[]", "map"), ("{\"process\":{}}", "\"root\""), ("{\"process\":1,\"root\":{}}", "\"process\"")]
-        {
+        for (config, why) in [
+            ("{", "EOF"),
+            ("[]", "map"),
+            ("{\"process\":{}}", "\"root\""),
+            ("{\"process\":1,\"root\":{}}", "\"process\""),
+        ] {
             let directory = bundle(config);
             let error = OciBundle::open(directory.path()).unwrap_err();
             assert!(matches!(error, BundleError::Invalid { .. }), "{error}");

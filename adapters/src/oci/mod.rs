@@ -9,13 +9,15 @@
 mod bundle;
 mod container;
 mod error;
+mod preparing;
 mod runtime;
 mod state;
 
 pub use bundle::{OciBundle, RunConfig};
-pub(crate) use container::{bundle_directory, end_left_behind, remove_bundle};
 pub use container::{Container, ContainerName};
+pub(crate) use container::{bundle_directory, end_left_behind, remove_bundle};
 pub use error::{BundleError, ContainerError, RuntimeError};
-pub(crate) use runtime::{RuntimeCall, environment, read_there};
-pub use runtime::{RUNTIME_DEFAULT, Runtime};
+pub use preparing::{Preparation, PreparationError};
+pub use runtime::{RUNTIME_DEFAULT, Runtime, runtime_environment};
+pub(crate) use runtime::{RuntimeCall, read_there};
 pub use state::{ContainerState, ContainerStatus};

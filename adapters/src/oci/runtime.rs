@@ -24,7 +24,6 @@ const CALL_LIMIT_MS: u64 = 30_000;
 /// More than a runtime's state has.
 const ANSWER_BYTES_MAX: u64 = 64 * 1_024;
 const SAID_BYTES_MAX: usize = 1_024;
-/// What of the supervisor's environment a runtime may need to find programs and, for other users than root, its places.
 const VARIABLES: [&str; 5] = ["PATH", "HOME", "XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS", "TMPDIR"];
 
 /// A runtime, and where it keeps its state.
@@ -63,7 +62,7 @@ impl Runtime {
     }
 
     /// One that was found before.
-    pub(super) const fn known(program: PathBuf, root: PathBuf) -> Self {
+    pub(crate) const fn known(program: PathBuf, root: PathBuf) -> Self {
         Self { program, root }
     }
 
@@ -79,12 +78,12 @@ impl Runtime {
 
     /// Calls from this process, each within a time that is longer than any takes.
     pub(crate) fn call(&self) -> RuntimeCall {
-        RuntimeCall { runtime: self.clone(), through: Vec::new(), env: environment(), limit_ms: CALL_LIMIT_MS }
+        RuntimeCall { runtime: self.clone(), through: Vec::new(), env: runtime_environment(), limit_ms: CALL_LIMIT_MS }
     }
 }
 
-/// What of this process's environment runtimes get.
-pub(crate) fn environment() -> Vec<(OsString, OsString)> {
+/// What of this process's environment runtimes get: what they may need to find programs and their own places.
+pub fn runtime_environment() -> Vec<(OsString, OsString)> {
     VARIABLES.iter().filter_map(|name| Some((OsString::from(name), std::env::var_os(name)?))).collect()
 }
 
@@ -277,7 +276,10 @@ mod tests {
         let error = runtime.call().kill("x", Signal::TERM).unwrap_err();
         let RuntimeError::Failed { action: "kill", status, said, .. } = &error else { panic!("{error}") };
         let root = directory.path().join("root");
-        assert_eq!((status.code(), said.as_str()), (Some(3), format!("two --root {} kill x 15", root.display()).as_str()));
+        assert_eq!(
+            (status.code(), said.as_str()),
+            (Some(3), format!("two --root {} kill x 15", root.display()).as_str())
+        );
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl AttemptDirectory {
     }
 
     /// Makes the directory, durably. It must not exist: an attempt is opened once.
-    pub(super) fn create(&self) -> Result<(), DirectoryError> {
+    pub(crate) fn create(&self) -> Result<(), DirectoryError> {
         let builder = || {
             let mut builder = DirBuilder::new();
             builder.mode(DIRECTORY_MODE);
@@ -129,7 +129,7 @@ impl AttemptDirectory {
     }
 
     /// Replaces one of the directory's files, durably: a crash leaves the old or the new content, whole.
-    pub(super) fn replace(&self, file: &Path, content: &[u8]) -> Result<(), DirectoryError> {
+    pub(crate) fn replace(&self, file: &Path, content: &[u8]) -> Result<(), DirectoryError> {
         replace_file(&self.path, file, content)
     }
 }

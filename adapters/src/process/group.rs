@@ -124,7 +124,7 @@ pub(crate) fn environ_names(environ: &[u8], attempt: AttemptId) -> bool {
 
 /// All processes of this machine that belong to an attempt, wherever they moved, as far as their environment may be
 /// read.
-pub(super) fn processes_of(attempt: AttemptId) -> Vec<u32> {
+pub(crate) fn processes_of(attempt: AttemptId) -> Vec<u32> {
     let pids = all_pids().unwrap_or_default();
     let alive = |pid: &u32| ProcessStat::read(*pid).is_ok_and(|stat| !stat.is_dead());
     pids.into_iter().filter(|pid| names_attempt(*pid, attempt)).filter(alive).collect()

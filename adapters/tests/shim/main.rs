@@ -1,8 +1,11 @@
 //! The shim as a program, without an engine: every module says what belongs there.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod oci_bundle;
 mod support;
 
+/// Containers by way of a runtime, instead of commands.
+mod containers;
 /// Shims and supervisors that are killed, and what is left then.
 mod deaths;
 /// Ends that somebody asked for, and limits.

@@ -15,6 +15,7 @@ use super::super::launch::CommandLine;
 use super::super::options::RunnerOptions;
 use super::SHIM;
 use super::handover::{invalid, read_block, write_block};
+use crate::oci::Runtime;
 
 /// Begins what is handed over, with the version of its form.
 const MAGIC: &[u8; 8] = b"tachosh1";
@@ -48,6 +49,9 @@ pub struct Assignment {
     pub options: RunnerOptions,
     /// Whether its standard input is what the shim was given as standard error; it has none otherwise.
     pub has_stdin: bool,
+    /// The runtime whose container the attempt is: the shim makes it, and the container is named on disk already. Absent
+    /// for a command of this host. What is handed over with it is the environment of the runtime then.
+    pub container: Option<Runtime>,
 }
 
 impl Assignment {
@@ -107,6 +111,14 @@ struct Header {
     kill_lingering: bool,
     sync_output: bool,
     has_stdin: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    container: Option<ContainerHeader>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ContainerHeader {
+    runtime: PathBuf,
+    root: PathBuf,
 }
 
 impl Header {
@@ -125,6 +137,10 @@ impl Header {
             kill_lingering: assignment.options.kill_lingering,
             sync_output: assignment.options.sync_output,
             has_stdin: assignment.has_stdin,
+            container: assignment.container.as_ref().map(|runtime| ContainerHeader {
+                runtime: runtime.program().to_owned(),
+                root: runtime.root().to_owned(),
+            }),
         }
     }
 
@@ -147,6 +163,7 @@ impl Header {
                 report_socket: false,
             },
             has_stdin: self.has_stdin,
+            container: self.container.map(|container| Runtime::known(container.runtime, container.root)),
         })
     }
 }
@@ -237,6 +254,7 @@ mod tests {
                 report_socket: false,
             },
             has_stdin: true,
+            container: Some(Runtime::known("/usr/sbin/runc".into(), "/data/oci".into())),
         }
     }
 

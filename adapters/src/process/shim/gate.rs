@@ -55,7 +55,7 @@ fn wait(shim: Option<OsString>) -> io::Result<(UnixStream, CommandLine, Option<O
 
 /// From here on a shim that is killed takes this process along, and later the command: the kernel keeps that up through
 /// an exec, unless it changes the user.
-fn die_with(shim: Option<OsString>) -> io::Result<()> {
+pub(super) fn die_with(shim: Option<OsString>) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
     let shim = shim.and_then(|pid| pid.to_str()?.parse::<i32>().ok());
     // It may have been killed before.

@@ -17,13 +17,17 @@
 //! - **Asked through a pipe.** [`RequestPipe`] is a named pipe in the attempt's directory, for whoever may open that:
 //!   signals reach the group while the child is not reaped, so that its number cannot be another's. TERM to the shim
 //!   ends the run gracefully, a second one at once; HUP, INT, QUIT, USR1 and USR2 are ignored.
+//! - **Containers** are made through their runtime, and their first process becomes the shim's child in the place of the
+//!   gate. It outlives a killed shim: whoever finds the attempt ends the container that `container.json` names.
 //!
 //! A program that embeds a supervisor either names `tacho-shim` or lends itself: it calls [`dispatch`] before it does
 //! anything else, above all before it starts a thread.
 
 mod assignment;
+mod body;
 mod children;
 mod clock;
+mod container;
 mod end;
 mod format;
 mod gate;
@@ -48,10 +52,12 @@ pub use standing::{Standing, standing};
 const SHIM: &str = "shim";
 /// The first argument that makes a program a gate.
 const GATE: &str = "shim-gate";
+/// The first argument that makes a program a runtime.
+const RUNTIME: &str = "shim-runtime";
 /// The program was not started as a shim should be.
 const MISUSED: u8 = 2;
 
-/// Is a shim or a gate if the first argument says so, and returns its exit code; returns nothing otherwise.
+/// Is a shim, a gate or a runtime if the first argument says so, and returns its exit code; returns nothing otherwise.
 ///
 /// To be called first in `main`: both need a process without other threads.
 pub fn dispatch() -> Option<ExitCode> {
@@ -59,6 +65,7 @@ pub fn dispatch() -> Option<ExitCode> {
     match arguments.next()?.to_str()? {
         SHIM => Some(watch::main()),
         GATE => Some(gate::main(arguments.next())),
+        RUNTIME => Some(container::become_runtime(arguments)),
         _ => None,
     }
 }

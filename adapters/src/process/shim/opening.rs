@@ -17,6 +17,7 @@ use super::super::group::ProcessGroup;
 use super::super::identity::{Identity, ProcessIdentity};
 use super::GATE;
 use super::assignment::{Assignment, CommandBlock};
+use super::body::Body;
 use super::children::Leader;
 use super::handover::{invalid, write_block};
 use super::request::Requests;
@@ -26,7 +27,7 @@ use super::streams::Streams;
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) leader: Leader,
-    pub(super) group: ProcessGroup,
+    pub(super) group: Body,
     pub(super) pid: u32,
     pub(super) streams: Streams,
     pub(super) requests: Requests,
@@ -64,6 +65,7 @@ pub(super) fn open(
         Ok((streams, requests)) => {
             // From here on the run can be anywhere; this process need not hold its directory.
             let _ = std::env::set_current_dir("/");
+            let group = Body::Group(group);
             Ok((Opened { leader: Leader::of(leader), group, pid, streams, requests }, channel))
         }
         Err(error) => {
@@ -74,7 +76,7 @@ pub(super) fn open(
 }
 
 /// All that must be there before the command is: files, the way to ask, and last the identity.
-fn prepare(
+pub(super) fn prepare(
     assignment: &Assignment,
     directory: &AttemptDirectory,
     (stdout, stderr): (PipeReader, PipeReader),

@@ -18,11 +18,12 @@ use tachograph_engine::domain::{Diagnostics, Drain, Failure, FailureKind, Stream
 
 use super::super::directory::AttemptDirectory;
 use super::super::exit_record::ExitRecord;
-use super::super::group::ProcessGroup;
 use super::super::outcome::{Seen, TimeUp};
 use super::assignment::{Assignment, CommandBlock};
+use super::body::Body;
 use super::children::{Orphans, usage};
 use super::clock::{after_ms, passed, until_first};
+use super::container;
 use super::end;
 use super::gate;
 use super::notice::Notice;
@@ -46,24 +47,42 @@ pub(super) fn main() -> ExitCode {
     let Ok((assignment, command, pipes)) = begin() else { return ExitCode::from(NO_ASSIGNMENT) };
     let directory = AttemptDirectory::of(&assignment.runs_dir, assignment.run, assignment.ordinal);
     let Pipes { notices, stdin } = pipes;
-    let opened = signals().and_then(|signals| Ok((signals, open(&assignment, command, &directory, stdin)?)));
-    let recorded = match opened {
-        Ok((signals, (opened, channel))) => {
+    let recorded = match begun(&assignment, command, &directory, stdin) {
+        Ok((signals, opened, channel)) => {
             Watch::over(assignment, directory.clone(), notices, signals, opened, channel).until_recorded()
         }
-        Err(error) => {
-            let message = format!("its shim cannot start it: {error}");
-            let failure = Failure {
-                kind: FailureKind::SpawnFailed,
-                message: super::super::text::cut(&message, limits::MESSAGE_BYTES_MAX).to_owned(),
-                diagnostics: Diagnostics::default(),
-            };
+        Err(failure) => {
             let record = end::not_started(&assignment, failure);
             record.write(&directory).inspect_err(|error| trouble(&notices, &error.to_string())).is_ok()
         }
     };
     request::remove(&directory);
     if recorded { ExitCode::SUCCESS } else { ExitCode::from(NOT_RECORDED) }
+}
+
+/// Opens the run: with a gate that will become the command, or as a container that executes it by now.
+fn begun(
+    assignment: &Assignment,
+    command: CommandBlock,
+    directory: &AttemptDirectory,
+    stdin: Option<OwnedFd>,
+) -> Result<(SignalFd, Opened, Option<UnixStream>), Failure> {
+    let failed = |error: io::Error| {
+        let message = format!("its shim cannot start it: {error}");
+        let message = super::super::text::cut(&message, limits::MESSAGE_BYTES_MAX).to_owned();
+        Failure { kind: FailureKind::SpawnFailed, message, diagnostics: Diagnostics::default() }
+    };
+    let signals = signals().map_err(failed)?;
+    match &assignment.container {
+        Some(runtime) => {
+            let opened = container::open(assignment, runtime, &command, directory, stdin)?;
+            Ok((signals, opened, None))
+        }
+        None => {
+            let (opened, channel) = open(assignment, command, directory, stdin).map_err(failed)?;
+            Ok((signals, opened, Some(channel)))
+        }
+    }
 }
 
 /// What the supervisor gave, beside the assignment.
@@ -169,8 +188,11 @@ impl Watch {
         notices: File,
         signals: SignalFd,
         opened: Opened,
-        channel: UnixStream,
+        channel: Option<UnixStream>,
     ) -> Self {
+        if channel.is_none() {
+            Notice::Started { pid: opened.pid }.tell(&notices);
+        }
         let limit_at = assignment.limits.wall_ms.map(|ms| after_ms(Instant::now(), ms));
         Self {
             assignment,
@@ -179,7 +201,7 @@ impl Watch {
             signals,
             opened,
             orphans: Orphans::default(),
-            starting: Some(Starting { channel, said: Vec::new() }),
+            starting: channel.map(|channel| Starting { channel, said: Vec::new() }),
             not_started: None,
             exited_at: None,
             limit_at,
@@ -296,7 +318,7 @@ impl Watch {
         }
         Notice::Exited {}.tell(&self.notices);
         end::set_claim_aside(&self.directory);
-        if self.assignment.options.kill_lingering {
+        if self.assignment.options.kill_lingering || self.opened.group.ends_with_leader() {
             self.opened.group.signal(Signal::KILL);
         }
     }
@@ -383,6 +405,9 @@ impl Watch {
         let seen = Seen { status, witness, drained, time_up, unready: false, lingering };
         let record = end::exited(&self.assignment, &self.directory, &seen, usage());
         let kept = keep(&record, &self.directory, &self.notices);
+        if let Err(why) = self.opened.group.remove() {
+            trouble(&self.notices, &why);
+        }
         until_dealt_with(&self.opened.group, self.kill_at);
         kept
     }
@@ -397,7 +422,7 @@ fn keep(record: &ExitRecord, directory: &AttemptDirectory, notices: &File) -> bo
 }
 
 /// Stays until a group that was asked to end has ended or was killed.
-fn until_dealt_with(group: &ProcessGroup, mut kill_at: Option<Instant>) {
+fn until_dealt_with(group: &Body, mut kill_at: Option<Instant>) {
     while kill_at.is_some() && !group.members().is_empty() {
         std::thread::sleep(LOOK_PAUSE);
         if passed(&mut kill_at) {
