@@ -66,7 +66,7 @@ impl ProcessFreezer {
     /// The container that the attempt is, if it is one.
     fn container(&self, target: &FreezeTarget) -> Result<Option<Container>, FreezeError> {
         let directory = AttemptDirectory::of(&self.runs, target.run, target.ordinal);
-        Container::read(&directory, (target.run, target.ordinal), target.attempt).map_err(|error| FreezeError::Io {
+        Container::read(&directory, target.run, target.attempt).map_err(|error| FreezeError::Io {
             action: error.action,
             path: error.path,
             source: error.source,

@@ -1,5 +1,6 @@
 //! What is on disk of a container, so that whoever comes later can find it.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -23,6 +24,12 @@ impl ContainerName {
     /// The container of an attempt.
     pub fn of(run: RunId, ordinal: Ordinal) -> Self {
         Self(format!("tacho-{run}-{}", ordinal.0))
+    }
+
+    fn is_of(&self, run: RunId) -> bool {
+        let ordinal =
+            self.0.strip_prefix("tacho-").and_then(|rest| rest.strip_prefix(&run.to_string())?.strip_prefix('-'));
+        ordinal.is_some_and(|ordinal| ordinal.parse::<u32>().is_ok())
     }
 
     /// As runtimes take it.
@@ -93,19 +100,15 @@ impl Container {
     /// # Errors
     ///
     /// [`DirectoryError`] if the file is there and cannot be read.
-    pub fn read(
-        directory: &AttemptDirectory,
-        (run, ordinal): (RunId, Ordinal),
-        attempt: AttemptId,
-    ) -> Result<Option<Self>, DirectoryError> {
+    pub fn read(directory: &AttemptDirectory, run: RunId, attempt: AttemptId) -> Result<Option<Self>, DirectoryError> {
         let Some(content) = read_small(&file(directory), FILE_BYTES_MAX)? else { return Ok(None) };
         let Ok(file) = serde_json::from_slice::<ContainerFile>(&content) else { return Ok(None) };
-        let expected = Self::of((run, ordinal), attempt, Runtime::known(file.runtime, file.root));
         let names_it = file.format == FORMAT
             && file.run == run.to_string()
             && file.attempt == attempt.to_string()
-            && file.name == expected.name;
-        Ok(names_it.then_some(expected))
+            && file.name.is_of(run);
+        let runtime = Runtime::known(file.runtime, file.root);
+        Ok(names_it.then_some(Self { run, attempt, name: file.name, runtime }))
     }
 
     /// What the runtime says about it: an error also if there is no such container.
@@ -145,7 +148,7 @@ impl Container {
 /// [`ContainerError`]: it may go on.
 pub(crate) fn end_left_behind(
     directory: &AttemptDirectory,
-    run: (RunId, Ordinal),
+    run: RunId,
     attempt: AttemptId,
 ) -> Result<Option<ContainerState>, ContainerError> {
     let Some(container) = Container::read(directory, run, attempt)? else { return Ok(None) };
@@ -154,9 +157,11 @@ pub(crate) fn end_left_behind(
     Ok(state)
 }
 
-/// Where the run's own copy of the bundle is.
+/// Where the run's own copy of the bundle is: beside the attempt's directory, so that no image holds its environment.
 pub(crate) fn bundle_directory(directory: &AttemptDirectory) -> PathBuf {
-    directory.path().join("oci")
+    let mut name = OsString::from("oci-");
+    name.push(directory.path().file_name().unwrap_or_default());
+    directory.path().with_file_name(name)
 }
 
 /// Removes the run's own copy of the bundle: its environment need not stay on disk.
@@ -179,7 +184,7 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let directory = AttemptDirectory::of(data.path(), ids::run(1), Ordinal(2));
         directory.create().unwrap();
-        let read = |run, attempt| Container::read(&directory, (run, Ordinal(2)), attempt).unwrap();
+        let read = |run, attempt| Container::read(&directory, run, attempt).unwrap();
         assert_eq!(read(ids::run(1), ids::attempt(1)), None);
         let runtime = Runtime::known("/usr/sbin/runc".into(), "/data/oci".into());
         let container = Container::of((ids::run(1), Ordinal(2)), ids::attempt(1), runtime);

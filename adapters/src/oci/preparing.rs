@@ -77,9 +77,8 @@ impl PreparationError {
             }
             Self::Runtime(_) | Self::Bundle(_) | Self::Directory(_) => (FailureKind::SpawnFailed, None),
         };
-        let mut message = self.to_string();
-        let end = message.floor_char_boundary(limits::MESSAGE_BYTES_MAX);
-        message.truncate(end);
+        // No character has more than four bytes.
+        let message = self.to_string().chars().take(limits::MESSAGE_BYTES_MAX / 4).collect();
         let diagnostics = Diagnostics { likely_cause: cause.map(str::to_owned), ..Diagnostics::default() };
         Failure { kind, message, diagnostics }
     }

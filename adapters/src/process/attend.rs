@@ -18,13 +18,14 @@ use super::follow::follow;
 use super::growing::pass_growing;
 use super::handle::Phase;
 use super::identity::Identity;
-use super::launch::{CommandLine, Launch};
+use super::launch::{CommandLine, ContainerLine, Launch};
 use super::ready::{Before, ReadyCheck};
 use super::runner::ProcessRunner;
 use super::shim::{Assignment, CommandBlock};
 use super::sockets::SocketLease;
-use super::spawn::variables;
+use super::spawn::{ATTEMPT_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE, variables};
 use super::start_guard::StartGuard;
+use crate::oci::{Container, Preparation, PreparationError, runtime_environment};
 
 impl ProcessRunner {
     /// Makes the attempt's directory, has a shim look after it, and returns once the command is executed or could not be.
@@ -93,11 +94,16 @@ fn make(
     let socket = runner.lease_socket(identity.run, directory);
     let control = socket.as_ref().map(SocketLease::path);
     let before = check.map(|check| Before::see(check, directory));
+    let container = line.container.as_ref().map(|container| contain(runner, directory, &identity, line, container));
+    let container = container.transpose().map_err(|error| error.failure())?.map(|container| container.runtime);
     let shim = || {
-        let env = environment(line, &identity, directory, control);
+        let env = match &container {
+            Some(_) => runtime_environment().into_iter().collect(),
+            None => environment(line, &identity, directory, control),
+        };
         let variables = env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
         let command = CommandBlock::new(&line.argv, line.cwd.as_deref(), variables)?;
-        start(&assignment(runner, identity, limits, line)?, &command, program)
+        start(&Assignment { container, ..assignment(runner, identity, limits, line)? }, &command, program)
     };
     let shim = shim().map_err(|error| failure(format!("its shim {} cannot be started: {error}", program.display())))?;
     Ok(Made { shim, socket, before })
@@ -123,7 +129,31 @@ fn assignment(
         limits,
         options,
         has_stdin,
+        container: None,
     })
+}
+
+/// Names the container on disk that the shim is to make. What it finds in its environment beyond the bundle's is what was
+/// asked for by name: nothing else of this host is of use in it, nor are paths of it.
+fn contain(
+    runner: &ProcessRunner,
+    directory: &AttemptDirectory,
+    identity: &Identity,
+    line: &CommandLine,
+    container: &ContainerLine,
+) -> Result<Container, PreparationError> {
+    let Identity { run, attempt, ordinal, .. } = identity;
+    let own = [
+        (RUN_VARIABLE, run.to_string()),
+        (ATTEMPT_VARIABLE, attempt.to_string()),
+        (ORDINAL_VARIABLE, ordinal.to_string()),
+    ];
+    let own = own.map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let env: Vec<_> = line.env.iter().cloned().chain(own).collect();
+    let argv: Vec<_> = line.argv.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let (runtime, bundle) = (&container.runtime, &container.bundle);
+    let preparation = Preparation { runtime, root: &runner.runtime_root(), bundle, argv: &argv, env: &env };
+    preparation.prepare(directory, (*run, *ordinal), *attempt)
 }
 
 /// All that the command shall find: a shim has no environment that could be added to.

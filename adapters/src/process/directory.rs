@@ -35,6 +35,7 @@ pub struct DirectoryError {
 /// | `identity.json` | run, attempt, its runner and supervisor, and once spawned the process |
 /// | `stdout`, `stderr` | what was received, as far as it was kept |
 /// | `exit.json` | the end, as soon as it was seen |
+/// | `container.json` | which container it is, if it is one, before there is any |
 /// | `requests` | the way to ask a shim, as long as there is one |
 /// | `exit.claim.json` | an `exit.json` that was there before the child ended: somebody else's claim, kept as evidence |
 #[derive(Debug, Clone, PartialEq, Eq)]

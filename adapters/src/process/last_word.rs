@@ -155,6 +155,7 @@ impl Place {
 
     /// The end of an attempt whose shim was killed, and the pid of its process.
     fn killed(&self, noted: Option<ExitRecord>, unended: &Unended, no_record: &str) -> (Outcome, Option<u32>) {
+        let container = self.end_container();
         let Some(identity) = self.identity() else {
             let message = format!("{unended} before anything was executed");
             let failure = Failure { kind: FailureKind::SpawnFailed, message, diagnostics: Diagnostics::default() };
@@ -170,6 +171,7 @@ impl Place {
             return (exited(noted.status, Witness::ExitFile, None), pid);
         }
         let mut cause = format!("{unended}, and {no_record}");
+        cause += &container;
         if !killed.is_empty() {
             cause += &format!("; killed of its process group: {}", named(&killed));
         }
@@ -177,6 +179,15 @@ impl Place {
             cause += &format!("; alive outside of that group: {}", named(&left));
         }
         (self.unknown(cause), pid)
+    }
+
+    /// Ends the container, if there is one: it does not end with its shim. Says what became of it.
+    fn end_container(&self) -> String {
+        match crate::oci::end_left_behind(&self.directory, self.claim.run, self.claim.attempt) {
+            Ok(None) => String::new(),
+            Ok(Some(state)) => format!("; its container was {state}, and is removed"),
+            Err(error) => format!("; its container may go on: {error}"),
+        }
     }
 
     /// A status that nobody saw, on disk as well.

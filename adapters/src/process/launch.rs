@@ -8,6 +8,7 @@ use tachograph_engine::domain::{RunSpec, Workload};
 
 use super::passthrough::Passthrough;
 use super::ready::ReadyCheck;
+use crate::oci::RUNTIME_DEFAULT;
 
 /// What a caller brings along for one attempt. None of it is recorded: environment values may be secret.
 #[derive(Default)]
@@ -23,6 +24,8 @@ pub struct Launch {
     /// Whether the supervisor's standard input is the child's, too; it has none otherwise. Never let it be a terminal:
     /// the child is no foreground process of it, and reading would stop it.
     pub inherit_stdin: bool,
+    /// The OCI runtime that makes the run's container, a path or a name, if its workload is an image; `runc` if absent.
+    pub runtime: Option<OsString>,
     /// How long after it reported that it waits a snapshot of the run is due; none is armed by itself if absent.
     pub snapshot_delay: Option<Duration>,
     /// How it shows that it is ready, and by when it must; ready as soon as it has a process if absent.
@@ -55,16 +58,32 @@ pub(super) struct CommandLine {
     pub(super) env: Vec<(OsString, OsString)>,
     pub(super) env_clear: bool,
     pub(super) inherit_stdin: bool,
+    /// Absent for a command of this host.
+    pub(super) container: Option<ContainerLine>,
+}
+
+/// What a container is made of. The arguments are those of the OCI bundle if the command line has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ContainerLine {
+    pub(super) runtime: OsString,
+    pub(super) bundle: PathBuf,
 }
 
 impl CommandLine {
     /// Takes the command line out of the launch, or out of the spec. Absent if neither has one.
     pub(super) fn take(launch: &mut Launch, spec: &RunSpec) -> Option<Self> {
-        let Workload::Command { argv, cwd } = &spec.workload else { return None };
+        let (argv, cwd, container) = match &spec.workload {
+            Workload::Command { argv, cwd } => (argv, cwd.as_ref(), None),
+            Workload::Image { reference, argv } => {
+                let runtime = launch.runtime.take().unwrap_or_else(|| RUNTIME_DEFAULT.into());
+                (argv, None, Some(ContainerLine { runtime, bundle: PathBuf::from(reference) }))
+            }
+        };
         let argv = launch.argv.take().unwrap_or_else(|| argv.iter().map(OsString::from).collect());
-        let cwd = launch.cwd.take().or_else(|| cwd.as_ref().map(PathBuf::from));
+        let cwd = launch.cwd.take().or_else(|| cwd.map(PathBuf::from));
         let env = std::mem::take(&mut launch.env);
         let (env_clear, inherit_stdin) = (launch.env_clear, launch.inherit_stdin);
-        (!argv.is_empty()).then_some(Self { argv, cwd, env, env_clear, inherit_stdin })
+        let is_line = !argv.is_empty() || container.is_some();
+        is_line.then_some(Self { argv, cwd, env, env_clear, inherit_stdin, container })
     }
 }

@@ -118,6 +118,9 @@ impl ProcessRunner {
         if let Shim::Program(program) = self.shim() {
             return self.attend(held, guard, identity, line, program, launch).await;
         }
+        if line.container.is_some() {
+            return held.fail(guard, unattended()).await;
+        }
         let directory = held.directory.clone();
         let runner = self.clone();
         let check = launch.ready.take();
@@ -257,6 +260,14 @@ async fn end_orphan(mut orphan: Spawned, attempt: AttemptId) {
         group.signal(Signal::KILL);
     }
     let _ = orphan.child.wait().await;
+}
+
+/// The first process of a container is a child of its runtime, and becomes one of a shim: nobody else sees its status.
+fn unattended() -> Failure {
+    let mut failure =
+        failure(FailureKind::SpawnFailed, "a container needs a shim, and this runner has none".to_owned());
+    failure.diagnostics.likely_cause = Some("the supervisor was started without shims".to_owned());
+    failure
 }
 
 fn abandoned() -> Failure {

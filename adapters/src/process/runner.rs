@@ -224,6 +224,12 @@ impl ProcessRunner {
         &self.shared.runs_dir
     }
 
+    /// Where runtimes keep the state of this runner's containers: `oci` beside the directory of all runs, so that they
+    /// meet nobody else's.
+    pub(super) fn runtime_root(&self) -> PathBuf {
+        self.runs_dir().with_file_name("oci")
+    }
+
     pub(super) fn options(&self) -> RunnerOptions {
         self.shared.options
     }

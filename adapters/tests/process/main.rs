@@ -3,6 +3,8 @@
 
 mod support;
 
+/// Containers by way of a runtime.
+mod containers;
 /// Ends that somebody asked for.
 mod ending;
 /// Files in the place of exit records.

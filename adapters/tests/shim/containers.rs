@@ -185,6 +185,7 @@ fn a_killed_shim_leaves_a_container_that_is_found_and_ended() {
     read(&ready);
     let attempt: Attempt = shim.kill();
     assert!(attempt.record().is_none());
+    assert!(attempt.directory().path().with_file_name("oci-attempt-1").join("config.json").exists());
     assert!(contained.container.is_alive());
     contained.container.end(&attempt.directory()).unwrap();
     until_gone(first);

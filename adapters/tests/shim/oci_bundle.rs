@@ -130,7 +130,7 @@ impl Contained {
     pub(crate) fn assert_nothing_left(&self) {
         let left: Vec<_> = std::fs::read_dir(self.root.path()).unwrap().collect();
         assert!(left.is_empty(), "{left:?}");
-        assert!(!self.directory.path().join("oci").exists());
+        assert!(!self.directory.path().with_file_name("oci-attempt-1").exists());
     }
 }
 

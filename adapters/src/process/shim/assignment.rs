@@ -204,7 +204,7 @@ impl CommandBlock {
         let argv = read_many(&mut from, read_text)?;
         let cwd = read_many(&mut from, read_text)?.pop().map(PathBuf::from);
         let env = read_many(&mut from, |from| Ok((read_text(from)?, read_text(from)?)))?;
-        Ok(CommandLine { argv, cwd, env, env_clear: true, inherit_stdin: false })
+        Ok(CommandLine { argv, cwd, env, env_clear: true, inherit_stdin: false, container: None })
     }
 }
 

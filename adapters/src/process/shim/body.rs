@@ -11,7 +11,7 @@ pub(super) enum Body {
     /// The process group of a command.
     Group(ProcessGroup),
     /// The container, through its runtime.
-    Container(OpenContainer),
+    Container(Box<OpenContainer>),
 }
 
 impl Body {

@@ -79,8 +79,8 @@ pub(super) fn open(
     command: &CommandBlock,
     directory: &AttemptDirectory,
     stdin: Option<OwnedFd>,
-) -> Result<Opened, Failure> {
-    let line = command.command_line().map_err(|error| failed(&error.to_string()))?;
+) -> Result<Opened, Box<Failure>> {
+    let line = command.command_line().map_err(|error| Box::new(failed(&error.to_string())))?;
     let through = ["/proc/self/exe", RUNTIME, &std::process::id().to_string()].map(OsString::from).to_vec();
     let call = runtime.call().through(through, line.env);
     let container = Container::of((assignment.run, assignment.ordinal), assignment.attempt, runtime.clone());
@@ -89,7 +89,7 @@ pub(super) fn open(
     match opened {
         Ok((leader, pid, (streams, requests))) => {
             let _ = std::env::set_current_dir("/");
-            Ok(Opened { leader: Leader::of(leader), group: Body::Container(open), pid, streams, requests })
+            Ok(Opened { leader: Leader::of(leader), group: Body::Container(Box::new(open)), pid, streams, requests })
         }
         Err(unmade) => {
             let Unmade { mut failure, leader } = *unmade;
@@ -99,7 +99,7 @@ pub(super) fn open(
             // It is dead by now, if the runtime has removed the container.
             let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
             let _ = leader.map(|leader| waitid(WaitId::Pid(leader), options));
-            Err(failure)
+            Err(Box::new(failure))
         }
     }
 }

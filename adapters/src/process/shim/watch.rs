@@ -52,7 +52,7 @@ pub(super) fn main() -> ExitCode {
             Watch::over(assignment, directory.clone(), notices, signals, opened, channel).until_recorded()
         }
         Err(failure) => {
-            let record = end::not_started(&assignment, failure);
+            let record = end::not_started(&assignment, *failure);
             record.write(&directory).inspect_err(|error| trouble(&notices, &error.to_string())).is_ok()
         }
     };
@@ -66,11 +66,11 @@ fn begun(
     command: CommandBlock,
     directory: &AttemptDirectory,
     stdin: Option<OwnedFd>,
-) -> Result<(SignalFd, Opened, Option<UnixStream>), Failure> {
+) -> Result<(SignalFd, Opened, Option<UnixStream>), Box<Failure>> {
     let failed = |error: io::Error| {
         let message = format!("its shim cannot start it: {error}");
         let message = super::super::text::cut(&message, limits::MESSAGE_BYTES_MAX).to_owned();
-        Failure { kind: FailureKind::SpawnFailed, message, diagnostics: Diagnostics::default() }
+        Box::new(Failure { kind: FailureKind::SpawnFailed, message, diagnostics: Diagnostics::default() })
     };
     let signals = signals().map_err(failed)?;
     match &assignment.container {
