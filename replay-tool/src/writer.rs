@@ -250,6 +250,7 @@ impl From<RunnerError> for Error {
                 remedy: "correct it; nothing was started".to_owned(),
             },
             RunnerError::NoCommand { .. }
+            | RunnerError::NoShim { .. }
             | RunnerError::UnderWay { .. }
             | RunnerError::ShuttingDown
             | RunnerError::Abandoned { .. } => Self::internal(error.to_string()),

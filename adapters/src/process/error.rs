@@ -21,9 +21,16 @@ pub enum RunnerError {
     /// The run could not be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The run's workload is no command line.
-    #[error("run {run} has no command line; this runner executes commands only")]
+    /// The run's workload is no command line, and no container.
+    #[error("run {run} has no command line")]
     NoCommand {
+        /// Which run.
+        run: RunId,
+    },
+    /// The run is a container, whose first process is a child of its runtime and becomes one of a shim: nobody else sees
+    /// its status.
+    #[error("run {run} is a container, which needs a shim; this runner has none")]
+    NoShim {
         /// Which run.
         run: RunId,
     },
@@ -59,6 +66,7 @@ impl RunnerError {
             Self::NotSubmitted(error) => error.code(),
             Self::Journal(error) => error.code(),
             Self::NoCommand { .. } => "no_command",
+            Self::NoShim { .. } => "no_shim",
             Self::ReadyCheck(_) => "ready_check",
             Self::UnderWay { .. } => "under_way",
             Self::ShuttingDown => "shutting_down",

@@ -51,6 +51,9 @@ impl ProcessRunner {
         if let Some(None) = line {
             return Err(RunnerError::NoCommand { run });
         }
+        if *self.shim() == Shim::Off && line.iter().flatten().any(|line| line.container.is_some()) {
+            return Err(RunnerError::NoShim { run });
+        }
         if let Some(check) = &launch.ready {
             check.check()?;
         }
@@ -117,9 +120,6 @@ impl ProcessRunner {
         let identity = self.identity(&held.claim, ordinal, &line);
         if let Shim::Program(program) = self.shim() {
             return self.attend(held, guard, identity, line, program, launch).await;
-        }
-        if line.container.is_some() {
-            return held.fail(guard, unattended()).await;
         }
         let directory = held.directory.clone();
         let runner = self.clone();
@@ -260,14 +260,6 @@ async fn end_orphan(mut orphan: Spawned, attempt: AttemptId) {
         group.signal(Signal::KILL);
     }
     let _ = orphan.child.wait().await;
-}
-
-/// The first process of a container is a child of its runtime, and becomes one of a shim: nobody else sees its status.
-fn unattended() -> Failure {
-    let mut failure =
-        failure(FailureKind::SpawnFailed, "a container needs a shim, and this runner has none".to_owned());
-    failure.diagnostics.likely_cause = Some("the supervisor was started without shims".to_owned());
-    failure
 }
 
 fn abandoned() -> Failure {

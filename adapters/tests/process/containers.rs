@@ -1,15 +1,13 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use tachograph_adapters::clock::SystemClock;
 use tachograph_adapters::freeze::{FreezeTarget, Freezer, FreezerOptions, ProcessFreezer};
 use tachograph_adapters::oci::{Container, ContainerStatus};
-use tachograph_adapters::process::{AttemptDirectory, Identity, Launch, RunHandle, RunnerOptions, Shim};
+use tachograph_adapters::process::{AttemptDirectory, Identity, Launch, RunHandle};
 use tachograph_engine::domain::{ExitStatus, FailureKind, Outcome, RunSpec, Stream, Workload};
 
 use crate::support::Bench;
@@ -105,15 +103,6 @@ async fn a_missing_runtime_is_a_failed_start() {
         (FailureKind::NotFound, "OCI runtime \"no-such-runtime\" is missing")
     );
     assert!(failure.diagnostics.likely_cause.unwrap().contains("install"));
-}
-
-#[tokio::test]
-async fn without_a_shim_there_is_no_container() {
-    let bench = Bench::under(Shim::Off, Arc::new(SystemClock), RunnerOptions::default()).await;
-    let handle = start(&bench, bundle("true").path(), &[], None).await;
-    let Outcome::Failed(failure) = outcome(&handle).await else { panic!("exited") };
-    assert_eq!(failure.kind, FailureKind::SpawnFailed);
-    assert!(failure.message.contains("needs a shim"), "{}", failure.message);
 }
 
 #[tokio::test]

@@ -261,11 +261,11 @@ async fn a_directory_that_cannot_be_made_is_a_failed_start() {
 }
 
 #[tokio::test]
-async fn an_image_is_refused_before_anything_is_recorded_about_a_start() {
-    let bench = Bench::open().await;
+async fn a_container_without_a_shim_is_refused_before_anything_is_recorded_about_a_start() {
+    let bench = Bench::manual().await.0;
     let workload = Workload::Image { reference: "image:1".to_owned(), argv: Vec::new() };
     let run = bench.runner.create(RunSpec { workload, ..RunSpec::default() }).await.unwrap();
-    assert_eq!(bench.runner.start(run, Launch::default()).await.unwrap_err().code(), "no_command");
+    assert_eq!(bench.runner.start(run, Launch::default()).await.unwrap_err().code(), "no_shim");
     assert_eq!(bench.story(run).await, ["Created"]);
 }
 
