@@ -12,27 +12,24 @@ const NONE: u32 = u32::MAX;
 pub(super) struct Item {
     /// When it is due. Kept here, so that a bucket is spread over the levels below without a look at its timers.
     pub(super) due: Timestamp,
-    /// Which one.
-    pub(super) timer: u32,
+    /// Of its key, by which the table finds it.
+    pub(super) hash: u32,
 }
 
-/// Where an item is: chunk and offset in one number. Less than 2³¹ as long as there are fewer timers.
+/// Where an item is: chunk and offset in one number. Enough of them for 2³⁰ timers if a quarter of each chunk is used.
 pub(super) type Place = u32;
 
-/// What is known of a chunk without a look at its items. A million timers have half a megabyte of these.
+/// The neighbours of a chunk.
 #[derive(Debug, Clone, Copy)]
-struct Head {
-    /// Which of its places hold an item.
-    used: u32,
+struct Links {
     /// The next chunk of its chain; of a free chunk, the next free one.
     next: u32,
     /// The one before it in its chain. Of the first and of a free one, whatever it was.
     previous: u32,
 }
 
-impl Head {
-    const FULL: u32 = u32::MAX;
-}
+/// What a chunk has in use if it has no room.
+const FULL: u32 = u32::MAX;
 
 /// The chunks of a bucket.
 #[derive(Debug, Clone, Copy)]
@@ -47,11 +44,13 @@ struct Chains {
 /// next bucket that needs one.
 ///
 /// An item stays where it is until it is removed, and leaves a place that its bucket fills first. Removing looks at no
-/// item: it is one bit in the head of a chunk, and the heads are few.
+/// item: it is one bit in the head of a chunk, and the links are few.
 #[derive(Debug, Clone)]
 pub(super) struct Buckets {
     chains: Box<[Chains]>,
-    heads: Vec<Head>,
+    /// Which places of a chunk hold an item.
+    used: Vec<u32>,
+    links: Vec<Links>,
     items: Vec<[Item; CHUNK]>,
     free: u32,
 }
@@ -60,17 +59,18 @@ impl Buckets {
     /// So many empty buckets.
     pub(super) fn empty(buckets: usize) -> Self {
         let chains = vec![Chains { open: NONE, full: NONE }; buckets].into();
-        Self { chains, heads: Vec::new(), items: Vec::new(), free: NONE }
+        Self { chains, used: Vec::new(), links: Vec::new(), items: Vec::new(), free: NONE }
     }
 
     /// All items, in no order.
+    #[cfg(test)]
     pub(super) fn items(&self) -> impl Iterator<Item = Item> {
-        self.heads.iter().zip(&self.items).flat_map(|(head, items)| used(head.used).map(|offset| items[offset]))
+        self.used.iter().zip(&self.items).flat_map(|(places, items)| used(*places).map(|offset| items[offset]))
     }
 
     /// Chunks there is memory for, free ones included.
     pub(super) fn chunks(&self) -> usize {
-        self.heads.len()
+        self.links.len()
     }
 
     /// As many chunks as so many items need if every bucket has one that is not full.
@@ -84,48 +84,62 @@ impl Buckets {
         if at == NONE {
             at = self.extend(bucket);
         }
-        let head = &mut self.heads[at as usize];
-        let offset = head.used.trailing_ones();
-        head.used |= 1 << offset;
-        let filled = head.used == Head::FULL;
+        let places = &mut self.used[at as usize];
+        let offset = places.trailing_ones();
+        *places |= 1 << offset;
+        let filled = *places == FULL;
         self.items[at as usize][offset as usize] = item;
         if filled {
             let chains = &mut self.chains[bucket];
-            unlink(&mut self.heads, &mut chains.open, at);
-            link(&mut self.heads, &mut chains.full, at);
+            unlink(&mut self.links, &mut chains.open, at);
+            link(&mut self.links, &mut chains.full, at);
         }
-        at * CHUNK as u32 + offset
+        place(at, offset as usize)
     }
 
-    /// Takes the item at a place out of its bucket. Says whether the bucket is empty now.
-    pub(super) fn remove(&mut self, bucket: usize, place: Place) -> bool {
+    /// Takes the item at a place out of its bucket, which is asked for only if its chunk is no longer full or empty now.
+    /// Gives the bucket if that is empty now.
+    #[inline]
+    pub(super) fn remove(&mut self, place: Place, bucket: impl FnOnce() -> usize) -> Option<usize> {
         let at = place / CHUNK as u32;
-        let head = &mut self.heads[at as usize];
-        let was_full = head.used == Head::FULL;
-        head.used &= !(1 << (place % CHUNK as u32));
-        let chains = &mut self.chains[bucket];
-        if was_full {
-            unlink(&mut self.heads, &mut chains.full, at);
-            link(&mut self.heads, &mut chains.open, at);
-        } else if head.used == 0 {
-            unlink(&mut self.heads, &mut chains.open, at);
-            let emptied = chains.open == NONE && chains.full == NONE;
-            self.release(at);
-            return emptied;
+        let places = &mut self.used[at as usize];
+        let before = *places;
+        *places &= !(1 << (place % CHUNK as u32));
+        if before != FULL && *places != 0 {
+            return None;
         }
-        false
+        self.relink(bucket(), at)
     }
 
-    /// Empties a bucket, chunk by chunk; a chunk serves again as soon as its items have been handed out.
-    pub(super) fn drain(&mut self, bucket: usize, mut each: impl FnMut(&mut Self, Item)) {
+    /// Moves a chunk that is not full any more to those that have room, or sets one that is empty now free. Gives the
+    /// bucket if that is empty now.
+    #[inline(never)]
+    fn relink(&mut self, bucket: usize, at: u32) -> Option<usize> {
+        let chains = &mut self.chains[bucket];
+        if self.used[at as usize] != 0 {
+            unlink(&mut self.links, &mut chains.full, at);
+            link(&mut self.links, &mut chains.open, at);
+            return None;
+        }
+        unlink(&mut self.links, &mut chains.open, at);
+        let emptied = chains.open == NONE && chains.full == NONE;
+        self.release(at);
+        emptied.then_some(bucket)
+    }
+
+    /// Empties a bucket, chunk by chunk; a chunk serves again when its items have been handed out.
+    pub(super) fn drain(&mut self, bucket: usize, mut each: impl FnMut(&mut Self, &[(Place, Item)])) {
         let Chains { open, full } = std::mem::replace(&mut self.chains[bucket], Chains { open: NONE, full: NONE });
         for first in [full, open] {
             let mut at = first;
             while at != NONE {
-                let (head, items) = (self.heads[at as usize], self.items[at as usize]);
+                let (next, items) = (self.links[at as usize].next, &self.items[at as usize]);
+                let mut drained = [(0, Item::default()); CHUNK];
+                let places = used(self.used[at as usize]).map(|offset| (place(at, offset), items[offset]));
+                let count = drained.iter_mut().zip(places).map(|(to, from)| *to = from).count();
+                each(self, &drained[..count]);
                 self.release(at);
-                used(head.used).for_each(|offset| each(self, items[offset]));
-                at = head.next;
+                at = next;
             }
         }
     }
@@ -134,23 +148,29 @@ impl Buckets {
     fn extend(&mut self, bucket: usize) -> u32 {
         let mut at = self.free;
         if at == NONE {
-            at = self.heads.len() as u32;
-            self.heads.push(Head { used: 0, next: NONE, previous: NONE });
+            at = self.links.len() as u32;
+            self.used.push(0);
+            self.links.push(Links { next: NONE, previous: NONE });
             self.items.push([Item::default(); CHUNK]);
         } else {
-            self.free = self.heads[at as usize].next;
+            self.free = self.links[at as usize].next;
         }
-        link(&mut self.heads, &mut self.chains[bucket].open, at);
+        link(&mut self.links, &mut self.chains[bucket].open, at);
         at
     }
 
     fn release(&mut self, at: u32) {
-        self.heads[at as usize] = Head { used: 0, next: self.free, previous: NONE };
+        self.used[at as usize] = 0;
+        self.links[at as usize] = Links { next: self.free, previous: NONE };
         self.free = at;
     }
 }
 
-/// The places that hold an item.
+const fn place(chunk: u32, offset: usize) -> Place {
+    chunk * CHUNK as u32 + offset as u32
+}
+
+/// The offsets that hold an item.
 fn used(mut used: u32) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let offset = used.trailing_zeros();
@@ -160,24 +180,24 @@ fn used(mut used: u32) -> impl Iterator<Item = usize> {
 }
 
 /// Puts a chunk before the others of a chain.
-fn link(heads: &mut [Head], first: &mut u32, at: u32) {
+fn link(links: &mut [Links], first: &mut u32, at: u32) {
     let next = std::mem::replace(first, at);
-    heads[at as usize].next = next;
+    links[at as usize].next = next;
     if next != NONE {
-        heads[next as usize].previous = at;
+        links[next as usize].previous = at;
     }
 }
 
 /// Takes a chunk out of its chain.
-fn unlink(heads: &mut [Head], first: &mut u32, at: u32) {
-    let Head { next, previous, .. } = heads[at as usize];
+fn unlink(links: &mut [Links], first: &mut u32, at: u32) {
+    let Links { next, previous, .. } = links[at as usize];
     if *first == at {
         *first = next;
     } else {
-        heads[previous as usize].next = next;
+        links[previous as usize].next = next;
     }
     if next != NONE {
-        heads[next as usize].previous = previous;
+        links[next as usize].previous = previous;
     }
 }
 
@@ -186,7 +206,7 @@ mod tests {
     use super::*;
 
     fn item(timer: u32) -> Item {
-        Item { due: Timestamp::from_micros(i64::from(timer)), timer }
+        Item { due: Timestamp::from_micros(i64::from(timer)), hash: timer }
     }
 
     #[test]
@@ -195,14 +215,17 @@ mod tests {
         let places: Vec<Place> = (0..100).map(|timer| buckets.push(1, item(timer))).collect();
         let chunks = buckets.chunks();
         let gone: Vec<u32> = (0..100).filter(|timer| timer % 3 == 0).collect();
-        gone.iter().for_each(|timer| assert!(!buckets.remove(1, places[*timer as usize])));
-        let at = |buckets: &Buckets, place: Place| buckets.items[place as usize / CHUNK][place as usize % CHUNK].timer;
+        gone.iter().for_each(|timer| assert!(buckets.remove(places[*timer as usize], || 1).is_none()));
+        let at = |buckets: &Buckets, place: Place| {
+            let place = place as usize;
+            buckets.items[place / CHUNK][place % CHUNK].hash
+        };
         let left = (0..100).filter(|timer| timer % 3 != 0);
         left.for_each(|timer| assert_eq!(at(&buckets, places[timer as usize]), timer));
         assert_eq!(buckets.items().count(), 100 - gone.len());
         gone.iter().for_each(|timer| _ = buckets.push(1, item(*timer)));
         assert_eq!(buckets.chunks(), chunks, "gaps were not filled");
-        let mut all: Vec<u32> = buckets.items().map(|item| item.timer).collect();
+        let mut all: Vec<u32> = buckets.items().map(|item| item.hash).collect();
         all.sort_unstable();
         assert_eq!(all, Vec::from_iter(0..100));
     }
@@ -215,7 +238,7 @@ mod tests {
             let places: Vec<Place> = (0..100).map(|timer| buckets.push(bucket, item(timer))).collect();
             // From the middle, so that every link of a chain is mended.
             let outwards = (0..50).flat_map(|step| [50 + step, 49 - step]);
-            let emptied = outwards.filter(|timer| buckets.remove(bucket, places[*timer])).count();
+            let emptied = outwards.filter(|timer| buckets.remove(places[*timer], || bucket) == Some(bucket)).count();
             assert_eq!((emptied, buckets.items().count()), (1, 0), "round {round}");
         }
         assert_eq!(buckets.chunks(), 4);
@@ -225,7 +248,7 @@ mod tests {
     fn the_last_item_empties_its_bucket() {
         let mut buckets = Buckets::empty(1);
         let places: Vec<Place> = (0..40).map(|timer| buckets.push(0, item(timer))).collect();
-        let emptied: Vec<bool> = places.iter().rev().map(|place| buckets.remove(0, *place)).collect();
+        let emptied: Vec<bool> = places.iter().rev().map(|place| buckets.remove(*place, || 0).is_some()).collect();
         assert_eq!(emptied.iter().filter(|emptied| **emptied).count(), 1);
         assert_eq!(emptied.last(), Some(&true));
     }
@@ -234,11 +257,14 @@ mod tests {
     fn a_drained_bucket_hands_out_every_item_once() {
         let mut buckets = Buckets::empty(2);
         let places: Vec<Place> = (0..100).map(|timer| buckets.push(0, item(timer))).collect();
-        (0..100).step_by(7).for_each(|timer| _ = buckets.remove(0, places[timer]));
+        (0..100).step_by(7).for_each(|timer| _ = buckets.remove(places[timer], || 0));
         let mut drained = Vec::new();
-        buckets.drain(0, |buckets, item| {
-            drained.push(item.timer);
-            buckets.push(1, item);
+        buckets.drain(0, |buckets, items| {
+            for (place, item) in items {
+                assert_eq!(*place, places[item.hash as usize]);
+                drained.push(item.hash);
+                buckets.push(1, *item);
+            }
         });
         drained.sort_unstable();
         assert_eq!(drained, Vec::from_iter((0..100).filter(|timer| timer % 7 != 0)));

@@ -8,7 +8,7 @@ fn after(ms: i64) -> Timestamp {
 
 /// Memory for so many timers and chunks of them.
 fn held(wheel: &TimerWheel<u64>) -> (usize, usize) {
-    (wheel.timers.len(), wheel.buckets.chunks())
+    (wheel.timers.num_buckets(), wheel.order.buckets.chunks())
 }
 
 #[test]
@@ -27,8 +27,10 @@ fn a_canceled_timer_leaves_no_garbage() {
     for key in 0..100 {
         wheel.cancel(&key);
     }
-    assert!(wheel.ready.is_empty() && wheel.late.is_empty() && wheel.buckets.items().next().is_none());
-    assert_eq!(wheel.levels.next(wheel.time), None);
+    assert!(
+        wheel.order.ready.is_empty() && wheel.order.late.is_empty() && wheel.order.buckets.items().next().is_none()
+    );
+    assert_eq!(wheel.order.levels.next(wheel.order.time), None);
 }
 
 #[test]
@@ -44,8 +46,8 @@ fn memory_that_far_outgrew_what_is_pending_is_given_back() {
             (0..BURST).for_each(|key| _ = wheel.cancel(&key));
         }
         assert_eq!(wheel.pending(), [Due { due: after(30 * 24 * 3_600_000), key: BURST }]);
-        assert!(wheel.timers.len() <= 2 * KEPT_TIMERS, "{fire} {}", wheel.timers.len());
-        assert!(wheel.index.capacity() <= 2 * KEPT_TIMERS, "{fire} {}", wheel.index.capacity());
+        let held = wheel.timers.num_buckets();
+        assert!(held <= 2 * KEPT_TIMERS, "{fire} {held}");
     }
 }
 
@@ -54,11 +56,11 @@ fn a_clock_that_is_far_behind_is_followed_and_one_that_is_not_is_waited_for() {
     let mut wheel = TimerWheel::starting(after(0));
     wheel.insert(1, after(10_000_000));
     wheel.pop_due(after(1_000_000));
-    let reached = wheel.time;
+    let reached = wheel.order.time;
     wheel.pop_due(after(1_000_000 - BEHIND_TICKS_MAX as i64));
-    assert_eq!(wheel.time, reached);
+    assert_eq!(wheel.order.time, reached);
     wheel.pop_due(after(1_000_000 - BEHIND_TICKS_MAX as i64 - 1));
-    assert_eq!(wheel.time, Tick::reached_at(after(1_000_000 - BEHIND_TICKS_MAX as i64 - 1)));
+    assert_eq!(wheel.order.time, Tick::reached_at(after(1_000_000 - BEHIND_TICKS_MAX as i64 - 1)));
     assert_eq!(wheel.peek(&1), Some(after(10_000_000)));
 }
 
@@ -74,6 +76,37 @@ fn chunks_that_are_nearly_empty_are_given_back() {
         keys.filter(|key| key % 32 != 0).for_each(|key| _ = wheel.cancel(&key));
     }
     assert_eq!(wheel.len() as u64, STEPS * 20);
-    let chunks_max = wheel.buckets.chunks_for(8 * wheel.len());
-    assert!(wheel.buckets.chunks() <= chunks_max, "{} of {chunks_max}", wheel.buckets.chunks());
+    let chunks_max = wheel.order.buckets.chunks_for(8 * wheel.len());
+    assert!(wheel.order.buckets.chunks() <= chunks_max, "{} of {chunks_max}", wheel.order.buckets.chunks());
+}
+
+/// A key that hashes as every other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Alike(u64);
+
+impl Hash for Alike {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
+}
+
+#[test]
+fn timers_of_one_hash_are_told_apart() {
+    const TIMERS: u64 = 200;
+    // Over three levels, and in an order of their own.
+    let due = |key: u64| after((key as i64 * 7_919 % TIMERS as i64 + 1) * 1_000);
+    let mut wheel = TimerWheel::starting(after(0));
+    (0..TIMERS).for_each(|key| assert_eq!(wheel.insert(Alike(key), due(key)), None));
+    let canceled = |key: &u64| key.is_multiple_of(3);
+    for second in 1..=TIMERS as i64 {
+        if second == TIMERS as i64 / 2 {
+            let late = (0..TIMERS).filter(canceled).filter(|key| due(*key) >= after(second * 1_000));
+            late.for_each(|key| assert_eq!(wheel.cancel(&Alike(key)), Some(due(key))));
+        }
+        let key = (0..TIMERS).find(|key| due(*key) == after(second * 1_000)).unwrap();
+        let expected =
+            (second < TIMERS as i64 / 2 || !canceled(&key)).then_some(Due { due: due(key), key: Alike(key) });
+        assert_eq!(wheel.peek(&Alike(key)), expected.map(|due| due.due));
+        assert_eq!(wheel.pop_due(after(second * 1_000)), expected, "{second}");
+        assert_eq!(wheel.pop_due(after(second * 1_000)), None, "{second}");
+    }
+    assert!(wheel.is_empty() && wheel.order.buckets.items().next().is_none());
 }

@@ -21,6 +21,11 @@ impl Tick {
         if firing < last.0 { Self(firing) } else { last }
     }
 
+    /// The last due time that [fires](Self::firing) at this tick or before: what is due later fires later.
+    pub(super) fn last_due(self) -> Timestamp {
+        if self < Self::reached_at(Timestamp::MAX) { self.begins() } else { Timestamp::MAX }
+    }
+
     /// When it begins.
     pub(super) const fn begins(self) -> Timestamp {
         Timestamp::from_micros(Timestamp::MIN.as_micros() + self.0 as i64 * MICROS)
@@ -48,6 +53,17 @@ mod tests {
                 if micros % 1_000 == 0 { 0 } else { 1_000 },
                 "{micros}"
             );
+        }
+    }
+
+    #[test]
+    fn what_is_due_after_the_last_due_time_of_a_tick_fires_after_it() {
+        let last = Tick::reached_at(Timestamp::MAX);
+        for tick in [Tick(0), Tick(1), Tick(62_000_000_000_000), Tick(last.0 - 1), last] {
+            let due = tick.last_due();
+            assert!(Tick::firing(due) <= tick, "{tick:?}");
+            let next = Timestamp::from_micros(due.as_micros().saturating_add(1));
+            assert_eq!(Tick::firing(next) > tick, due < Timestamp::MAX, "{tick:?}");
         }
     }
 
