@@ -8,15 +8,15 @@ use clap::error::ErrorKind;
 use tachograph_engine::ports::JournalError;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command, VerifyArgs};
+use crate::cli::{AdoptArgs, Cli, Command, VerifyArgs};
 use crate::dataset::Dataset;
 use crate::error::{Error, exit};
 use crate::machine::Machine;
 use crate::output::{Context, Format, Reading};
 use crate::snapshot_problem::SnapshotProblem;
 use crate::{
-    cancel_snapshot, destroy, kill, logs, ps, report, restore, run, runs, show, supervise, tail, timeline, timers,
-    verify, why_timer,
+    adopt, cancel_snapshot, destroy, kill, logs, ps, report, restore, run, runs, show, supervise, tail, timeline,
+    timers, verify, why_timer,
 };
 
 /// Threads with this name read an index that may be damaged; the panics of its store are caught and lead to a rebuild.
@@ -62,6 +62,7 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
             Command::Destroy(args) => destroy::execute(context, args).await,
             Command::Ps(args) => read(context, async |reading| ps::list(reading, &args).await).await,
             Command::Logs(args) => read(context, async |reading| logs::print(reading, &args).await).await,
+            Command::Adopt(AdoptArgs {}) => read(context, async |reading| adopt::foretell(reading).await).await,
             Command::Runs(args) => read(context, async |reading| runs::list(reading, &args).await).await,
             Command::Show(args) => read(context, async |reading| show::show(reading, &args).await).await,
             Command::Timeline(args) => read(context, async |reading| timeline::tell(reading, &args).await).await,

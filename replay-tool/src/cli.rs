@@ -96,6 +96,8 @@ pub enum Command {
     Ps(PsArgs),
     /// Print what a run printed
     Logs(LogsArgs),
+    /// Tell what opening would make of runs that were left open; changes nothing
+    Adopt(AdoptArgs),
     /// List runs
     Runs(RunsArgs),
     /// Show all about one run
@@ -176,6 +178,17 @@ pub struct SuperviseArgs {
     #[arg(long)]
     pub no_shim: bool,
 }
+
+/// Arguments of `tacho adopt`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+A dry run: `tacho supervise` and `tacho run` conclude the same when they open the data directory, and record it. Reads \
+only, takes no lock, signals nobody. Exits 0 whatever is found.
+
+Examples:
+  tacho adopt
+  tacho adopt --data /var/lib/tacho --format json")]
+pub struct AdoptArgs {}
 
 /// Arguments of `tacho runs`.
 #[derive(Debug, Clone, Default, Args)]

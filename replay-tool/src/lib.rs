@@ -20,6 +20,7 @@
 //! | [`runs`], [`show`], [`timeline`], [`timers`], [`why_timer`], [`tail`], [`verify`] | the commands that read |
 //! | [`ps`], [`logs`], [`logs_problem`] | the commands about what runs now, and what it printed |
 //! | [`processes`] | the processes of this machine: which of them belong to an attempt |
+//! | [`adopt`] | what opening would conclude about runs that were left open |
 //! | [`restore`] | a directory out of the image of a snapshot |
 //! | [`armed`], [`story`], [`snapshot_search`], [`snapshot_problem`] | what is armed, what became of a snapshot, which one is meant |
 //! | [`dataset`] | a journal that is read: which runs there are, which one is meant, what happened |
@@ -29,6 +30,7 @@
 //! Read commands change no byte: they open the journal's files for reading only, take no lock and create nothing, so
 //! that they work beside a live writer, on a copy and on a read-only medium.
 
+pub mod adopt;
 pub mod app;
 pub mod armed;
 pub mod cancel_snapshot;

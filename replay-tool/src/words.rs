@@ -1,5 +1,6 @@
 //! What happened, in words for people: one line each, without the time and the actor.
 
+use tachograph_adapters::process::{Conclusion, Witnessed};
 use tachograph_engine::domain::{
     Action, Actor, CancelCause, Drain, Event, EventName, Exit, ExitStatus, Failure, Guard, OutputReceipt,
     RefusedCommand, RunId, RunSpec, Session, SnapshotId, StartCause, StartMode, SystemFact, Timestamp, Workload,
@@ -163,6 +164,35 @@ pub fn last_writer(last: &LastWriter, state: WriterState) -> String {
         WriterState::Gone => format!("pid {pid}, is gone"),
         WriterState::Alive => format!("pid {pid}, is alive"),
         WriterState::Unknown => format!("pid {pid} on {host}, is of another host or boot: unknown whether it is alive"),
+    }
+}
+
+/// What opening would make of a run.
+pub fn concluded(conclusion: &Conclusion) -> String {
+    match conclusion {
+        Conclusion::Adopt(Witnessed::ByShim(shim)) => format!("adopted: its shim, pid {}, is alive", shim.pid),
+        Conclusion::Adopt(Witnessed::ByNobody(process)) => {
+            format!("adopted: its process, pid {}, is alive; nobody will see its status", process.pid)
+        }
+        Conclusion::Record(record) => match &record.failure {
+            Some((kind, message)) => format!("recorded: failed: {kind}: {message}"),
+            None => format!("recorded: {}", record.status),
+        },
+        Conclusion::Unknown { cause } => format!("recorded: unknown: {cause}"),
+        Conclusion::Orphan { cause, .. } => format!("recorded: unknown, with an orphan: {cause}"),
+        Conclusion::PromoteToStarted => "recorded as started, then judged as such".to_owned(),
+        Conclusion::StartAbandoned => "recorded: failed: it was never executed".to_owned(),
+        Conclusion::LeaveAlone { why } => format!("left alone: {why}"),
+    }
+}
+
+/// Why opening would conclude that, where it is not plain.
+pub fn why_concluded(conclusion: &Conclusion) -> Option<String> {
+    match conclusion {
+        Conclusion::Unknown { cause } | Conclusion::Orphan { cause, .. } => Some(cause.clone()),
+        Conclusion::LeaveAlone { why } => Some(why.clone()),
+        Conclusion::Record(record) => record.failure.as_ref().map(|(kind, message)| format!("{kind}: {message}")),
+        Conclusion::Adopt(_) | Conclusion::PromoteToStarted | Conclusion::StartAbandoned => None,
     }
 }
 

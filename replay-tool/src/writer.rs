@@ -18,7 +18,7 @@ use tachograph_adapters::control::ControlListener;
 use tachograph_adapters::freeze::{Freezer, FreezerOptions, ProcessFreezer, ThawReport};
 use tachograph_adapters::host::LocalHost;
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
-use tachograph_adapters::process::{ProcessRunner, RecoveryReport, RunnerError, RunnerOptions, Shim};
+use tachograph_adapters::process::{AdoptionReport, ProcessRunner, RunnerError, RunnerOptions, Shim};
 use tachograph_adapters::snapshot::{ArchiveOptions, ArchiveSnapshotter, CommandSnapshotter};
 use tachograph_engine::domain::Position;
 use tachograph_engine::ports::{CheckpointStore, JournalError, SnapshotError, Snapshotter};
@@ -49,7 +49,7 @@ pub struct Writer {
     /// What opening found.
     pub opened: OpenReport,
     /// What became of the runs that the writer before left open.
-    pub recovered: RecoveryReport,
+    pub recovered: AdoptionReport,
     /// What the writer before had frozen.
     pub thawed: ThawReport,
     timekeeping: Timekeeping,
@@ -129,11 +129,7 @@ impl Writer {
         if let Some(torn) = &self.opened.opening.torn {
             remarks.push(format!("cut an incomplete write of {} bytes off {}", torn.bytes, torn.file));
         }
-        let exited = self.recovered.exited.iter().map(|(run, status)| format!("run {run} was left open: {status}"));
-        let failed =
-            self.recovered.failed.iter().map(|(run, kind)| format!("run {run} was left open: {}", kind.name()));
-        let alone = self.recovered.left_alone.iter().map(|(run, why)| format!("run {run} is still open: {why}"));
-        remarks.extend(exited.chain(failed).chain(alone));
+        remarks.extend(found(&self.recovered));
         let thawed = self.thawed.thawed.iter().filter(|(_, processes)| *processes > 0);
         remarks.extend(thawed.map(|(attempt, _)| format!("attempt {attempt} was left frozen and goes on again")));
         let frozen = self.thawed.failed.iter();
@@ -155,7 +151,8 @@ impl Writer {
         self.timekeeping.stop(budget).await;
     }
 
-    /// Ends what is left of attempts that were asked to end, records that the journal was closed, and gives the directory
+    /// Lets go of runs that a former supervisor started and that go on: the next one finds them. Ends what is left of
+    /// attempts that were asked to end, records that the journal was closed, and gives the directory
     /// back.
     ///
     /// # Errors
@@ -163,6 +160,7 @@ impl Writer {
     /// [`Error::Journal`]; what was acknowledged is safe nevertheless.
     pub async fn close(self) -> Result<(), Error> {
         self.stop_timers(CLOSE_BUDGET).await;
+        self.runner.let_go().await;
         self.runner.shutdown(CLOSE_BUDGET).await;
         // Whoever asks from now on finds nobody, waits for the lock to be free, and asks the journal.
         drop(self.control);
@@ -171,6 +169,30 @@ impl Writer {
         }
         Ok(self.engine.close().await?)
     }
+}
+
+/// What opening found about runs, one sentence each.
+fn found(report: &AdoptionReport) -> Vec<String> {
+    let mut told = Vec::new();
+    told.extend(
+        report.promoted.iter().map(|run| format!("run {run} had been started, which the journal did not know")),
+    );
+    let adopted =
+        report.adopted.iter().map(|(run, _)| format!("run {run} goes on from the last supervisor, and is followed"));
+    told.extend(adopted);
+    told.extend(report.exited.iter().map(|(run, status)| format!("run {run} was left open: {status}")));
+    told.extend(report.unknown.iter().map(|(run, cause)| format!("run {run} was left open: unknown: {cause}")));
+    told.extend(report.failed.iter().map(|(run, kind)| format!("run {run} was left open: {}", kind.name())));
+    told.extend(report.orphans.iter().map(|(run, detail)| format!("run {run} has left something alive: {detail}")));
+    let amended =
+        report.amended.iter().map(|(run, status)| format!("run {run} had an unknown end, which was {status}"));
+    told.extend(amended);
+    told.extend(report.left_alone.iter().map(|(run, why)| format!("run {run} is still open: {why}")));
+    let foreign = report.unknown_directories.iter();
+    told.extend(
+        foreign.map(|path| format!("{} belongs to no run that is recorded; it is left as it is", path.display())),
+    );
+    told
 }
 
 /// Saves the fold of all runs, if enough entries came since the last one: what `tacho runs` begins at.

@@ -2,6 +2,7 @@
 //! or broken, real commands, random walks, and the naive ledger that every incident is also played against.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test harness fails by panicking")]
 
+pub mod adoption;
 pub mod cases;
 pub mod commands;
 pub mod gate;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use tachograph_engine::domain::{
-    Action, Actor, ActorKind, Claim, Diagnostics, Exit, Failure, Outcome, ResourceLimits, Stream, Witness, limits,
+    Action, Actor, ActorKind, Claim, Diagnostics, Exit, Failure, Outcome, ResourceLimits, RunnerId, Stream, Witness,
+    limits,
 };
 use tachograph_engine::shell::{Answer, Engine, SubmitError};
 
@@ -23,6 +24,8 @@ pub(super) struct HeldAttempt {
     pub(super) engine: Engine,
     pub(super) options: RunnerOptions,
     pub(super) claim: Claim,
+    /// Who reports about it: its holder, or whoever adopted it from that.
+    pub(super) reporter: RunnerId,
     pub(super) directory: AttemptDirectory,
     pub(super) limits: ResourceLimits,
     /// The run's control socket, which goes with the last attempt that holds it.
@@ -121,22 +124,15 @@ impl HeldAttempt {
     }
 
     async fn report(&self, action: Action) -> Result<Answer, SubmitError> {
-        let actor = Actor::new(ActorKind::Runner, self.claim.runner.as_str());
+        let actor = Actor::new(ActorKind::Runner, self.reporter.as_str());
         self.engine.submit(self.engine.command(self.claim.run, actor, action)).await
     }
 
     fn publish(&self, outcome: Outcome, answer: Result<Answer, SubmitError>) {
-        let record = match answer {
-            Ok(answer) => match (answer.outcome.written(), answer.outcome.refusal()) {
-                (Some((position, version)), _) => EndRecord::Written { position, version },
-                (None, Some(refusal)) => EndRecord::Refused(refusal.clone()),
-                (None, None) => EndRecord::NotSubmitted(SubmitError::Closed),
-            },
-            Err(error) => {
-                tracing::error!(run = %self.claim.run, attempt = %self.claim.attempt, %error, "the end is not recorded");
-                EndRecord::NotSubmitted(error)
-            }
-        };
+        if let Err(error) = &answer {
+            tracing::error!(run = %self.claim.run, attempt = %self.claim.attempt, %error, "the end is not recorded");
+        }
+        let record = end_record(answer);
         let end = AttemptEnd { run: self.claim.run, attempt: self.claim.attempt, outcome, record };
         self.live().phase.send_replace(Phase::Ended(Arc::new(end)));
     }
@@ -162,6 +158,18 @@ impl HeldAttempt {
             diagnostics: Diagnostics::default(),
             usage: None,
         }
+    }
+}
+
+/// What the engine's answer makes of a reported end.
+fn end_record(answer: Result<Answer, SubmitError>) -> EndRecord {
+    match answer {
+        Ok(answer) => match (answer.outcome.written(), answer.outcome.refusal()) {
+            (Some((position, version)), _) => EndRecord::Written { position, version },
+            (None, Some(refusal)) => EndRecord::Refused(refusal.clone()),
+            (None, None) => EndRecord::NotSubmitted(SubmitError::Closed),
+        },
+        Err(error) => EndRecord::NotSubmitted(error),
     }
 }
 

@@ -37,6 +37,7 @@ pub struct DirectoryError {
 /// | `exit.json` | the end, as soon as it was seen |
 /// | `container.json` | which container it is, if it is one, before there is any |
 /// | `requests` | the way to ask a shim, as long as there is one |
+/// | `unwitnessed` | nothing; it marks an attempt whose end is recorded as unknown |
 /// | `exit.claim.json` | an `exit.json` that was there before the child ended: somebody else's claim, kept as evidence |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptDirectory {
@@ -98,6 +99,31 @@ impl AttemptDirectory {
     /// Where a claim is kept that was found in the place of the exit record.
     pub fn exit_claim(&self) -> PathBuf {
         self.path.join("exit.claim.json")
+    }
+
+    /// The named pipe that its shim is asked through; gone with the shim, unless that was killed.
+    pub(super) fn requests(&self) -> PathBuf {
+        self.path.join("requests")
+    }
+
+    /// The file that marks an attempt whose end is recorded as unknown.
+    pub(super) fn unwitnessed(&self) -> PathBuf {
+        self.path.join("unwitnessed")
+    }
+
+    /// Leaves that mark. Without it a record that comes to light later is not looked for; nothing else depends on it.
+    pub(super) fn mark_unwitnessed(&self) -> Result<(), DirectoryError> {
+        let path = self.unwitnessed();
+        let mut options = OpenOptions::new();
+        match options.write(true).create_new(true).mode(FILE_MODE).open(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(at("create", &path)(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes it away.
+    pub(super) fn unmark_unwitnessed(&self) {
+        let _ = std::fs::remove_file(self.unwitnessed());
     }
 
     /// Makes the directory, durably. It must not exist: an attempt is opened once.

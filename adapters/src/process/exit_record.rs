@@ -110,6 +110,11 @@ impl ExitRecord {
         self.runner.as_ref() == Some(runner)
     }
 
+    /// Whether nothing more will be written: the output is accounted for, or the failure is.
+    pub const fn is_complete(&self) -> bool {
+        self.output.is_some() || self.failure.is_some()
+    }
+
     /// Writes the record into its attempt's directory, atomically and durably.
     ///
     /// # Errors

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tachograph_engine::domain::{AttemptId, Ordinal, Outcome, Position, Refusal, RunId, Stream, Timestamp, Version};
+use tachograph_engine::domain::{
+    AttemptId, Ordinal, Outcome, Position, Refusal, RunId, RunnerId, Stream, Timestamp, Version,
+};
 use tachograph_engine::shell::SubmitError;
 use tokio::sync::{mpsc, watch};
 
@@ -93,7 +95,9 @@ pub(super) struct OverdueWait {
 pub(super) struct Opened {
     pub(super) ordinal: Ordinal,
     pub(super) directory: AttemptDirectory,
-    pub(super) snapshot_delay: Option<Duration>,
+    pub(super) snapshot_delay: OnceLock<Duration>,
+    /// Who holds it in the journal, if that is the supervisor that it was adopted from.
+    pub(super) adopted_from: Option<RunnerId>,
 }
 
 /// The shared part of an attempt that this process runs.
@@ -115,6 +119,8 @@ pub(super) struct Live {
     pub(super) unread: watch::Sender<Unread>,
     /// Streams that are still being passed through.
     pub(super) passing: watch::Sender<usize>,
+    /// Whether nobody shall follow it any longer, although it goes on.
+    pub(super) released: watch::Sender<bool>,
     /// Whether the task is done with everything, the rest of the group included.
     pub(super) settled: watch::Sender<bool>,
 }
@@ -134,8 +140,14 @@ impl Live {
             signals: SignalQueue::default(),
             unread: watch::Sender::new(Unread::default()),
             passing: watch::Sender::new(0),
+            released: watch::Sender::new(false),
             settled: watch::Sender::new(false),
         }
+    }
+
+    /// Who holds it in the journal, if that is the supervisor that it was adopted from.
+    pub(super) fn adopted_from(&self) -> Option<&RunnerId> {
+        self.opened.get()?.adopted_from.as_ref()
     }
 
     pub(super) fn stop(&self, stop: Stop) {
@@ -201,6 +213,19 @@ impl RunHandle {
     /// Its number within the run.
     pub fn ordinal(&self) -> Option<Ordinal> {
         self.live.opened.get().map(|opened| opened.ordinal)
+    }
+
+    /// Whether another supervisor started it, and this one follows it to its end.
+    pub fn is_adopted(&self) -> bool {
+        self.live.adopted_from().is_some()
+    }
+
+    /// Says how long after it reported that it waits a snapshot of the run is due, if nobody has said so before: what
+    /// [`Launch`](super::Launch) says about an attempt is not known any more when that is adopted.
+    pub fn snapshot_after(&self, delay: Duration) {
+        if let Some(opened) = self.live.opened.get() {
+            let _ = opened.snapshot_delay.set(delay);
+        }
     }
 
     /// Its directory.

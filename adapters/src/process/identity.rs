@@ -152,6 +152,17 @@ impl Identity {
         Ok(identity.filter(|identity| identity.run == run && identity.attempt == attempt))
     }
 
+    /// The same for whatever attempt of a run the file names, for a run of which the journal knows no attempt.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub(super) fn of_any_attempt(directory: &AttemptDirectory, run: RunId) -> Result<Option<Self>, DirectoryError> {
+        let Some(content) = read_small(&directory.identity(), IDENTITY_BYTES_MAX)? else { return Ok(None) };
+        let identity = serde_json::from_slice::<IdentityFile>(&content).ok().and_then(Self::from_file);
+        Ok(identity.filter(|identity| identity.run == run))
+    }
+
     fn from_file(file: IdentityFile) -> Option<Self> {
         Some(Self {
             run: file.run.parse().ok()?,

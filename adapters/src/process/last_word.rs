@@ -7,6 +7,7 @@ use tachograph_engine::domain::{
     AttemptId, Claim, Diagnostics, Exit, ExitStatus, Failure, FailureKind, Outcome, Stream, Witness, limits,
 };
 
+use super::adoption::recorded_kind;
 use super::attempt::{HeldAttempt, blocking};
 use super::attended::Parting;
 use super::directory::AttemptDirectory;
@@ -15,7 +16,6 @@ use super::exit_record::{ExitRecord, ResourceUsage};
 use super::group::{ProcessGroup, processes_of};
 use super::identity::{Identity, ProcessIdentity};
 use super::outcome::{Seen, TimeUp};
-use super::recovery::recorded_kind;
 use super::shim;
 use super::text::cut;
 

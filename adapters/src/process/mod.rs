@@ -16,12 +16,12 @@
 //!
 //! A run's processes report through [`ProcessRunner::report`] that they wait and go on, over a control socket per run.
 //!
-//! A crash of the supervisor leaves the processes running and the attempt open; [`ProcessRunner::recover`] records what
-//! became of it. `limits.wall_ms` and `limits.output_bytes` are enforced; `limits.memory_bytes` is not.
+//! A crash of the supervisor leaves the processes running and the attempt open; [`ProcessRunner::recover`] adopts what is
+//! alive and records what became of the rest. `limits.wall_ms` and `limits.output_bytes` are enforced; `limits.memory_bytes` is not.
 
+mod adoption;
 mod attempt;
 mod attend;
-#[allow(dead_code, reason = "a shim that was found alive is followed by the same task as one that was spawned")]
 mod attended;
 mod control;
 pub(crate) mod directory;
@@ -42,7 +42,6 @@ mod overdue;
 mod passthrough;
 mod pump;
 mod ready;
-mod recovery;
 mod registry;
 mod report;
 mod runner;
@@ -57,6 +56,7 @@ mod supervise;
 mod text;
 mod unsupervised;
 
+pub use adoption::{AdoptionReport, Conclusion, Foreseen, Foresight, Witnessed, foresee};
 pub use directory::{AttemptDirectory, DirectoryError};
 pub use error::RunnerError;
 pub use exit_record::{ExitRecord, ExitRecordError, ResourceUsage};
@@ -66,7 +66,6 @@ pub use launch::Launch;
 pub use options::RunnerOptions;
 pub use passthrough::Passthrough;
 pub use ready::{NotReady, Ready, ReadyCheck, ReadyCheckError, ReadyProbe};
-pub use recovery::RecoveryReport;
 pub use report::ReportAnswer;
 pub use runner::{ProcessRunner, ShutdownReport};
 pub use shim_mode::Shim;

@@ -1,8 +1,8 @@
 //! From the wish to start to a supervised child.
 
 use std::fs::File;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -67,14 +67,15 @@ impl ProcessRunner {
         let (ordinal, limits) = self.opened(run, attempt).await?;
         let directory = AttemptDirectory::of(self.runs_dir(), run, ordinal);
         let live = registration.live.clone();
-        let _ =
-            live.opened.set(Opened { ordinal, directory: directory.clone(), snapshot_delay: launch.snapshot_delay });
+        let snapshot_delay = launch.snapshot_delay.map_or_else(OnceLock::new, OnceLock::from);
+        let _ = live.opened.set(Opened { ordinal, directory: directory.clone(), snapshot_delay, adopted_from: None });
         let scene = Scene::of(directory.clone(), live.clone());
         let guard = guard.witnessed_by(move || scene.diagnostics());
         let handle = RunHandle { live, clock: self.clock() };
         let held = HeldAttempt {
             engine: self.engine().clone(),
             options: self.options(),
+            reporter: self.runner().clone(),
             claim,
             directory,
             limits,

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use tachograph_engine::domain::{
-    Action, Actor, ActorKind, AttemptId, Claim, Command, CommandId, RunId, SnapshotId, StartMode, Timestamp, Version,
+    Action, Actor, ActorKind, AttemptId, Claim, Command, CommandId, RunId, RunnerId, SnapshotId, StartMode, Timestamp,
+    Version,
 };
 use tachograph_engine::shell::CommandOutcome;
 
@@ -59,7 +60,7 @@ impl ProcessRunner {
         report: RunReport,
         command: CommandId,
     ) -> Result<ReportAnswer, RunnerError> {
-        let claim = Claim { run, attempt, runner: self.runner().clone() };
+        let claim = Claim { run, attempt, runner: self.holder_of(run, attempt) };
         let now = self.engine().clock().now();
         let snapshot = snapshot_of(command);
         let delay = self.snapshot_delay(run, attempt);
@@ -104,8 +105,14 @@ impl ProcessRunner {
         Ok(answer.outcome)
     }
 
+    /// Who holds the attempt in the journal: this runner, or whom it adopted it from.
+    pub(super) fn holder_of(&self, run: RunId, attempt: AttemptId) -> RunnerId {
+        let live = self.registry().get(run, attempt);
+        live.and_then(|live| live.adopted_from().cloned()).unwrap_or_else(|| self.runner().clone())
+    }
+
     fn snapshot_delay(&self, run: RunId, attempt: AttemptId) -> Option<Duration> {
-        self.registry().get(run, attempt)?.opened.get()?.snapshot_delay
+        self.registry().get(run, attempt)?.opened.get()?.snapshot_delay.get().copied()
     }
 
     async fn armed(&self, run: RunId, snapshot: SnapshotId) -> Result<Option<SnapshotArmed>, RunnerError> {

@@ -11,7 +11,7 @@ use tachograph_engine::domain::{
 use tachograph_engine::shell::{Answer, Engine};
 
 use super::error::RunnerError;
-use super::handle::{ClockRef, Live, Phase, RunHandle, Stop};
+use super::handle::{ClockRef, Phase, RunHandle, Stop};
 use super::identity::ProcessIdentity;
 use super::launch::Launch;
 use super::options::RunnerOptions;
@@ -164,7 +164,7 @@ impl ProcessRunner {
         for effect in effects {
             let unwanted = match effect {
                 Effect::EndAttempt { run, attempt } => self.handle(*run, *attempt),
-                Effect::DestroyOrphan { claim } if claim.runner == *self.runner() => {
+                Effect::DestroyOrphan { claim } if claim.runner == self.holder_of(claim.run, claim.attempt) => {
                     self.handle(claim.run, claim.attempt)
                 }
                 Effect::DestroyOrphan { .. } | Effect::TakeSnapshot { .. } => None,
@@ -257,10 +257,6 @@ impl ProcessRunner {
 
     pub(super) fn is_closing(&self) -> bool {
         self.shared.closing.load(Ordering::SeqCst)
-    }
-
-    pub(super) fn runs(&self, run: RunId, attempt: AttemptId) -> Option<Arc<Live>> {
-        self.registry().get(run, attempt)
     }
 
     fn mint_attempt(&self) -> AttemptId {

@@ -272,7 +272,7 @@ pub(super) async fn next_signal(signals: &mut Option<mpsc::Receiver<Signal>>) ->
 }
 
 /// Returns at this time of the monotonic clock, or never.
-async fn until(clock: &dyn Clock, at: Option<Duration>) {
+pub(super) async fn until(clock: &dyn Clock, at: Option<Duration>) {
     match at {
         Some(at) => {
             let left = at.saturating_sub(clock.monotonic());

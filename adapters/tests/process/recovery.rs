@@ -1,14 +1,15 @@
 use std::io::{Read, Write};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use tachograph_adapters::process::{
-    ATTEMPT_VARIABLE, AttemptDirectory, ExitRecord, Identity, Launch, ProcessIdentity, RecoveryReport,
+    ATTEMPT_VARIABLE, AdoptionReport, AttemptDirectory, ExitRecord, Identity, Launch, ProcessIdentity,
 };
 use tachograph_engine::domain::{
-    Action, Actor, ActorKind, AttemptId, Diagnostics, Digest, Drain, ExitStatus, Failure, FailureKind, Ordinal,
-    Outcome, OutputReceipt, RunId, RunSpec, RunnerId, StartMode, Status, StreamReceipt, Witness,
+    Action, Actor, ActorKind, AttemptId, Diagnostics, Digest, Drain, Event, ExitStatus, Failure, FailureKind, Finding,
+    Ordinal, Outcome, OutputReceipt, RunId, RunSpec, RunnerId, StartMode, Status, StreamReceipt, Witness,
 };
 
 use crate::support::{Bench, sh, status};
@@ -74,6 +75,20 @@ impl Lost {
         }
     }
 
+    /// What was found about it, and the cause of its unknown end.
+    async fn unknown(&self, bench: &Bench) -> (Finding, String, String) {
+        let events = bench.events(self.run).await;
+        let found = events.iter().rev().find_map(|event| match event {
+            Event::Reconciled { finding, detail, .. } => Some((*finding, detail.clone())),
+            _ => None,
+        });
+        let Some(Event::Exited { exit, .. }) = events.last() else { panic!("{events:?}") };
+        assert_eq!((exit.witness, &exit.output), (Witness::Synthesised, &None));
+        let ExitStatus::Unknown { cause } = &exit.status else { panic!("{exit:?}") };
+        let (finding, detail) = found.unwrap();
+        (finding, detail, cause.clone())
+    }
+
     async fn failure(&self, bench: &Bench) -> Failure {
         let record = bench.record(self.run).await;
         match record.run.attempt.as_ref().and_then(|attempt| attempt.outcome.clone()) {
@@ -95,7 +110,11 @@ fn sleeper(attempt: Option<AttemptId>) -> std::process::Child {
     if let Some(attempt) = attempt {
         command.env(ATTEMPT_VARIABLE, attempt.to_string());
     }
-    command.args(["-c", "echo ready; read line; exit 33"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+        .args(["-c", "echo ready; read line; exit 33"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .process_group(0);
     let mut child = command.spawn().unwrap();
     let mut ready = [0; 6];
     child.stdout.take().unwrap().read_exact(&mut ready).unwrap();
@@ -108,31 +127,41 @@ fn wake(mut child: std::process::Child) -> Option<i32> {
 }
 
 #[tokio::test]
-async fn an_open_attempt_without_a_trace_failed_and_no_code_is_guessed() {
+async fn an_open_attempt_without_a_trace_ended_and_no_code_is_guessed() {
     let bench = Bench::open().await;
     let lost = Lost::of(&bench, "process/host/1/former").await;
     let report = bench.runner.recover().await.unwrap();
-    assert_eq!(report.failed, [(lost.run, FailureKind::SupervisorLost)]);
-    let failure = lost.failure(&bench).await;
-    assert_eq!(failure.diagnostics.facts["process"], "no identity on disk");
-    assert_eq!(failure.diagnostics.facts["exit_record"], "absent");
-    assert_eq!(bench.story(lost.run).await, ["Created", "Started", "Failed"]);
-    assert_eq!(bench.runner.recover().await.unwrap(), RecoveryReport::default(), "once");
+    let cause = "its supervisor went away, and nothing on disk tells what became of it";
+    assert_eq!(report, AdoptionReport { unknown: vec![(lost.run, cause.to_owned())], ..Default::default() });
+    let (finding, detail, told) = lost.unknown(&bench).await;
+    assert_eq!((finding, told.as_str()), (Finding::Lost, cause));
+    assert_eq!(detail, "no directory; exit record: absent; output on disk: no file and no file bytes");
+    assert_eq!(bench.story(lost.run).await, ["Created", "Started", "Reconciled", "Exited"]);
+    assert_eq!(bench.runner.recover().await.unwrap(), AdoptionReport::default(), "once");
 }
 
 #[tokio::test]
-async fn the_failure_tells_what_is_on_disk() {
+async fn a_directory_without_an_identity_shows_that_nothing_was_executed() {
+    let bench = Bench::open().await;
+    let lost = Lost::with_directory(&bench).await;
+    let report = bench.runner.recover().await.unwrap();
+    assert_eq!(report.failed, [(lost.run, FailureKind::StartAbandoned)]);
+    assert_eq!(bench.story(lost.run).await, ["Created", "Started", "Reconciled", "Failed"]);
+}
+
+#[tokio::test]
+async fn the_finding_tells_what_is_on_disk() {
     let bench = Bench::open().await;
     let lost = Lost::with_directory(&bench).await;
     lost.identity(&gone(), Some(&gone()));
     lost.file("stdout", "one\ntwo\n");
     lost.file("stderr", "");
     bench.runner.recover().await.unwrap();
-    let diagnostics = lost.failure(&bench).await.diagnostics;
-    assert_eq!(diagnostics.last_output, ["stdout: one", "stdout: two"]);
-    assert_eq!(diagnostics.facts["stdout_bytes_on_disk"], "8");
-    assert!(diagnostics.facts["process"].ends_with("gone"), "{diagnostics:?}");
-    assert!(diagnostics.alive.is_empty());
+    let (finding, detail, cause) = lost.unknown(&bench).await;
+    assert_eq!((finding, cause.as_str()), (Finding::Lost, "its supervisor went away, and nobody saw its end"));
+    let process = format!("no shim, process {} gone", gone().pid);
+    let told = format!("{process}; exit record: absent; output on disk: 8 and 0 bytes; last words: stdout: two");
+    assert_eq!(detail, told);
 }
 
 #[tokio::test]
@@ -167,6 +196,7 @@ async fn a_guests_or_foreign_word_does_not() {
     let bench = Bench::open().await;
     let (guest, stale, text) =
         (Lost::with_directory(&bench).await, Lost::with_directory(&bench).await, Lost::with_directory(&bench).await);
+    [&guest, &stale, &text].iter().for_each(|lost| lost.identity(&gone(), Some(&gone())));
     guest.record(None, None).write(&guest.directory).unwrap();
     let foreign = ExitRecord { run: guest.run, ..stale.record(None, Some(stale.runner.clone())) };
     foreign.write(&stale.directory).unwrap();
@@ -174,37 +204,159 @@ async fn a_guests_or_foreign_word_does_not() {
     let report = bench.runner.recover().await.unwrap();
     assert!(report.exited.is_empty(), "{report:?}");
     for (lost, told) in [(guest, "a claim of code 17"), (stale, "is about run"), (text, "is no exit record")] {
-        let failure = lost.failure(&bench).await;
-        assert_eq!(failure.kind, FailureKind::SupervisorLost);
-        let fact = &failure.diagnostics.facts["exit_record"];
-        assert!(fact.contains(told), "{fact}");
+        let (_, detail, cause) = lost.unknown(&bench).await;
+        assert!(detail.contains(told), "{detail}");
+        assert_eq!(cause, "its supervisor went away, and nobody saw its end");
     }
 }
 
 #[tokio::test]
-async fn a_process_that_is_still_alive_is_named_and_not_touched() {
+async fn a_child_without_a_shim_that_is_certainly_itself_is_followed_to_its_end() {
+    let bench = Bench::open().await;
+    let lost = Lost::with_directory(&bench).await;
+    let child = sleeper(Some(lost.attempt));
+    lost.identity(&gone(), Some(&ProcessIdentity::of(child.id()).unwrap()));
+    let report = bench.runner.recover().await.unwrap();
+    let adopted = vec![(lost.run, lost.attempt)];
+    assert_eq!(report, AdoptionReport { adopted, ..Default::default() });
+    assert_eq!(bench.runner.recover().await.unwrap(), AdoptionReport::default(), "it is under way here");
+    let handle = bench.runner.handle(lost.run, lost.attempt).unwrap();
+    assert!(handle.is_adopted());
+    assert_eq!(handle.pid(), Some(child.id()));
+    assert_eq!(wake(child), Some(33));
+    let end = handle.wait().await.unwrap();
+    assert!(matches!(&end.outcome, Outcome::Exited { exit, .. } if exit.status != ExitStatus::Code(33)), "{end:?}");
+    let (finding, _, cause) = lost.unknown(&bench).await;
+    assert_eq!((finding, cause.as_str()), (Finding::Lost, "its supervisor went away, and nobody saw its end"));
+    assert_eq!(bench.story(lost.run).await, ["Created", "Started", "Reconciled", "Reconciled", "Exited"]);
+}
+
+#[tokio::test]
+async fn what_is_adopted_can_be_asked_to_end() {
+    let bench = Bench::open().await;
+    let lost = Lost::with_directory(&bench).await;
+    let mut child = sleeper(Some(lost.attempt));
+    lost.identity(&gone(), Some(&ProcessIdentity::of(child.id()).unwrap()));
+    bench.runner.recover().await.unwrap();
+    let handle = bench.runner.handle(lost.run, lost.attempt).unwrap();
+    handle.terminate(std::time::Duration::from_secs(60));
+    // Its standard input stays open, or it would end by that.
+    let input = child.stdin.take();
+    let ended = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
+    assert_eq!(ended.signal(), Some(15));
+    drop(input);
+    handle.wait().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_let_go_goes_on_and_is_found_by_the_next() {
     let bench = Bench::open().await;
     let lost = Lost::with_directory(&bench).await;
     let child = sleeper(Some(lost.attempt));
     lost.identity(&gone(), Some(&ProcessIdentity::of(child.id()).unwrap()));
     bench.runner.recover().await.unwrap();
-    let diagnostics = lost.failure(&bench).await.diagnostics;
-    assert_eq!(diagnostics.alive, [format!("process {}", child.id())]);
-    assert!(diagnostics.facts["process"].ends_with("alive"), "{diagnostics:?}");
+    let first = bench.runner.handle(lost.run, lost.attempt).unwrap();
+    assert_eq!(bench.runner.let_go().await, 1);
+    assert!(first.wait().await.is_err(), "nobody follows it");
+    assert_eq!(bench.record(lost.run).await.run.status, Status::Started);
+    assert_eq!(bench.runner.recover().await.unwrap().adopted, [(lost.run, lost.attempt)]);
+    let handle = bench.runner.handle(lost.run, lost.attempt).unwrap();
     assert_eq!(wake(child), Some(33));
+    handle.wait().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_process_that_was_spawned_and_never_noted_is_found_by_its_environment() {
+async fn a_stranger_with_the_same_pid_is_neither_adopted_nor_touched() {
+    let bench = Bench::open().await;
+    let lost = Lost::with_directory(&bench).await;
+    let stranger = sleeper(None);
+    let of_old = ProcessIdentity::of(stranger.id()).unwrap();
+    lost.identity(&gone(), Some(&ProcessIdentity { start_ticks: of_old.start_ticks - 1, ..of_old }));
+    let report = bench.runner.recover().await.unwrap();
+    assert_eq!((report.adopted.len(), report.orphans.len(), report.unknown.len()), (0, 0, 1));
+    assert_eq!(wake(stranger), Some(33));
+}
+
+#[tokio::test]
+async fn another_boot_is_said_so_whatever_has_the_pid_now() {
+    let bench = Bench::open().await;
+    let lost = Lost::with_directory(&bench).await;
+    let stranger = sleeper(None);
+    let boot_id = "00000000-0000-0000-0000-000000000000".to_owned();
+    let of_old = |pid| ProcessIdentity { boot_id: boot_id.clone(), ..ProcessIdentity::of(pid).unwrap() };
+    lost.identity(&of_old(std::process::id()), Some(&of_old(stranger.id())));
+    bench.runner.recover().await.unwrap();
+    let (finding, detail, cause) = lost.unknown(&bench).await;
+    assert_eq!((finding, cause.as_str()), (Finding::Lost, "the machine was started anew while it was open"));
+    assert!(detail.starts_with("of another boot; "), "{detail}");
+    assert_eq!(wake(stranger), Some(33));
+}
+
+#[tokio::test]
+async fn a_process_that_was_spawned_and_never_noted_is_an_orphan_and_not_touched() {
     let bench = Bench::open().await;
     let lost = Lost::with_directory(&bench).await;
     lost.identity(&gone(), None);
     let child = sleeper(Some(lost.attempt));
-    bench.runner.recover().await.unwrap();
-    let diagnostics = lost.failure(&bench).await.diagnostics;
-    assert_eq!(diagnostics.alive, [format!("process {}", child.id())]);
-    assert_eq!(diagnostics.facts["process"], "none recorded");
+    let report = bench.runner.recover().await.unwrap();
+    let (finding, detail, cause) = lost.unknown(&bench).await;
+    assert_eq!(report.orphans, [(lost.run, detail.clone())]);
+    assert_eq!(finding, Finding::Orphan);
+    assert!(detail.contains(&format!("alive with its id: process {}", child.id())), "{detail}");
+    assert!(cause.ends_with(&format!("process {}", child.id())), "{cause}");
     assert_eq!(wake(child), Some(33));
+}
+
+#[tokio::test]
+async fn a_record_that_comes_to_light_fills_an_unknown_end_once() {
+    let bench = Bench::open().await;
+    let lost = Lost::with_directory(&bench).await;
+    lost.identity(&gone(), Some(&gone()));
+    assert_eq!(bench.runner.recover().await.unwrap().unknown.len(), 1);
+    let foreign = RunnerId::from("process/host/2/foreign");
+    lost.record(None, Some(foreign)).write(&lost.directory).unwrap();
+    assert_eq!(bench.runner.recover().await.unwrap(), AdoptionReport::default(), "not its runner's word");
+    lost.record(None, Some(lost.runner.clone())).write(&lost.directory).unwrap();
+    let amended = vec![(lost.run, ExitStatus::Code(17))];
+    assert_eq!(bench.runner.recover().await.unwrap(), AdoptionReport { amended, ..Default::default() });
+    assert_eq!(bench.runner.recover().await.unwrap(), AdoptionReport::default());
+    let record = bench.record(lost.run).await;
+    let outcome = record.run.attempt.as_ref().and_then(|attempt| attempt.outcome.clone());
+    assert_eq!(outcome.unwrap().exit_status(), Some(&ExitStatus::Code(17)));
+}
+
+#[tokio::test]
+async fn directories_that_nobody_knows_are_reported_and_left() {
+    let bench = Bench::open().await;
+    let own = bench.sh("exit 0").await;
+    status(&own).await;
+    let runs = bench.data.path().join("runs");
+    let unknown = [runs.join(RunId::from_ulid(bench.engine.mint()).to_string()), runs.join("notes")];
+    unknown.iter().for_each(|path| std::fs::create_dir(path).unwrap());
+    let report = bench.runner.recover().await.unwrap();
+    assert_eq!(report, AdoptionReport { unknown_directories: unknown.to_vec(), ..Default::default() });
+    assert!(unknown.iter().all(|path| path.is_dir()));
+}
+
+#[tokio::test]
+async fn a_created_run_that_the_world_knows_as_started_is_promoted_and_adopted() {
+    let bench = Bench::open().await;
+    let run = bench.runner.create(sh("exit 0")).await.unwrap();
+    let attempt = AttemptId::from_ulid(bench.engine.mint());
+    let directory = AttemptDirectory::of(&bench.data.path().join("runs"), run, Ordinal(1));
+    std::fs::create_dir_all(directory.path()).unwrap();
+    let lost = Lost { run, attempt, runner: RunnerId::from("process/host/1/former"), directory };
+    let child = sleeper(Some(attempt));
+    lost.identity(&gone(), Some(&ProcessIdentity::of(child.id()).unwrap()));
+    let report = bench.runner.recover().await.unwrap();
+    let (promoted, adopted) = (vec![run], vec![(run, attempt)]);
+    assert_eq!(report, AdoptionReport { promoted, adopted, ..Default::default() });
+    let record = bench.record(run).await;
+    assert_eq!(record.run.attempt.as_ref().unwrap().runner, lost.runner, "held by whom it was");
+    let handle = bench.runner.handle(run, attempt).unwrap();
+    wake(child);
+    handle.wait().await.unwrap();
+    assert_eq!(bench.story(run).await, ["Created", "Started", "Reconciled", "Reconciled", "Exited"]);
 }
 
 #[tokio::test]
@@ -227,7 +379,7 @@ async fn what_somebody_alive_supervises_is_left_alone() {
     assert_eq!(status(&own).await, ExitStatus::Code(8));
     wake(supervisor);
     // Now nobody does.
-    assert_eq!(bench.runner.recover().await.unwrap().failed, [(elsewhere.run, FailureKind::SupervisorLost)]);
+    assert_eq!(bench.runner.recover().await.unwrap().unknown[0].0, elsewhere.run);
 }
 
 #[tokio::test]
@@ -247,6 +399,6 @@ async fn two_recoveries_at_once_record_one_end() {
     let lost = Lost::of(&bench, "process/host/1/former").await;
     let runner = Arc::new(bench.runner.clone());
     let (one, two) = tokio::join!(runner.recover(), runner.recover());
-    assert!(one.unwrap().failed.len() + two.unwrap().failed.len() >= 1);
-    assert_eq!(bench.story(lost.run).await, ["Created", "Started", "Failed"]);
+    assert!(one.unwrap().unknown.len() + two.unwrap().unknown.len() >= 1);
+    assert_eq!(bench.story(lost.run).await, ["Created", "Started", "Reconciled", "Exited"]);
 }

@@ -1,5 +1,6 @@
 //! Jobs as runs of real processes.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::pending;
 
@@ -23,12 +24,24 @@ pub(super) struct ProcessLauncher<'writer> {
     writer: &'writer Writer,
     stop: Stop,
     progress: &'writer dyn Progress,
+    /// Runs that go on from the last supervisor, by the names of their jobs.
+    adopted: BTreeMap<String, RunHandle>,
 }
 
 impl<'writer> ProcessLauncher<'writer> {
     /// A launcher that gives up waiting for ends once they are given up by whoever stops it.
     pub(super) fn new(writer: &'writer Writer, stop: Stop, progress: &'writer dyn Progress) -> Self {
-        Self { writer, stop, progress }
+        Self { writer, stop, progress, adopted: BTreeMap::new() }
+    }
+
+    /// With runs that go on from the last supervisor, by the names of their jobs: they are followed as those jobs' runs.
+    pub(super) fn going_on_with(self, adopted: BTreeMap<String, RunHandle>) -> Self {
+        Self { adopted, ..self }
+    }
+
+    /// The attempt that goes on, if the job's run was adopted and this is its first attempt here.
+    fn going_on(&self, job: &Job, run: RunId, previous: Option<AttemptId>) -> Option<&RunHandle> {
+        self.adopted.get(&job.name).filter(|handle| handle.run() == run && previous.is_none())
     }
 
     /// Shows that an attempt is ready, if that is asked for, or that it ended before. Never returns.
@@ -79,20 +92,27 @@ impl<'writer> ProcessLauncher<'writer> {
 #[async_trait]
 impl Launcher for ProcessLauncher<'_> {
     async fn create(&self, job: &Job) -> Result<RunId, Error> {
-        Ok(self.writer.runner.create(job.spec()).await?)
+        match self.adopted.get(&job.name) {
+            Some(adopted) => Ok(adopted.run()),
+            None => Ok(self.writer.runner.create(job.spec()).await?),
+        }
     }
 
     async fn attempt(&self, job: &Job, run: RunId, previous: Option<AttemptId>) -> Result<Option<Ended>, Error> {
-        let attempt = AttemptId::from_ulid(self.writer.engine.mint());
-        let handle = match (self.start(job, run, attempt, previous).await, previous) {
-            (Ok(handle), _) => handle,
-            (Err(RunnerError::ShuttingDown), Some(_)) => return Ok(None),
-            (Err(RunnerError::ShuttingDown), None) => {
-                let outcome = self.abandon(run, attempt).await?;
-                return Ok(Some(Ended { attempt, outcome }));
-            }
-            (Err(error), _) => return Err(error.into()),
+        let minted = AttemptId::from_ulid(self.writer.engine.mint());
+        let handle = match self.going_on(job, run, previous) {
+            Some(adopted) => adopted.clone(),
+            None => match (self.start(job, run, minted, previous).await, previous) {
+                (Ok(handle), _) => handle,
+                (Err(RunnerError::ShuttingDown), Some(_)) => return Ok(None),
+                (Err(RunnerError::ShuttingDown), None) => {
+                    let outcome = self.abandon(run, minted).await?;
+                    return Ok(Some(Ended { attempt: minted, outcome }));
+                }
+                (Err(error), _) => return Err(error.into()),
+            },
         };
+        let attempt = handle.attempt();
         let end = tokio::select! {
             biased;
             never = self.show_readiness(job, &handle) => match never {},

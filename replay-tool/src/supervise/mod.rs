@@ -17,6 +17,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::process::Signal;
+use tachograph_adapters::process::RunHandle;
 use tachograph_engine::domain::{Refusal, RunId};
 
 pub use progress::{Progress, Step};
@@ -76,11 +77,16 @@ async fn supervise(
     for remark in writer.alarm().into_iter().chain(writer.remarks()) {
         progress.show(&Step::Remark { text: &remark });
     }
-    refuse_held_names(jobs, writer)?;
+    let adopted = adopted(jobs, writer);
+    refuse_held_names(jobs, writer, &adopted)?;
+    for (name, handle) in &adopted {
+        let text = format!("job {name}: run {} of this name goes on, and is this job's run", handle.run());
+        progress.show(&Step::Remark { text: &text });
+    }
     let clock = writer.engine.clock().clone();
     let begun = clock.monotonic();
     let (stop, signal) = (Stop::default(), OnceLock::new());
-    let launcher = ProcessLauncher::new(writer, stop.clone(), &*progress);
+    let launcher = ProcessLauncher::new(writer, stop.clone(), &*progress).going_on_with(adopted);
     let limits = Limits { jobs_max: jobs_max(args.jobs), fail_fast: args.fail_fast };
     let mut waits = Waits::of(&writer.engine, jobs, &*progress);
     let reports = {
@@ -126,9 +132,30 @@ fn jobs_max(asked: Option<NonZeroUsize>) -> usize {
     asked.or_else(|| std::thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
 }
 
-/// All or none: nothing is begun if a run that is still open holds one of the names.
-fn refuse_held_names(jobs: &[Job], writer: &Writer) -> Result<(), Error> {
+/// Runs that go on from the last supervisor, by the names of the jobs whose they are: same name, same command line.
+fn adopted(jobs: &[Job], writer: &Writer) -> BTreeMap<String, RunHandle> {
+    let mut adopted = BTreeMap::new();
     for record in writer.engine.live() {
+        let run = &record.run;
+        let same = |job: &&Job| run.spec.name.as_ref() == Some(&job.name) && run.spec.workload == job.spec().workload;
+        let attempt = run.attempt.as_ref().map(|attempt| attempt.id);
+        let handle = attempt.and_then(|attempt| writer.runner.handle(run.id, attempt));
+        if let (Some(job), Some(handle)) = (jobs.iter().find(same), handle.filter(RunHandle::is_adopted)) {
+            if let Some(delay) = job.snapshot_delay {
+                handle.snapshot_after(delay.as_duration());
+            }
+            adopted.insert(job.name.clone(), handle);
+        }
+    }
+    adopted
+}
+
+/// All or none: nothing is begun if a run that is still open holds one of the names, and is not that job's own.
+fn refuse_held_names(jobs: &[Job], writer: &Writer, adopted: &BTreeMap<String, RunHandle>) -> Result<(), Error> {
+    for record in writer.engine.live() {
+        if adopted.values().any(|handle| handle.run() == record.run.id) {
+            continue;
+        }
         let held = record.run.spec.name.as_ref().filter(|name| jobs.iter().any(|job| job.name == **name));
         if let Some(name) = held {
             return Err(Error::Refused(Refusal::NameHeld { name: name.clone(), holder: record.run.id }));

@@ -29,6 +29,7 @@ fn every_help_has_examples() {
             "destroy",
             "ps",
             "logs",
+            "adopt",
             "runs",
             "show",
             "timeline",

@@ -1,11 +1,14 @@
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use rustix::process::Signal;
-use tachograph_engine::domain::{ExitStatus, FailureKind, StatusName};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use tachograph_engine::domain::{ExitStatus, RunRecord, StatusName};
 
-use super::support::{Finished, HANG, Place, Ready, failure, send, status};
+use super::support::{Finished, HANG, Place, Ready, send, status};
 
 #[test]
 fn a_signal_to_run_reaches_the_command_which_decides_what_to_do() {
@@ -116,14 +119,58 @@ fn assert_settled(prefix: &str, next: impl Fn(&Place, &str) -> Finished) {
     let orphan: u32 = ready.next().parse().unwrap();
     send(child.id(), Signal::KILL);
     child.wait().unwrap();
-    send(orphan, Signal::KILL);
+    kill_and_wait(orphan);
     let jobs = place.jobs("[jobs.first]\ncommand = [\"true\"]\n");
     let finished = next(&place, &jobs);
     assert_eq!(finished.code, Some(0), "{}", finished.stderr);
-    let lost: Vec<_> = place.records().into_iter().filter(|record| failure(record).is_some()).collect();
-    assert_eq!(lost.iter().map(failure).collect::<Vec<_>>(), [Some(FailureKind::SupervisorLost)]);
-    let remark = format!("{prefix}run {} was left open: supervisor_lost\n", lost[0].run.id);
+    let unknown = |record: &RunRecord| matches!(status(record), Some(ExitStatus::Unknown { .. }));
+    let lost: Vec<_> = place.records().into_iter().filter(unknown).collect();
+    let Some(ExitStatus::Unknown { cause }) = status(&lost[0]) else { panic!("{lost:?}") };
+    let remark = format!("{prefix}run {} was left open: unknown: {cause}\n", lost[0].run.id);
     assert!(finished.stderr.starts_with(&remark), "{}", finished.stderr);
+}
+
+/// Kills a process that is nobody's child here, and returns once it is gone.
+fn kill_and_wait(pid: u32) {
+    let pidfd = pidfd_open(Pid::from_raw(pid.cast_signed()).unwrap(), PidfdFlags::empty()).unwrap();
+    send(pid, Signal::KILL);
+    poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None).unwrap();
+}
+
+#[test]
+fn a_job_that_outlived_its_supervisor_is_followed_by_the_next_as_that_jobs_run() {
+    let place = Place::new();
+    let ready = Ready::at(&place.path("ready"));
+    let gate = place.path("gate");
+    mknodat(CWD, &gate, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let script = format!("echo $$ > {}; read line < {}; exit 0", ready.shown(), gate.display());
+    let jobs = place.jobs(&format!("[jobs.first]\ncommand = [\"sh\", \"-c\", {script:?}]\n"));
+    let mut child = place.tacho(["supervise", &jobs]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    ready.next();
+    send(child.id(), Signal::KILL);
+    child.wait().unwrap();
+    let told = place.finish(["adopt"]);
+    assert_eq!(told.code, Some(0), "{}", told.stderr);
+    assert!(told.stdout.contains("adopted: ") && told.stdout.contains("is gone"), "{}", told.stdout);
+    let told = place.finish(["adopt", "--format", "json"]);
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!((&told["runs"][0]["conclusion"], &told["runs"][0]["name"]), (&"adopt".into(), &"first".into()));
+    assert!(!place.record().run.is_ended(), "a dry run records nothing");
+
+    let other = place.finish(["run", "--name", "first", "--", "true"]);
+    assert!(other.stderr.contains("goes on from the last supervisor, and is followed"), "{}", other.stderr);
+    assert!(other.stderr.contains("name_held"), "{}", other.stderr);
+    let run = place.record().run.id;
+    let mut next = place.tacho(["supervise", &jobs]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(next.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let remark = format!("job first: run {run} of this name goes on, and is this job's run");
+    assert!(lines.by_ref().any(|line| line.contains(&remark)));
+    // Opening waits until the job is there.
+    File::options().write(true).open(&gate).unwrap().write_all(b"go\n").unwrap();
+    lines.for_each(drop);
+    Finished::of(next);
+    assert_eq!(place.records().len(), 1, "it is not run twice");
+    assert!(place.record().run.is_ended());
 }
 
 #[test]

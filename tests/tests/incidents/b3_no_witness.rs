@@ -2,9 +2,7 @@
 //! neither process nor record: 0 is written down, or -1, or it runs for ever.
 
 use tachograph_adapters::process::Launch;
-use tachograph_engine::domain::{
-    Action, Actor, ActorKind, AttemptId, ExitStatus, FailureKind, Outcome, RunId, StatusName, Witness,
-};
+use tachograph_engine::domain::{Action, Actor, ActorKind, AttemptId, ExitStatus, Outcome, RunId, StatusName, Witness};
 use tachograph_engine::shell::{Engine, Options};
 use tachograph_tests::commands::{begin, exit_of, exit_record, runner, script, with_latch};
 use tachograph_tests::naive::Ledger;
@@ -86,14 +84,11 @@ async fn after_a_crash_without_process_and_record_the_run_is_lost_and_not_succee
     let supervisor = Supervisor::of(&engine);
     let runner = runner(&engine, &crashed);
     let recovered = runner.recover().await.unwrap();
-    assert_eq!(recovered.failed, [(run, FailureKind::SupervisorLost)]);
-    let record = supervisor.record(run).await;
-    let Some(Outcome::Failed(failure)) = record.run.attempt.as_ref().and_then(|attempt| attempt.outcome.clone()) else {
-        panic!("{record:?}")
-    };
-    assert_eq!(failure.kind, FailureKind::SupervisorLost);
-    assert!(failure.diagnostics.likely_cause.is_some() && failure.diagnostics.alive.is_empty(), "{failure:?}");
-    assert_eq!(runner.recover().await.unwrap(), tachograph_adapters::process::RecoveryReport::default());
+    assert_eq!(recovered.unknown.len(), 1, "{recovered:?}");
+    let status = supervisor.exit_status(run).await;
+    assert!(matches!(&status, Some(ExitStatus::Unknown { cause }) if !cause.is_empty()), "{status:?}");
+    assert_eq!(runner.recover().await.unwrap(), tachograph_adapters::process::AdoptionReport::default());
+    assert_amended_once(&supervisor, run, handle.attempt()).await;
     engine.close().await.unwrap();
 }
 

@@ -168,6 +168,17 @@ impl Header {
     }
 }
 
+/// The run and attempt of the shim that has this command line, as `/proc` shows it; absent if it is no shim's. What the
+/// command line says is no proof of what the process was told.
+pub(in super::super) fn run_of_shim(cmdline: &[u8]) -> Option<(RunId, AttemptId)> {
+    let mut words = cmdline.split(|byte| *byte == 0).skip(1);
+    let word = |word: Option<&[u8]>| std::str::from_utf8(word?).ok().map(str::to_owned);
+    if word(words.next())? != SHIM {
+        return None;
+    }
+    Some((word(words.next())?.parse().ok()?, word(words.next())?.parse().ok()?))
+}
+
 /// What is to be executed: arguments, working directory and the whole environment, as bytes that a shim passes on to
 /// its gate without a look at them.
 #[derive(Clone, PartialEq, Eq)]
@@ -275,6 +286,18 @@ mod tests {
         assert_eq!(line.cwd.as_deref(), Some(Path::new("/tmp")));
         assert_eq!(line.env.len(), 2);
         assert_eq!(line.env[0].1.as_bytes(), b"\xfe");
+    }
+
+    #[test]
+    fn a_shim_is_told_by_its_command_line() {
+        let assignment = assignment();
+        let command = assignment.command(Path::new("/usr/bin/tacho"), None);
+        let mut cmdline = command.get_program().as_bytes().to_vec();
+        command.get_args().for_each(|argument| cmdline.extend([b"\0", argument.as_bytes()].concat()));
+        cmdline.push(0);
+        assert_eq!(run_of_shim(&cmdline), Some((assignment.run, assignment.attempt)));
+        assert_eq!(run_of_shim(b"/usr/bin/tacho\0shim-gate\x0017\0"), None);
+        assert_eq!(run_of_shim(b""), None);
     }
 
     #[test]

@@ -18,8 +18,8 @@ use rustix::stdio::{dup2_stdin, stdin};
 use serde::{Deserialize, Serialize};
 use tachograph_engine::domain::{Diagnostics, Failure};
 
+use super::super::adoption::recorded_kind;
 use super::super::launch::CommandLine;
-use super::super::recovery::recorded_kind;
 use super::super::spawn_failure::{program_file, spawn_failure};
 use super::assignment::CommandBlock;
 use super::format::is_no_program;

@@ -42,6 +42,7 @@ mod watch;
 use std::io::Write;
 use std::process::ExitCode;
 
+pub(super) use assignment::run_of_shim;
 pub use assignment::{Assignment, CommandBlock};
 pub use notice::{Notice, NoticeError, Notices};
 pub(super) use request::remove as forget_requests;

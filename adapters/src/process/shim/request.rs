@@ -3,7 +3,6 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
@@ -120,7 +119,7 @@ pub(in super::super) fn remove(directory: &AttemptDirectory) {
 }
 
 fn path(directory: &AttemptDirectory) -> std::path::PathBuf {
-    Path::new(directory.path()).join("requests")
+    directory.requests()
 }
 
 #[cfg(test)]

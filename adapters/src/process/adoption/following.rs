@@ -1,0 +1,269 @@
+//! An adopted attempt, to its end.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use tachograph_engine::domain::{Claim, Finding, Ordinal, ResourceLimits};
+use tachograph_engine::ports::Clock;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, watch};
+
+use super::super::attempt::{HeldAttempt, blocking};
+use super::super::attended::Attended;
+use super::super::directory::AttemptDirectory;
+use super::super::error::RunnerError;
+use super::super::follow::follow;
+use super::super::group::ProcessGroup;
+use super::super::handle::{Opened, Phase, Stop};
+use super::super::identity::{Identity, ProcessIdentity};
+use super::super::outcome::TimeUp;
+use super::super::ready::{Readiness, Ready};
+use super::super::runner::ProcessRunner;
+use super::super::supervise::{next_signal, next_time_up, until};
+use super::conclusion::{Witnessed, cause_of_unwitnessed};
+use super::evidence::Evidence;
+use super::report::AdoptionReport;
+use super::settling::{finding_of, refused, timed_out, unknown};
+
+/// Signals that stay pending while a process is stopped; so CONT follows each.
+const ASKING: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
+
+/// Whether an attempt that was to be adopted is followed now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Adopted {
+    /// It is, or was already, or the engine does not want it.
+    Settled,
+    /// It ended between the look and the grasp: to be looked at again.
+    Vanished,
+}
+
+impl ProcessRunner {
+    /// Enters an attempt that goes on without the supervisor that started it, and follows it from here on.
+    pub(super) async fn adopt(
+        &self,
+        claim: Claim,
+        ordinal: Ordinal,
+        limits: ResourceLimits,
+        witnessed: &Witnessed,
+        evidence: &Evidence,
+        report: &mut AdoptionReport,
+    ) -> Result<Adopted, RunnerError> {
+        let Some(registration) = self.registry().register(claim.run, claim.attempt) else {
+            return Ok(Adopted::Settled);
+        };
+        let directory = AttemptDirectory::of(self.runs_dir(), claim.run, ordinal);
+        // Pinned before anything is recorded: from here on it cannot become another unnoticed.
+        let grasp = match Grasp::of(witnessed, &directory, &claim).await {
+            Ok(Some(grasp)) => grasp,
+            Ok(None) => return Ok(Adopted::Vanished),
+            Err(error) => {
+                report.left_alone.push((claim.run, format!("it is alive and cannot be followed: {error}")));
+                return Ok(Adopted::Settled);
+            }
+        };
+        let answer = self.found(&claim, Finding::Adopted, evidence.told()).await?;
+        if let Some(refusal) = answer.outcome.refusal() {
+            report.left_alone.push((claim.run, refused(refusal)));
+            return Ok(Adopted::Settled);
+        }
+        report.adopted.push((claim.run, claim.attempt));
+        let live = registration.live.clone();
+        let _ = live.opened.set(Opened {
+            ordinal,
+            directory: directory.clone(),
+            // It was the former supervisor's to know.
+            snapshot_delay: OnceLock::new(),
+            adopted_from: Some(claim.runner.clone()),
+        });
+        // Its processes were told this path, and may report over it.
+        let (runner, of, run) = (self.clone(), directory.clone(), claim.run);
+        let socket = blocking(move || runner.lease_socket(run, &of)).await.flatten();
+        let (engine, options) = (self.engine().clone(), self.options());
+        let reporter = self.runner().clone();
+        let held = HeldAttempt { engine, options, claim, reporter, directory, limits, socket, registration };
+        tokio::spawn(async move {
+            let mut released = live.released.subscribe();
+            tokio::select! {
+                biased;
+                () = grasp.follow(held) => {}
+                // What was followed goes on, and its shim writes its end down.
+                _ = released.wait_for(|released| *released) => {}
+            }
+        });
+        Ok(Adopted::Settled)
+    }
+
+    /// Follows no adopted attempt any longer: each goes on by itself, and the next supervisor finds it. To be called
+    /// before [`shutdown`](Self::shutdown) if what others started shall outlive this runner. Returns how many there were.
+    pub async fn let_go(&self) -> usize {
+        let all = self.registry().all().into_iter();
+        let adopted: Vec<_> = all.filter(|live| live.adopted_from().is_some()).collect();
+        for live in &adopted {
+            live.released.send_replace(true);
+            let _ = live.settled.subscribe().wait_for(|settled| *settled).await;
+        }
+        adopted.len()
+    }
+}
+
+/// A process that cannot be mistaken any more.
+enum Grasp {
+    Shim(Box<Attended>),
+    Process(ProcessIdentity, AsyncFd<OwnedFd>),
+}
+
+impl Grasp {
+    /// Absent if exactly that process is not alive any more.
+    async fn of(witnessed: &Witnessed, directory: &AttemptDirectory, claim: &Claim) -> io::Result<Option<Self>> {
+        match witnessed {
+            Witnessed::ByShim(_) => {
+                let (directory, run, attempt) = (directory.clone(), claim.run, claim.attempt);
+                let identity = blocking(move || Identity::read(&directory, run, attempt)).await;
+                let identity = identity.transpose().map_err(io::Error::other)?.flatten();
+                Ok(identity
+                    .map(|identity| Attended::found(&identity))
+                    .transpose()?
+                    .flatten()
+                    .map(Box::new)
+                    .map(Self::Shim))
+            }
+            Witnessed::ByNobody(process) => {
+                let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+                let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
+                    Err(rustix::io::Errno::SRCH) => return Ok(None),
+                    pidfd => pidfd?,
+                };
+                if !process.is_alive() {
+                    return Ok(None);
+                }
+                Ok(Some(Self::Process(process.clone(), observed(pidfd)?)))
+            }
+        }
+    }
+
+    async fn follow(self, held: HeldAttempt) {
+        match self {
+            Self::Shim(attended) => follow(held, *attended).await,
+            Self::Process(process, pinned) => unwitnessed(held, &process, &pinned).await,
+        }
+    }
+}
+
+#[expect(deprecated, reason = "an OwnedFd stays open while it lives, which the unsafe successor has callers promise")]
+fn observed(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(pidfd, tokio::io::Interest::READABLE)
+}
+
+/// Follows a process that is nobody's child here: that it ends is seen, how it ends is not. Nobody reads its output, so
+/// that it ends at its next write unless it ignores PIPE.
+async fn unwitnessed(held: HeldAttempt, process: &ProcessIdentity, pinned: &AsyncFd<OwnedFd>) {
+    let live = held.live().clone();
+    let _ = live.pid.set(process.pid);
+    live.readiness.send_replace(Readiness::Ready(Ready { after: Duration::ZERO }));
+    live.phase.send_replace(Phase::Running);
+    let Some(mut guard) = Guard::of(&held, process.pid) else { return };
+    loop {
+        tokio::select! {
+            biased;
+            _ = pinned.readable() => break,
+            () = guard.step() => {}
+        }
+    }
+    live.phase.send_replace(Phase::Exited);
+    let cause = cause_of_unwitnessed();
+    let detail = format!("process {} ended, and was nobody's child here", process.pid);
+    let lost = finding_of(&held.engine, &held.reporter, &held.claim, Finding::Lost, detail);
+    if let Err(error) = held.engine.submit(lost).await {
+        tracing::warn!(%error, run = %held.claim.run, "what became of an adopted attempt is not recorded");
+    }
+    let outcome = match guard.time_up.take() {
+        Some(time_up) => timed_out(&time_up, &cause),
+        None => unknown(cause),
+    };
+    held.conclude(outcome, None).await;
+}
+
+/// Passes on what is asked of a process that is nobody's child here: to members of its group that are verified one by
+/// one.
+struct Guard {
+    clock: Arc<dyn Clock>,
+    group: ProcessGroup,
+    grace: Duration,
+    stop: watch::Receiver<Option<Stop>>,
+    signals: Option<mpsc::Receiver<Signal>>,
+    told: Option<watch::Receiver<Option<TimeUp>>>,
+    time_up: Option<TimeUp>,
+    terminated: bool,
+    kill_at: Option<Duration>,
+}
+
+impl Guard {
+    fn of(held: &HeldAttempt, pid: u32) -> Option<Self> {
+        let mut group = ProcessGroup::led_by(pid, held.claim.attempt)?;
+        // Somebody else reaps it, at any time.
+        group.leader_was_reaped();
+        let live = held.live();
+        let (mut stop, mut told) = (live.stop.subscribe(), live.time_up.subscribe());
+        stop.mark_changed();
+        told.mark_changed();
+        Some(Self {
+            clock: held.engine.clock().clone(),
+            group,
+            grace: Duration::from_millis(held.options.grace_ms),
+            stop,
+            signals: live.signals.take(),
+            told: Some(told),
+            time_up: None,
+            terminated: false,
+            kill_at: None,
+        })
+    }
+
+    async fn step(&mut self) {
+        let clock = self.clock.clone();
+        let signal = tokio::select! {
+            // The senders live as long as the attempt's registration.
+            _ = self.stop.changed() => {
+                let stop = *self.stop.borrow_and_update();
+                stop.and_then(|stop| self.terminate(stop.kill_at))
+            }
+            signal = next_signal(&mut self.signals) => signal,
+            why = next_time_up(&mut self.told) => {
+                self.time_up.get_or_insert(why);
+                self.terminate(self.clock.monotonic().saturating_add(self.grace))
+            }
+            () = until(&*clock, self.kill_at) => {
+                self.kill_at = None;
+                Some(Signal::KILL)
+            }
+        };
+        if let Some(signal) = signal {
+            self.signal(signal).await;
+        }
+    }
+
+    /// The polite signal goes out once; the time of the other one can only come nearer.
+    fn terminate(&mut self, kill_at: Duration) -> Option<Signal> {
+        if self.terminated {
+            self.kill_at = self.kill_at.map(|present| present.min(kill_at));
+            return None;
+        }
+        self.terminated = true;
+        self.kill_at = Some(kill_at);
+        Some(Signal::TERM)
+    }
+
+    async fn signal(&self, signal: Signal) {
+        let group = self.group.clone();
+        blocking(move || {
+            group.signal(signal);
+            if ASKING.contains(&signal) {
+                group.signal(Signal::CONT);
+            }
+        })
+        .await;
+    }
+}

@@ -1,0 +1,62 @@
+//! What opening would conclude, without opening.
+
+use std::path::{Path, PathBuf};
+
+use tachograph_engine::domain::{AttemptId, ExitStatus, Run, RunId};
+
+use super::conclusion::{Conclusion, concerns, conclude};
+use super::evidence::Evidence;
+use super::leftovers::{Leftovers, late_record};
+use super::processes::Processes;
+
+/// What opening would conclude about one open run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Foreseen {
+    /// The run.
+    pub run: RunId,
+    /// Its attempt, as far as the journal knows one.
+    pub attempt: Option<AttemptId>,
+    /// What would become of it.
+    pub conclusion: Conclusion,
+    /// What that rests on, in one sentence.
+    pub evidence: String,
+}
+
+/// What opening would conclude.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Foresight {
+    /// About the runs that are open and this kind of runner's, in the order that they were given in.
+    pub open: Vec<Foreseen>,
+    /// Runs whose unknown end would be filled by a record that came to light since.
+    pub amended: Vec<(RunId, ExitStatus)>,
+    /// What lies among the runs' directories and belongs to no run of the journal.
+    pub unknown_directories: Vec<PathBuf>,
+}
+
+/// Says what [`recover`](super::super::ProcessRunner::recover) would conclude, given all runs that the journal knows.
+/// Reads only, needs no lock, and signals nobody. The world may change between this and an opening; a living supervisor
+/// of these runs is one of the things that it tells.
+pub fn foresee<'runs>(runs_dir: &Path, runs: impl IntoIterator<Item = &'runs Run>) -> Foresight {
+    let processes = Processes::look();
+    let mut foresight = Foresight::default();
+    let mut known = std::collections::BTreeSet::new();
+    for run in runs {
+        known.insert(run.id);
+        if concerns(run) {
+            let evidence = Evidence::about(runs_dir, run, &processes);
+            foresight.open.push(Foreseen {
+                run: run.id,
+                attempt: run.attempt.as_ref().map(|attempt| attempt.id),
+                conclusion: conclude(run, &evidence),
+                evidence: evidence.told(),
+            });
+        } else if let Some((_, status, _)) = late_record(runs_dir, run) {
+            foresight.amended.push((run.id, status));
+        }
+    }
+    let leftovers = Leftovers::look(runs_dir, &known);
+    let foreign = leftovers.closed.into_iter().map(|(run, _)| runs_dir.join(run.to_string()));
+    foresight.unknown_directories = leftovers.nameless.into_iter().chain(foreign).collect();
+    foresight.unknown_directories.sort();
+    foresight
+}

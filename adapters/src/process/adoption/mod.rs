@@ -1,0 +1,22 @@
+//! What becomes of the runs that another supervisor left open.
+//!
+//! - [`evidence`]: what is left of an attempt in the world, without touching it;
+//! - [`conclusion`]: what follows from that, as a pure table;
+//! - [`settling`]: the conclusion made true in the journal, once, however often it is repeated;
+//! - [`following`]: an adopted attempt to its end;
+//! - [`leftovers`]: directories that belong to no open run;
+//! - [`foresight`]: the conclusions without any of it, for people who want to know before.
+
+mod conclusion;
+mod evidence;
+mod following;
+mod foresight;
+mod leftovers;
+mod processes;
+mod report;
+mod settling;
+
+pub use conclusion::{Conclusion, Witnessed};
+pub use foresight::{Foreseen, Foresight, foresee};
+pub use report::AdoptionReport;
+pub(super) use settling::recorded_kind;

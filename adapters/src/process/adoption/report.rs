@@ -1,0 +1,59 @@
+//! What opening found and recorded.
+
+use std::path::PathBuf;
+
+use tachograph_engine::domain::{AttemptId, ExitStatus, FailureKind, RunId};
+
+/// What opening found and recorded, by run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AdoptionReport {
+    /// Runs that go on and are followed from here on.
+    pub adopted: Vec<(RunId, AttemptId)>,
+    /// Runs whose end was seen by their shim, or by the former supervisor, and left on disk.
+    pub exited: Vec<(RunId, ExitStatus)>,
+    /// Runs whose end nobody saw, each with the cause.
+    pub unknown: Vec<(RunId, String)>,
+    /// Runs that failed: never executed, or failed before the former supervisor died.
+    pub failed: Vec<(RunId, FailureKind)>,
+    /// Processes that are alive and are nobody's, each with what is known; none of them was signalled, unless it says so.
+    pub orphans: Vec<(RunId, String)>,
+    /// Runs whose start the journal had lost and the world had not; each is also in one of the lists above.
+    pub promoted: Vec<RunId>,
+    /// Runs whose unknown end was filled by a record that came to light since.
+    pub amended: Vec<(RunId, ExitStatus)>,
+    /// What lies among the runs' directories and belongs to no run of the journal; it is left as it is.
+    pub unknown_directories: Vec<PathBuf>,
+    /// Runs that were left alone, each with the reason: somebody else supervises them, or the engine refused.
+    pub left_alone: Vec<(RunId, String)>,
+}
+
+impl AdoptionReport {
+    /// Whether there was nothing to do.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub(super) fn add(&mut self, other: Self) {
+        self.adopted.extend(other.adopted);
+        self.exited.extend(other.exited);
+        self.unknown.extend(other.unknown);
+        self.failed.extend(other.failed);
+        self.orphans.extend(other.orphans);
+        self.promoted.extend(other.promoted);
+        self.amended.extend(other.amended);
+        self.unknown_directories.extend(other.unknown_directories);
+        self.left_alone.extend(other.left_alone);
+    }
+
+    pub(super) fn sort(&mut self) {
+        self.adopted.sort();
+        self.exited.sort_by_key(|(run, _)| *run);
+        self.unknown.sort();
+        self.failed.sort_by_key(|(run, _)| *run);
+        self.orphans.sort();
+        self.promoted.sort();
+        self.amended.sort_by_key(|(run, _)| *run);
+        self.unknown_directories.sort();
+        self.left_alone.sort();
+    }
+}
