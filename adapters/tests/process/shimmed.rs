@@ -8,7 +8,7 @@ use tachograph_adapters::process::{Identity, Launch, ProcessIdentity, RunHandle,
 use tachograph_engine::domain::{CommandId, Drain, ExitStatus, FailureKind, ResourceLimits, RunSpec, Status, Witness};
 use tachograph_engine::ports::Deadlines;
 
-use crate::support::{Bench, UNDER_SHIMS, command, digest, exit, failure, file, sh, status};
+use crate::support::{Bench, UNDER_SHIMS, by_shims, command, digest, exit, failure, file, sh, status};
 
 fn identity(bench: &Bench, handle: &RunHandle) -> Identity {
     let runs = bench.data.path().join("runs");
@@ -203,6 +203,26 @@ async fn a_shutdown_ends_what_shims_look_after() {
     let report = shutdown.await.unwrap();
     assert_eq!((report.ended, report.unfinished.len()), (2, 0));
     assert!(bench.engine.live().is_empty());
+}
+
+#[tokio::test]
+async fn a_shutdown_gives_up_a_held_pipe_within_its_budget() {
+    let options = RunnerOptions { drain_deadline_ms: 600_000, ..RunnerOptions::default() };
+    let bench = Bench::under(by_shims(), Arc::new(SystemClock), options).await;
+    let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
+    // Out of the group before the command ends, so no signal reaches it; and it keeps the pipe.
+    let script = format!(
+        "setsid sh -c 'echo > {ready}; read line < {}' & read line < {ready}; exit 0",
+        never.path(),
+        ready = ready.path()
+    );
+    let handle = bench.sh(&script).await;
+    handle.exited().await;
+    let report = bench.runner.shutdown(Duration::from_secs(2)).await;
+    never.release().await;
+    assert!(report.unfinished.is_empty(), "{report:?}");
+    let end = handle.wait().await.unwrap();
+    assert!(matches!(exit(&end).output.as_ref().unwrap().drain, Drain::DrainTimedOut { .. }), "{end:?}");
 }
 
 #[tokio::test]
