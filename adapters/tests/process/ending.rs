@@ -141,6 +141,8 @@ async fn more_survivors_than_a_record_can_name_do_not_keep_it_from_being_written
     assert_eq!(failure(&end).diagnostics.alive.len(), limits::DIAGNOSTICS_MAX);
     let on_disk: serde_json::Value = serde_json::from_slice(&file(&handle, "exit.json")).unwrap();
     assert_eq!(on_disk["lingering"].as_array().unwrap().len(), limits::DIAGNOSTICS_MAX);
+    // They are killed before the attempt is settled.
+    bench.runner.shutdown(GRACE).await;
 }
 
 #[tokio::test]
