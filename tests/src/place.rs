@@ -117,6 +117,10 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
             copy(&item.path(), &target)?;
             continue;
         }
+        // A socket or a pipe has no content.
+        if !item.file_type()?.is_file() {
+            continue;
+        }
         match fs::copy(item.path(), target) {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

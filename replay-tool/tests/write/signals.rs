@@ -143,7 +143,7 @@ fn a_job_that_outlived_its_supervisor_is_followed_by_the_next_as_that_jobs_run()
     let ready = Ready::at(&place.path("ready"));
     let gate = place.path("gate");
     mknodat(CWD, &gate, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-    let script = format!("echo $$ > {}; read line < {}; exit 0", ready.shown(), gate.display());
+    let script = format!("echo $$ > {}; read line < {}; exit 9", ready.shown(), gate.display());
     let jobs = place.jobs(&format!("[jobs.first]\ncommand = [\"sh\", \"-c\", {script:?}]\n"));
     let mut child = place.tacho(["supervise", &jobs]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     ready.next();
@@ -170,7 +170,7 @@ fn a_job_that_outlived_its_supervisor_is_followed_by_the_next_as_that_jobs_run()
     lines.for_each(drop);
     Finished::of(next);
     assert_eq!(place.records().len(), 1, "it is not run twice");
-    assert!(place.record().run.is_ended());
+    assert_eq!(status(&place.record()), Some(ExitStatus::Code(9)), "its shim has seen it");
 }
 
 #[test]

@@ -174,6 +174,7 @@ impl ProcessRunner {
             }
             Conclusion::Unknown { cause } => {
                 self.found(claim, Finding::Lost, told).await?;
+                let cause = cause + &end_container(claim, directory).await;
                 leave_mark(directory).await;
                 Some(unknown(cause))
             }
@@ -321,6 +322,17 @@ pub(in super::super) fn recorded_kind(name: &str) -> FailureKind {
         "not_executable" => FailureKind::NotExecutable,
         "spawn_failed" => FailureKind::SpawnFailed,
         _ => FailureKind::SupervisorLost,
+    }
+}
+
+/// Ends the container of an attempt whose shim is gone, if there is one: it is named after the attempt, so that it is no
+/// other's. Says what became of it.
+async fn end_container(claim: &Claim, directory: &AttemptDirectory) -> String {
+    let (directory, run, attempt) = (directory.clone(), claim.run, claim.attempt);
+    match blocking(move || crate::oci::end_left_behind(&directory, run, attempt)).await {
+        None | Some(Ok(None)) => String::new(),
+        Some(Ok(Some(state))) => format!("; its container was {state}, and is removed"),
+        Some(Err(error)) => format!("; its container may go on: {error}"),
     }
 }
 
