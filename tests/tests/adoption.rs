@@ -283,6 +283,15 @@ impl Outlived {
     }
 }
 
+impl Drop for Outlived {
+    /// A test that fails leaves nothing alive.
+    fn drop(&mut self) {
+        if self.shim().is_alive() {
+            self.end();
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_shim_that_was_killed_leaves_an_unknown_end_and_nothing_alive() {
     let outlived = Outlived::new(0);
