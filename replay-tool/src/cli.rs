@@ -128,6 +128,7 @@ Examples:
   tacho run -- make -j2
   tacho run --name nightly --label team=infra --timeout 1h30m -- ./nightly.sh --full
   tacho run --ready-port 8080 --ready-within 10s -- ./server
+  tacho run --oci ./bundle
   tacho run --cwd /srv/app -- sh -c 'exit 7'; echo $?")]
 pub struct RunArgs {
     /// A name for people; no other run that has not ended may have it
@@ -151,8 +152,14 @@ pub struct RunArgs {
     /// Be the parent of the command itself: if tacho is killed, its output and exit code are lost
     #[arg(long)]
     pub no_shim: bool,
+    /// Run a container made of this OCI bundle, a directory with config.json; CMD takes the place of its arguments
+    #[arg(long, value_name = "BUNDLE", value_hint = ValueHint::DirPath, conflicts_with_all = ["cwd", "no_shim"])]
+    pub oci: Option<PathBuf>,
+    /// The OCI runtime that makes the container: a name or a path [default: runc]
+    #[arg(long, value_name = "RUNTIME", requires = "oci", value_hint = ValueHint::CommandName)]
+    pub runtime: Option<OsString>,
     /// The program and its arguments, after `--`
-    #[arg(last = true, required = true, value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
+    #[arg(last = true, required_unless_present = "oci", value_name = "CMD", value_hint = ValueHint::CommandWithArguments)]
     pub command: Vec<OsString>,
 }
 

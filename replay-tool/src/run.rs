@@ -4,6 +4,7 @@ mod passthrough;
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use tachograph_adapters::process::{AttemptEnd, DIRECTORY_FACT, EndRecord, Launch, NotReady, RunHandle, RunnerError};
@@ -65,12 +66,26 @@ fn spec(args: &RunArgs) -> Result<RunSpec, Error> {
     }
     let argv = args.command.iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
     let cwd = args.cwd.as_ref().map(|cwd| cwd.to_string_lossy().into_owned());
+    let workload = match &args.oci {
+        Some(bundle) => Workload::Image { reference: reference(bundle)?, argv },
+        None => Workload::Command { argv, cwd },
+    };
     Ok(RunSpec {
         name: args.name.clone(),
         labels,
-        workload: Workload::Command { argv, cwd },
+        workload,
         limits: ResourceLimits { wall_ms: args.timeout.map(DurationMs::as_millis), ..ResourceLimits::default() },
         parent: None,
+    })
+}
+
+/// The bundle as it is recorded and found: it means the same wherever it is read.
+fn reference(bundle: &Path) -> Result<String, Error> {
+    let absolute = std::path::absolute(bundle).ok().and_then(|path| path.into_os_string().into_string().ok());
+    absolute.ok_or_else(|| Error::Input {
+        code: "usage",
+        message: format!("--oci {bundle:?} is empty, or no UTF-8"),
+        remedy: "name the directory of an OCI bundle".to_owned(),
     })
 }
 
@@ -81,7 +96,9 @@ async fn record(writer: &Writer, spec: RunSpec, args: RunArgs, interrupts: &mut 
     let launch = Launch {
         argv: Some(args.command),
         cwd: args.cwd,
-        env: own_program().into_iter().collect(),
+        // In a container the path of this program means nothing.
+        env: own_program().into_iter().filter(|_| args.oci.is_none()).collect(),
+        runtime: args.runtime,
         inherit_stdin: !std::io::stdin().is_terminal(),
         stdout: Some(Box::new(Sink::stdout(breakage.clone()))),
         stderr: Some(Box::new(Sink::stderr(breakage.clone()))),
@@ -162,7 +179,10 @@ fn failed(failure: &Failure) -> Error {
     let message = failure.message.clone();
     let directory = failure.diagnostics.facts.contains_key(DIRECTORY_FACT);
     match failure.kind {
-        FailureKind::NotFound => Error::Program { found: false, directory, message },
+        FailureKind::NotFound => {
+            let cause = failure.diagnostics.likely_cause.as_ref().map(|cause| format!("; {cause}"));
+            Error::Program { found: false, directory, message: message + &cause.unwrap_or_default() }
+        }
         FailureKind::NotExecutable => Error::Program { found: true, directory, message },
         FailureKind::TimedOut => Error::TimedOut { message },
         FailureKind::OutputLost => Error::OutputLost { message },

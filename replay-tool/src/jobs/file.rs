@@ -7,6 +7,7 @@ use tachograph_engine::domain::{Refusal, RunSpec, Workload};
 use toml::de::{DeTable, DeValue};
 
 use super::expectation::FAILURE_KINDS;
+use super::oci;
 use super::problem::{Problem, Problems, suggestion};
 use super::readiness::Readiness;
 use super::value::{self, Entry, Item, under};
@@ -15,7 +16,7 @@ use crate::duration::{DurationMs, check_snapshot_delay};
 use crate::report::EXE_VARIABLE;
 use crate::signal;
 
-pub(super) const JOB_KEYS: [&str; 11] = [
+pub(super) const JOB_KEYS: [&str; 12] = [
     "command",
     "cwd",
     "env",
@@ -27,6 +28,7 @@ pub(super) const JOB_KEYS: [&str; 11] = [
     "snapshot_command",
     "ready",
     "ready_within",
+    "oci",
 ];
 
 /// What the supervisor itself tells every run.
@@ -89,10 +91,11 @@ fn read_job(entry: &Entry<'_, '_>, problems: &mut Problems<'_>) -> Option<Job> {
         snapshot_delay: None,
         snapshot_command: None,
         ready: None,
+        oci: None,
     };
     let mut ready = Readiness::default();
     let (mut has_command, mut has_delay) = (false, false);
-    let mut snapshot_command_at = None;
+    let (mut snapshot_command_at, mut oci_at, mut cwd_at) = (None, None, None);
     for Entry { key, at, item } in value::entries(table) {
         let inner = under(&place, key);
         match key {
@@ -100,7 +103,10 @@ fn read_job(entry: &Entry<'_, '_>, problems: &mut Problems<'_>) -> Option<Job> {
                 has_command = true;
                 job.command = read_command(item, &inner, problems);
             }
-            "cwd" => job.cwd = read_cwd(item, &inner, problems),
+            "cwd" => {
+                cwd_at = Some(at);
+                job.cwd = read_cwd(item, &inner, problems);
+            }
             "env" => job.env = read_env(item, &inner, problems),
             "labels" => job.labels = read_labels(item, &inner, problems),
             "retries" => {
@@ -120,11 +126,18 @@ fn read_job(entry: &Entry<'_, '_>, problems: &mut Problems<'_>) -> Option<Job> {
             }
             "ready" => ready.read(item, &inner, problems),
             "ready_within" => ready.read_within(at, item, &inner, problems),
+            "oci" => {
+                oci_at = Some(at);
+                job.oci = oci::read(at, item, &inner, problems);
+            }
             _ => unknown_key(key, at, &place, JOB_KEYS, problems),
         }
     }
     job.ready = ready.finish(&place, problems);
-    if !has_command {
+    if let (Some(_), Some(at)) = (oci_at, cwd_at) {
+        problems.note(at, format!("{place}: cwd with oci; the bundle's config.json says where its command begins"));
+    }
+    if !has_command && oci_at.is_none() {
         problems.note(entry.at, format!("{place}: has no command; expected command = [\"PROGRAM\", \"ARGUMENT\", …]"));
     }
     if let Some(at) = snapshot_command_at.filter(|_| !has_delay) {
@@ -298,7 +311,7 @@ pub(super) fn unknown_key<const N: usize>(
 }
 
 /// Notes what the engine would refuse later.
-fn check(checked: Result<(), Refusal>, at: usize, place: &str, problems: &mut Problems<'_>) {
+pub(super) fn check(checked: Result<(), Refusal>, at: usize, place: &str, problems: &mut Problems<'_>) {
     match checked {
         Ok(()) => {}
         Err(Refusal::InvalidInput { field: _, why }) => problems.note(at, format!("{place}: {why}")),

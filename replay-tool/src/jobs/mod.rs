@@ -15,6 +15,10 @@
 //! snapshot_command = ["save.sh"]    # takes that image instead of the built-in archive
 //! ready = { port = 8080 }           # what shows that it is ready: a file, a line or a port; default: its process
 //! ready_within = "30s"              # by when it must be; this is the default
+//!
+//! [jobs.build.oci]                  # a container instead of a command of this host; `command` is optional then
+//! bundle = "/srv/bundles/build"     # required: the OCI bundle
+//! runtime = "runc"                  # what makes the container; this is the default
 //! ```
 //!
 //! `expect` is `{ code = 3 }`, `{ signal = 9 }`, `{ signal = "KILL" }` or `{ failure = "not_found" }`; an integer alone is a
@@ -25,6 +29,7 @@
 
 mod expectation;
 mod file;
+mod oci;
 mod problem;
 mod readiness;
 mod value;
@@ -54,7 +59,7 @@ pub const ENV_BYTES_MAX: usize = 128 * 1_024;
 pub struct Job {
     /// Its name, and its run's.
     pub name: String,
-    /// Program and arguments; never empty.
+    /// Program and arguments; empty only for a container that executes what its OCI bundle says.
     pub command: Vec<String>,
     /// Working directory, if not the supervisor's own.
     pub cwd: Option<String>,
@@ -74,6 +79,17 @@ pub struct Job {
     pub snapshot_command: Option<Vec<String>>,
     /// What shows that it is ready, and by when it must.
     pub ready: Option<ReadyCheck>,
+    /// The container that it is, if it is no command of this host.
+    pub oci: Option<OciJob>,
+}
+
+/// What a job's container is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OciJob {
+    /// The OCI bundle; absolute.
+    pub bundle: String,
+    /// The runtime, a name or a path, if not the default one.
+    pub runtime: Option<String>,
 }
 
 impl Job {
@@ -82,9 +98,17 @@ impl Job {
         RunSpec {
             name: Some(self.name.clone()),
             labels: self.labels.clone(),
-            workload: Workload::Command { argv: self.command.clone(), cwd: self.cwd.clone() },
+            workload: self.workload(),
             limits: ResourceLimits { wall_ms: self.timeout.map(DurationMs::as_millis), ..ResourceLimits::default() },
             parent: None,
+        }
+    }
+
+    fn workload(&self) -> Workload {
+        let argv = self.command.clone();
+        match &self.oci {
+            Some(OciJob { bundle, .. }) => Workload::Image { reference: bundle.clone(), argv },
+            None => Workload::Command { argv, cwd: self.cwd.clone() },
         }
     }
 }

@@ -60,6 +60,7 @@ command = ["true"]
             probe: ReadyProbe::Line { stream: Some(Stream::Stderr), text: "is up".to_owned() },
             within: Duration::from_secs(60),
         }),
+        oci: None,
     };
     let alpha = Job {
         name: "alpha".to_owned(),
@@ -73,10 +74,35 @@ command = ["true"]
         snapshot_delay: None,
         snapshot_command: None,
         ready: None,
+        oci: None,
     };
     assert_eq!(jobs, [zeta, alpha]);
     assert_eq!(jobs[0].spec().limits.wall_ms, Some(90_000));
     assert!(tachograph_engine::domain::limits::check_spec(&jobs[0].spec()).is_ok());
+}
+
+#[test]
+fn a_container_needs_its_bundle_and_no_command() {
+    let jobs = parse(
+        b"[jobs.a.oci]\nbundle = \"/b\"\nruntime = \"crun\"\n[jobs.b]\ncommand = [\"ls\"]\noci = { bundle = \"/b\" }\n",
+    );
+    let jobs = jobs.unwrap();
+    assert_eq!(jobs[0].oci, Some(OciJob { bundle: "/b".to_owned(), runtime: Some("crun".to_owned()) }));
+    let image = |argv: &[&str]| {
+        let argv = argv.iter().map(|argument| (*argument).to_owned()).collect();
+        tachograph_engine::domain::Workload::Image { reference: "/b".to_owned(), argv }
+    };
+    assert_eq!((jobs[0].spec().workload, jobs[1].spec().workload), (image(&[]), image(&["ls"])));
+    for (text, why) in [
+        ("[jobs.a.oci]\nruntime = \"runc\"\n", "jobs.a.oci: has no bundle"),
+        ("[jobs.a.oci]\nbundle = 1\n", "jobs.a.oci.bundle: expected"),
+        ("[jobs.a]\ncwd = \"/\"\noci = { bundle = \"/b\" }\n", "jobs.a: cwd with oci"),
+        ("[jobs.a.oci]\nbundel = \"/b\"\n", "jobs.a.oci: unknown key \"bundel\""),
+        ("[jobs.a.oci]\nbundle = \"/b\"\nruntime = \"\"\n", "jobs.a.oci.runtime: expected the name"),
+    ] {
+        let problems = listing(text.as_bytes());
+        assert!(problems.contains(why), "{text}: {problems}");
+    }
 }
 
 #[test]

@@ -64,9 +64,12 @@ impl<'writer> ProcessLauncher<'writer> {
         attempt: AttemptId,
         previous: Option<AttemptId>,
     ) -> Result<RunHandle, RunnerError> {
-        let env = job.env.iter().map(|(name, value)| (name.into(), value.into())).chain(own_program()).collect();
+        // In a container the path of this program means nothing.
+        let own = own_program().into_iter().filter(|_| job.oci.is_none());
+        let env = job.env.iter().map(|(name, value)| (name.into(), value.into())).chain(own).collect();
+        let runtime = job.oci.as_ref().and_then(|oci| oci.runtime.as_ref()).map(Into::into);
         let snapshot_delay = job.snapshot_delay.map(DurationMs::as_duration);
-        let launch = Launch { env, snapshot_delay, ready: job.ready.clone(), ..Launch::default() };
+        let launch = Launch { env, snapshot_delay, ready: job.ready.clone(), runtime, ..Launch::default() };
         let mode = previous.map_or(StartMode::Fresh, |previous| StartMode::Restart { previous });
         self.writer.runner.start_attempt(run, attempt, mode, launch).await
     }

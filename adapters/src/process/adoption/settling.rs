@@ -94,6 +94,10 @@ impl ProcessRunner {
                     if adopted == Adopted::Vanished {
                         report.add(Box::pin(self.settle(run, processes)).await?);
                     }
+                } else if self.end_container(&claim, attempt.ordinal).await {
+                    // What was seen of it is no more.
+                    let processes = Arc::new(blocking(Processes::look).await.unwrap_or_default());
+                    report.add(Box::pin(self.settle(run, &processes)).await?);
                 } else {
                     self.conclude_open(claim, attempt.ordinal, conclusion, &evidence, &mut report).await?;
                 }
@@ -131,6 +135,21 @@ impl ProcessRunner {
                 report.promoted.push(run);
                 Ok(true)
             }
+        }
+    }
+
+    /// Ends the container of an attempt that nobody looks after any more: it does not end with its shim, and its name tells
+    /// exactly whose it is. Returns whether there was one.
+    async fn end_container(&self, claim: &Claim, ordinal: Ordinal) -> bool {
+        let (directory, claim) = (AttemptDirectory::of(self.runs_dir(), claim.run, ordinal), claim.clone());
+        let ended = blocking(move || crate::oci::end_left_behind(&directory, claim.run, claim.attempt)).await;
+        match ended {
+            Some(Ok(state)) => state.is_some(),
+            Some(Err(error)) => {
+                tracing::warn!(%error, "a container may go on whose shim is gone");
+                false
+            }
+            None => false,
         }
     }
 
