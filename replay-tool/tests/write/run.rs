@@ -58,9 +58,11 @@ fn can_contain() -> bool {
 fn bundle() -> tempfile::TempDir {
     let bundle = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(bundle.path().join("rootfs/bin")).unwrap();
+    std::fs::create_dir(bundle.path().join("rootfs/proc")).unwrap();
     let _ = std::fs::copy("/bin/busybox", bundle.path().join("rootfs/bin/busybox"));
     let config = r#"{"ociVersion": "1.0.2", "root": {"path": "rootfs", "readonly": true},
-        "process": {"args": ["/bin/busybox", "sh", "-c", "echo from $0; exit 7"], "cwd": "/", "user": {"uid": 0, "gid": 0}},
+        "process": {"args": ["/bin/busybox", "sh", "-c", "echo out; exit 7"], "cwd": "/", "user": {"uid": 0, "gid": 0}},
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
         "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}]}}"#;
     std::fs::write(bundle.path().join("config.json"), config).unwrap();
     bundle
@@ -74,7 +76,7 @@ fn a_container_is_run_by_its_bundle_or_with_other_arguments() {
     let (place, bundle) = (Place::new(), bundle());
     let path = bundle.path().to_str().unwrap();
     let own = place.finish(["run", "--oci", path]);
-    assert_eq!((own.code, own.stdout.as_str()), (Some(7), "from sh\n"), "{}", own.stderr);
+    assert_eq!((own.code, own.stdout.as_str()), (Some(7), "out\n"), "{}", own.stderr);
     let killed = place.finish(["run", "--oci", path, "--", "/bin/busybox", "sh", "-c", "trap 'exit 9' TERM; kill $$"]);
     assert_eq!(killed.code, Some(9), "{}", killed.stderr);
     let jobs = place.data().join("../jobs.toml");
@@ -96,7 +98,7 @@ fn a_missing_runtime_says_what_to_install() {
     assert!(finished.stderr.contains("OCI runtime \"no-such-runtime\" is missing"), "{}", finished.stderr);
     assert!(finished.stderr.contains("apt-get install runc"), "{}", finished.stderr);
     assert_eq!(failure(&place.record()), Some(FailureKind::NotFound));
-    assert_eq!(place.finish(["run", "--oci", path, "--no-shim"]).code, Some(2));
+    assert_eq!(place.finish(["run", "--oci", path, "--no-shim"]).code, Some(125));
 }
 
 #[test]
