@@ -161,7 +161,7 @@ fn what_cannot_be_executed_is_a_failed_start_and_leaves_nothing() {
 
 #[test]
 fn a_missing_runtime_and_a_missing_bundle_are_failed_starts() {
-    let nowhere = |failure: tachograph_engine::domain::Failure| (failure.kind, failure.message);
+    let nowhere = |failure: Box<tachograph_engine::domain::Failure>| (failure.kind, failure.message);
     let bundle = Bundle::sh("true");
     let missing = Contained::prepare(&bundle, "no-such-runtime").err().unwrap();
     assert!(missing.diagnostics.likely_cause.as_ref().unwrap().contains("install runc"));

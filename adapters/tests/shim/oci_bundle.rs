@@ -102,7 +102,7 @@ pub(crate) struct Contained {
 
 impl Contained {
     /// Makes an attempt out of a bundle, and names its container.
-    pub(crate) fn prepare(bundle: &Bundle, runtime: &str) -> Result<(Attempt, Self), Failure> {
+    pub(crate) fn prepare(bundle: &Bundle, runtime: &str) -> Result<(Attempt, Self), Box<Failure>> {
         let mut attempt = Attempt::new(&[]);
         let root = tempfile::tempdir().unwrap();
         let env = [(ATTEMPT_VARIABLE.into(), attempt.assignment.attempt.to_string().into())];
@@ -115,8 +115,9 @@ impl Contained {
         };
         let directory = attempt.directory();
         let run = (attempt.assignment.run, attempt.assignment.ordinal);
-        let container =
-            preparation.prepare(&directory, run, attempt.assignment.attempt).map_err(|error| error.failure())?;
+        let container = preparation
+            .prepare(&directory, run, attempt.assignment.attempt)
+            .map_err(|error| Box::new(error.failure()))?;
         attempt.assignment.container = Some(container.runtime.clone());
         Ok((attempt, Self { container, directory, root }))
     }
