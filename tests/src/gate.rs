@@ -19,6 +19,18 @@ pub enum Break {
     After,
     /// Before anything is written, for want of room.
     Full,
+    /// After all of it is durable: a shared store that met its own write when it repeated it says that another writer was
+    /// faster.
+    Twice,
+}
+
+/// What becomes of reads of many entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Reads {
+    #[default]
+    Open,
+    Held,
+    Broken,
 }
 
 /// Stands before a journal's append, and behind its reads. Clones are the same gate.
@@ -34,6 +46,9 @@ struct State {
     ends_held: bool,
     end_waiting: bool,
     broken: Option<Break>,
+    reads: Reads,
+    answers_held: bool,
+    answer_waiting: bool,
     /// Appends of events that meet another writer from now on.
     conflicts: usize,
     /// Size of every batch that was let through.
@@ -60,6 +75,43 @@ impl Gate {
     /// Lets appends through again.
     pub fn release(&self) {
         self.state.send_modify(|state| state.held = false);
+    }
+
+    /// From now on appends wait once they are durable: whoever reads the journal knows of them before the engine does.
+    pub fn hold_answers(&self) {
+        self.state.send_modify(|state| state.answers_held = true);
+    }
+
+    /// Lets them say that they are durable.
+    pub fn release_answers(&self) {
+        self.state.send_modify(|state| state.answers_held = false);
+    }
+
+    /// Returns once an append is durable, and waits.
+    pub async fn until_answer_waiting(&self) {
+        self.state.subscribe().wait_for(|state| state.answer_waiting).await.expect("the gate is alive");
+    }
+
+    async fn written(&self) {
+        let mut changes = self.state.subscribe();
+        self.state.send_modify(|state| state.answer_waiting = state.answers_held);
+        changes.wait_for(|state| !state.answers_held).await.expect("the gate is alive");
+        self.state.send_modify(|state| state.answer_waiting = false);
+    }
+
+    /// From now on reads of many entries wait: whoever follows the journal learns nothing.
+    pub fn hold_reads(&self) {
+        self.state.send_modify(|state| state.reads = Reads::Held);
+    }
+
+    /// From now on they fail.
+    pub fn break_reads(&self) {
+        self.state.send_modify(|state| state.reads = Reads::Broken);
+    }
+
+    /// Lets them through again.
+    pub fn release_reads(&self) {
+        self.state.send_modify(|state| state.reads = Reads::Open);
     }
 
     /// From now on reads that found the end of the journal wait before they say so.
@@ -89,12 +141,7 @@ impl Gate {
 
     /// The conflict that an append meets, if it does.
     fn conflict_with(&self, drafts: &[Draft]) -> Option<AppendError> {
-        let conflict = drafts.iter().find_map(|draft| match &draft.body {
-            EntryBody::Committed(committed) => {
-                Some(AppendError::Conflict { run: committed.command.run, actual: committed.version })
-            }
-            EntryBody::Refused(_) | EntryBody::System(_) => None,
-        })?;
+        let conflict = written(drafts)?;
         let mut is_met = false;
         self.state.send_modify(|state| {
             is_met = state.conflicts > 0;
@@ -111,6 +158,14 @@ impl Gate {
     /// Sizes of the batches that were let through so far, in entries.
     pub fn batches(&self) -> Vec<usize> {
         self.state.borrow().batches.clone()
+    }
+
+    async fn read(&self) -> Result<(), JournalError> {
+        let state = self.state.subscribe().wait_for(|state| state.reads != Reads::Held).await.expect("alive").clone();
+        match state.reads {
+            Reads::Open | Reads::Held => Ok(()),
+            Reads::Broken => Err(JournalError::io("read", "a broken disk", io::Error::other("broken by the test"))),
+        }
     }
 
     async fn end_found(&self) {
@@ -134,6 +189,16 @@ impl Gate {
     }
 }
 
+/// What somebody is told whose events another writer's went before.
+fn written(drafts: &[Draft]) -> Option<AppendError> {
+    drafts.iter().find_map(|draft| match &draft.body {
+        EntryBody::Committed(committed) => {
+            Some(AppendError::Conflict { run: committed.command.run, actual: committed.version })
+        }
+        EntryBody::Refused(_) | EntryBody::System(_) => None,
+    })
+}
+
 struct Gated {
     journal: Box<dyn Journal>,
     gate: Gate,
@@ -150,13 +215,19 @@ impl Journal for Gated {
             return Err(conflict);
         }
         let broken = self.gate.pass(drafts.len()).await;
+        if let (Some(Break::Twice), Some(conflict)) = (broken, written(&drafts)) {
+            self.journal.append(drafts).await?;
+            return Err(conflict);
+        }
         if broken == Some(Break::Full) {
             return Err(JournalError::Full { path: "a full disk".into() }.into());
         }
         if broken == Some(Break::After) {
             self.journal.append(drafts).await?;
         } else if broken.is_none() {
-            return self.journal.append(drafts).await;
+            let entries = self.journal.append(drafts).await?;
+            self.gate.written().await;
+            return Ok(entries);
         }
         Err(JournalError::io("sync", "a broken disk", io::Error::other("broken by the test")).into())
     }
@@ -182,6 +253,7 @@ impl JournalReader for GatedReader {
     }
 
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        self.gate.read().await?;
         let entries = self.reader.read(after, limit).await?;
         if entries.is_empty() {
             self.gate.end_found().await;

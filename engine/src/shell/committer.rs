@@ -175,7 +175,10 @@ impl Committer {
                     let reloaded = self.working.reload_batch(&*self.reader).await;
                     batch = planned.into_iter().map(|planned| (planned.command, planned.reply)).collect();
                     match reloaded {
-                        Ok(changes) => self.view.publish(changes),
+                        Ok(changes) => {
+                            self.view.publish(changes);
+                            self.view.written(None);
+                        }
                         Err(error) => return tell_all(batch.into_iter().map(|(_, reply)| reply).collect(), error),
                     }
                 }
@@ -316,6 +319,7 @@ impl Committer {
             return Ok(Vec::new());
         }
         let begun = self.clock.monotonic();
+        self.view.writing();
         let entries = self.journal.append(drafts).await?;
         let took = self.clock.monotonic().saturating_sub(begun);
         self.linger.committed(entries.len(), took);
@@ -325,6 +329,9 @@ impl Committer {
 
     fn publish(&mut self, entries: Vec<Entry>) {
         self.view.publish(self.working.settle(&entries));
+        if let Some(last) = entries.last() {
+            self.view.written(Some(last.position));
+        }
         if self.feed.receiver_count() == 0 {
             // Whoever joins from here on reads these from the files: they are there.
             return;

@@ -275,6 +275,7 @@ fn committer_thread(
         };
         view.publish(open.iter().map(|record| (record.run.id, Some(record.clone()))));
         let reader = parts.journal.reader();
+        view.written(Some(reader.head().position));
         let committer = Committer {
             checkpointed: reader.head().position,
             reader,

@@ -99,11 +99,23 @@ enum Done {
     Told,
 }
 
+/// What a turn left to be done.
+enum Left {
+    /// More of it, at once.
+    More,
+    /// All of it, as soon as the runs are shown as the entries say.
+    Unshown,
+    /// Nothing before the next timer.
+    Nothing,
+}
+
 /// What the timekeeper woke up for.
 enum Woken {
     Stopped,
     Done(Done),
     Entry(Result<Arc<Entry>, SubscriptionError>),
+    /// The runs are shown as the entries say.
+    Shown,
     Time,
 }
 
@@ -166,8 +178,9 @@ impl Timekeeper {
             self.end = Some(TimekeeperEnd::EngineClosed);
             return None;
         };
-        // Entries between the two are folded once more, which is harmless.
-        let mut entries = engine.subscribe(engine.head().position);
+        // From where the runs below are at least, not from the end of the journal: what is just being written they may not
+        // show. Entries between the two are folded once more, which is harmless.
+        let mut entries = engine.subscribe(self.engine.view().shown(engine.head().position));
         self.lost = engine.in_flight().iter().filter_map(|record| beginning::in_flight(&record.run)).collect();
         engine.live().iter().flat_map(|record| timers_of(record)).for_each(|timer| self.queue.arm(timer));
         let seen = engine.head().position;
@@ -182,7 +195,7 @@ impl Timekeeper {
 
     async fn watch(&mut self, entries: &mut Subscription) {
         loop {
-            let is_more = self.take_turn(entries);
+            let left = self.take_turn(entries);
             let is_over = match &self.end {
                 None => false,
                 Some(TimekeeperEnd::EngineClosed) => true,
@@ -191,18 +204,18 @@ impl Timekeeper {
             if is_over {
                 return;
             }
-            match self.wake(entries, is_more).await {
+            match self.wake(entries, left).await {
                 Woken::Stopped => self.end = Some(TimekeeperEnd::Stopped),
                 Woken::Done(done) => self.finish(done),
                 Woken::Entry(entry) => self.fold(entry),
-                Woken::Time => {}
+                Woken::Shown | Woken::Time => {}
             }
             turn::yield_now().await;
         }
     }
 
-    /// Does a bounded part of what can be done now; whether there is more of it.
-    fn take_turn(&mut self, entries: &mut Subscription) -> bool {
+    /// Does a bounded part of what can be done now.
+    fn take_turn(&mut self, entries: &mut Subscription) -> Left {
         for _ in 0..TURN_MAX {
             if self.is_deaf() {
                 break;
@@ -210,9 +223,16 @@ impl Timekeeper {
             let Some(entry) = entries.next().now_or_never() else { break };
             self.fold(entry);
         }
-        let is_more = self.end.is_none() && self.begin(self.engine.clock().now());
+        // What waits is judged by the runs as they are shown. Shown as they were before its entry, it would be put aside,
+        // and no other entry would bring it back.
+        let is_behind = self.engine.view().is_behind(entries.position());
+        let is_more = self.end.is_none() && !is_behind && self.begin(self.engine.clock().now());
         meter::timers(self.queue.len(), self.taking);
-        is_more
+        match (is_behind, is_more) {
+            (true, _) => Left::Unshown,
+            (false, true) => Left::More,
+            (false, false) => Left::Nothing,
+        }
     }
 
     /// Whether no more entries come.
@@ -220,14 +240,20 @@ impl Timekeeper {
         matches!(self.end, Some(TimekeeperEnd::EngineClosed | TimekeeperEnd::Journal(_)))
     }
 
-    async fn wake(&mut self, entries: &mut Subscription, is_more: bool) -> Woken {
-        let pause = if is_more { Some(Duration::ZERO) } else { self.pause() };
+    async fn wake(&mut self, entries: &mut Subscription, left: Left) -> Woken {
+        let pause = match left {
+            Left::More => Some(Duration::ZERO),
+            Left::Unshown => None,
+            Left::Nothing => self.pause(),
+        };
         let (is_deaf, is_ending) = (self.is_deaf(), self.end.is_some());
+        let (engine, folded) = (self.engine.clone(), entries.position());
         tokio::select! {
             biased;
             () = turn::stopped(&mut self.stop), if !is_ending => Woken::Stopped,
             Some(done) = self.work.next() => Woken::Done(done),
             entry = entries.next(), if !is_deaf => Woken::Entry(entry),
+            () = engine.view().caught_up(folded), if matches!(left, Left::Unshown) => Woken::Shown,
             () = turn::sleep(self.taker.engine.clock(), pause) => Woken::Time,
         }
     }

@@ -54,7 +54,13 @@ impl WeakEngine {
         &*self.clock
     }
 
-    /// A run that is not settled, as of the last answer that anybody got: the subscriptions are never ahead of it.
+    /// What is shown of the runs. Whoever follows the journal may be ahead of it: a batch that is just being written can
+    /// be read from the files before it is published.
+    pub(super) fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// A run that is not settled, as of the last answer that anybody got.
     pub(super) fn unsettled(&self, run: RunId) -> Option<Arc<RunRecord>> {
         self.view.get(run)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tachograph_adapters::clock::ManualClock;
-use tachograph_engine::domain::{AttemptId, Claim, RunId, StartMode, Timestamp};
+use tachograph_engine::domain::{AttemptId, Claim, RunId, StartMode, TimerOf, Timestamp};
 use tachograph_engine::ports::{Clock, Deadlines};
 use tachograph_engine::shell::TimekeeperOptions;
 use tachograph_tests::supervisor::Expect;
@@ -179,4 +179,27 @@ async fn no_more_than_a_few_are_told_of_at_a_time_and_one_that_is_early_by_then_
     world.pass(30_000);
     listener.until_told(17).await;
     assert_eq!(listener.told()[16].0, last.run);
+}
+
+#[tokio::test]
+async fn what_has_passed_and_was_not_told_is_handed_back() {
+    let world = World::new(277);
+    let listener = Listener::in_world(&world);
+    let mut watch = watch(&world, &listener).await;
+    let mut claims = Vec::new();
+    for _ in 0..16 {
+        claims.push(watch.waiting_for(5_000).await);
+    }
+    let last = watch.waiting_for(6_000).await;
+    *listener.hangs_for.lock().unwrap() = claims.iter().map(|claim| claim.run).collect();
+    world.pass(6_000);
+    listener.until_told(16).await;
+    watch.settle().await;
+    watch.tell_to_stop();
+    // Those that are told are waited for, as long as they may take.
+    world.clock.until_asleep(16).await;
+    world.pass(30_000);
+    let (_, report) = watch.stop().await;
+    assert_eq!(report.passed, 16);
+    assert_eq!(report.pending.iter().map(|timer| timer.key.of).collect::<Vec<_>>(), [TimerOf::Deadline(last.attempt)]);
 }

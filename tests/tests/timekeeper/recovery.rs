@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tachograph_engine::domain::{ActorKind, EntryBody, Event, Ordinal, SnapshotId};
 use tachograph_engine::shell::{TimekeeperEnd, TimekeeperOptions};
+use tachograph_tests::gate::Break;
 use tachograph_tests::snapshotter::{Asked, Find, ScriptedSnapshotter, Take};
 use tachograph_tests::supervisor::{Expect, code};
 use tachograph_tests::watch::{Watch, World, times};
@@ -200,4 +201,27 @@ async fn another_writer_that_is_always_faster_delays_it_and_doubles_nothing() {
     within("the image", delayed).await;
     watch.until_taken(snapshot).await;
     assert_eq!((world.snapshotter.takes(), times(&watch.supervisor, snapshot).await), (vec![snapshot], 1));
+}
+
+#[tokio::test]
+async fn a_dispatch_that_was_durable_before_it_was_answered_is_decided_and_not_taken() {
+    for has_image in [false, true] {
+        let (world, gate) = (World::new(260), Gate::default());
+        let supervisor = world.open_over(gate.before(Box::new(world.storage.open().unwrap()))).await;
+        let mut watch = Watch::over(supervisor, &world.snapshotter, OPTIONS, None);
+        let (claim, snapshot) = watch.armed(1_000).await;
+        if has_image {
+            world.snapshotter.place_image(snapshot);
+        }
+        gate.break_next(Break::Twice);
+        world.pass(1_000);
+        if has_image {
+            watch.until_taken(snapshot).await;
+        } else {
+            assert!(lost(&mut watch, snapshot).await.starts_with("its outcome was lost"));
+        }
+        assert_eq!((world.snapshotter.takes(), times(&watch.supervisor, snapshot).await), (vec![], 1));
+        let next = watch.arm(&claim, 0).await;
+        watch.until_taken(next).await;
+    }
 }
