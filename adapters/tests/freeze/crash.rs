@@ -7,9 +7,9 @@ use tachograph_adapters::freeze::{CgroupUse, FreezeTarget, Freezer, FreezerOptio
 use tachograph_adapters::process::ATTEMPT_VARIABLE;
 use tachograph_engine::domain::Ordinal;
 
-use crate::support::{Attempt, cgroup_of, helper, kill, until, ways};
+use crate::support::{Attempt, PATIENCE, cgroup_of, helper, kill, until, ways};
 
-const LOOP: &str = "echo ready; while :; do :; done";
+const LOOP: &str = "echo ready; while kill -0 $T; do :; done";
 
 #[test]
 fn opening_thaws_what_was_forgotten_and_reports_it_once() {
@@ -40,6 +40,9 @@ fn freezing_again_thaws_what_an_earlier_freeze_left() {
     }
 }
 
+/// How the line of a holder begins that says what became of its freeze.
+const TOLD: &str = "it is ";
+
 /// Freezes what its environment says and holds it until it is killed.
 #[test]
 #[ignore = "a helper of other tests"]
@@ -51,7 +54,7 @@ fn holds() {
     let target = FreezeTarget { run: run.parse().unwrap(), attempt: attempt.parse().unwrap(), ordinal: Ordinal(1) };
     let data = PathBuf::from(variable("TACHO_TEST_DATA"));
     let frozen = ProcessFreezer::open(&data, options).0.freeze(&target);
-    println!("\n{}", frozen.as_ref().err().map_or("frozen", |error| error.code()));
+    println!("\n{TOLD}{}", frozen.as_ref().err().map_or("frozen", |error| error.code()));
     let _ = std::io::stdin().read_to_end(&mut Vec::new());
     std::mem::forget(frozen);
     std::process::exit(0);
@@ -70,9 +73,14 @@ fn holder(attempt: &Attempt, way: CgroupUse, naming_it: bool) -> (Child, String)
         command.env(ATTEMPT_VARIABLE, attempt.target.attempt.to_string());
     }
     let mut child = command.spawn().unwrap();
-    let told = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let mut told = told.filter(|line| ["frozen", "unidentified", "held", "io"].contains(&line.as_str()));
-    let told = told.next().unwrap_or_default();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let (teller, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || teller.send(lines.find_map(|line| Some(line.strip_prefix(TOLD)?.to_owned()))));
+    // One that stopped itself says nothing more.
+    let told = told.recv_timeout(PATIENCE).ok().flatten().unwrap_or_else(|| {
+        let _ = child.kill();
+        "silent".to_owned()
+    });
     (child, told)
 }
 

@@ -8,8 +8,8 @@ use tachograph_adapters::process::ProcessIdentity;
 
 use crate::support::{Attempt, cgroup_of, helper, kill, rounds, states, until, ways};
 
-/// Writes how far it has counted, for ever.
-const COUNTER: &str = "echo ready; i=0; while :; do i=$((i+1)); echo $i > $D/count; done";
+/// Writes how far it has counted, as long as this test program is there.
+const COUNTER: &str = "echo ready; i=0; while kill -0 $T; do i=$((i+1)); echo $i > $D/count; done";
 
 fn count(attempt: &Attempt) -> Vec<u8> {
     std::fs::read(attempt.path("count")).unwrap_or_default()
@@ -48,7 +48,7 @@ fn a_writer_stands_still_until_it_is_thawed() {
 #[test]
 fn a_loop_that_forks_stands_still_as_a_whole() {
     for way in ways() {
-        let attempt = Attempt::sh("echo ready; while :; do sh -c :; echo > $D/turn; done");
+        let attempt = Attempt::sh("echo ready; while kill -0 $T; do sh -c :; echo > $D/turn; done");
         for _ in 0..rounds(8) {
             let frozen = attempt.freeze(way).unwrap();
             let all = attempt.all();
@@ -94,7 +94,7 @@ fn every_thread_stands_still() {
 #[test]
 fn who_left_the_group_and_names_the_attempt_stands_too() {
     for way in ways() {
-        let mut attempt = Attempt::sh("echo ready; setsid sh -c 'echo $$; while :; do :; done' & wait");
+        let mut attempt = Attempt::sh("echo ready; setsid sh -c 'echo $$; while kill -0 $T; do :; done' & wait");
         let elsewhere = attempt.line_pid();
         let frozen = attempt.freeze(way).unwrap();
         assert!(attempt.stands(elsewhere), "{:?}", states(elsewhere));
@@ -106,7 +106,7 @@ fn who_left_the_group_and_names_the_attempt_stands_too() {
 #[test]
 fn who_wiped_its_environment_stands_as_a_member_of_the_group() {
     for way in ways() {
-        let mut attempt = Attempt::sh("echo ready; env -i sh -c 'echo $$; read line' < /dev/zero & wait");
+        let mut attempt = Attempt::sh("echo ready; env -i T=$T sh -c 'echo $$; while kill -0 $T; do :; done' & wait");
         let wiped = attempt.line_pid();
         let frozen = attempt.freeze(way).unwrap();
         assert!(attempt.stands(wiped), "{:?}", states(wiped));

@@ -21,7 +21,9 @@ async fn freeze(bench: &Bench, handle: &RunHandle, cgroup: CgroupUse) -> Box<dyn
 async fn looping(spec: impl FnOnce(RunSpec) -> RunSpec) -> (Bench, ManualClock, RunHandle) {
     let (bench, clock) = Bench::manual().await;
     let ready = bench.pipe("ready");
-    let script = format!("trap 'exit 4' TERM; echo > {}; while :; do :; done", ready.path());
+    // No longer than this test program is there, also if that is killed.
+    let (path, own) = (ready.path(), std::process::id());
+    let script = format!("trap 'exit 4' TERM; echo > {path}; while kill -0 {own}; do :; done");
     let handle = bench.launch(spec(sh(&script)), Launch::default()).await;
     ready.read_to_end().await;
     (bench, clock, handle)

@@ -14,7 +14,7 @@ use tachograph_adapters::process::{ATTEMPT_VARIABLE, AttemptDirectory, ProcessId
 use tachograph_engine::domain::{AttemptId, Digest, Ordinal, RunId};
 use ulid::Ulid;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A data directory with one attempt, and its first process. All processes that name it are killed at the end.
 pub(crate) struct Attempt {
@@ -25,7 +25,8 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    /// A shell script that has said its first line. `$D` is a directory for its files.
+    /// A shell script that has said its first line. `$D` is a directory for its files, `$T` is this test program: a loop
+    /// asks whether that is there, so that nothing runs on and on if it is killed.
     pub(crate) fn sh(script: &str) -> Self {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
@@ -39,7 +40,10 @@ impl Attempt {
             attempt: AttemptId::from_ulid(Ulid::new()),
             ordinal: Ordinal(1),
         };
-        command.env(ATTEMPT_VARIABLE, target.attempt.to_string()).env("D", data.path());
+        command
+            .env(ATTEMPT_VARIABLE, target.attempt.to_string())
+            .env("D", data.path())
+            .env("T", std::process::id().to_string());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).process_group(0);
         let mut leader = command.spawn().unwrap();
         let told = BufReader::new(leader.stdout.take().unwrap());

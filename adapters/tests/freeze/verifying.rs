@@ -17,7 +17,7 @@ fn expect_torn(frozen: &dyn Frozen, pid: u32, told: &str) {
 
 #[test]
 fn a_process_that_was_told_to_go_on_is_named() {
-    let attempt = Attempt::sh("echo ready; while :; do :; done");
+    let attempt = Attempt::sh("echo ready; while kill -0 $T; do :; done");
     let frozen = attempt.freeze(CgroupUse::Off).unwrap();
     frozen.verify().unwrap();
     kill(attempt.pid(), Signal::CONT);
@@ -32,7 +32,7 @@ fn a_process_that_was_told_to_go_on_is_named() {
 #[test]
 fn a_process_that_was_killed_is_named() {
     for way in ways() {
-        let mut attempt = Attempt::sh("echo ready; sh -c 'echo $$; while :; do :; done' & wait");
+        let mut attempt = Attempt::sh("echo ready; sh -c 'echo $$; while kill -0 $T; do :; done' & wait");
         let child = attempt.line_pid();
         let frozen = attempt.freeze(way).unwrap();
         frozen.verify().unwrap();
@@ -47,7 +47,7 @@ fn a_process_that_was_killed_is_named() {
 #[test]
 fn a_process_that_came_is_named() {
     for way in ways() {
-        let attempt = Attempt::sh("echo ready; while :; do :; done");
+        let attempt = Attempt::sh("echo ready; while kill -0 $T; do :; done");
         let frozen = attempt.freeze(way).unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", "echo; read line"]).env(ATTEMPT_VARIABLE, attempt.target.attempt.to_string());
@@ -65,7 +65,7 @@ fn in_a_control_group_signals_wait_until_the_thaw() {
     if !has_cgroups() {
         return;
     }
-    let mut attempt = Attempt::sh("trap 'exit 7' TERM; echo ready; while :; do :; done");
+    let mut attempt = Attempt::sh("trap 'exit 7' TERM; echo ready; while kill -0 $T; do :; done");
     let frozen = attempt.freeze(CgroupUse::Auto).unwrap();
     for signal in [Signal::CONT, Signal::TERM, Signal::CONT] {
         kill(attempt.pid(), signal);
@@ -80,7 +80,7 @@ fn a_control_group_that_thawed_for_an_instant_is_noticed() {
     if !has_cgroups() {
         return;
     }
-    let attempt = Attempt::sh("echo ready; while :; do :; done");
+    let attempt = Attempt::sh("echo ready; while kill -0 $T; do :; done");
     let frozen = attempt.freeze(CgroupUse::Auto).unwrap();
     let own = cgroup_of(attempt.pid()).unwrap();
     std::fs::write(own.join("cgroup.freeze"), "0").unwrap();
