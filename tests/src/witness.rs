@@ -11,7 +11,7 @@ use tachograph_engine::ports::{SnapshotError, SnapshotImage, Snapshotter, Wanted
 /// Leaves a file per take, and tells when it begins and when the file is there.
 ///
 /// The file is made with `O_EXCL`: a second take of the same snapshot, by whatever process, leaves
-/// [another one](Self::taken_twice).
+/// [another one](Self::taken).
 #[derive(Debug, Clone)]
 pub struct WitnessSnapshotter {
     directory: PathBuf,
