@@ -268,7 +268,7 @@ pub struct TimelineArgs {
 #[derive(Debug, Clone, Default, Args)]
 #[command(after_help = "\
 What is due first stands first. A timer that is overdue is marked: its writer is late, waits for a place, or is gone, \
-and then it fires when the journal is opened next.
+and then it fires when the journal is opened next and its run goes on.
 
 Examples:
   tacho timers

@@ -107,7 +107,7 @@ fn closing(timers: &[&ArmedTimer], writer: Option<&(LastWriter, WriterState)>, n
     if let Some((writer, state)) = writer {
         text.push_str(&format!("; the writer, {}", words::last_writer(writer, *state)));
         if *state == WriterState::Gone {
-            text.push_str("; what is overdue by then fires when the journal is opened next");
+            text.push_str("; when the journal is opened next, what is due by then fires if its run goes on");
             style = WARN;
         }
     }

@@ -155,7 +155,7 @@ fn closing(timer: &TimerStory, writer: Option<&(LastWriter, WriterState)>, now: 
     }
     match (timer.fate(), state) {
         (Some(TimerFate::Armed), Some(WriterState::Gone)) => {
-            text.push_str("; it fires when it is due and the journal is opened again");
+            text.push_str("; it fires when it is due and the journal is opened again, if its run goes on");
         }
         (Some(TimerFate::Dispatched), Some(WriterState::Gone)) => {
             text.push_str("; whoever opens the journal next finds out whether it was taken");

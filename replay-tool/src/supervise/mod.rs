@@ -86,9 +86,10 @@ async fn supervise(
     let clock = writer.engine.clock().clone();
     let begun = clock.monotonic();
     let (stop, signal) = (Stop::default(), OnceLock::new());
+    let mut waits = Waits::after(writer.opened.found.position, &writer.engine, jobs, &*progress);
+    adopted.iter().for_each(|(name, handle)| waits.and_run(handle.run(), name));
     let launcher = ProcessLauncher::new(writer, stop.clone(), &*progress).going_on_with(adopted);
     let limits = Limits { jobs_max: jobs_max(args.jobs), fail_fast: args.fail_fast };
-    let mut waits = Waits::of(&writer.engine, jobs, &*progress);
     let reports = {
         let mut scheduled = pin!(run_all(jobs, limits, &launcher, &*progress, &*clock, &stop));
         let work = async {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use serde::Serialize;
-use tachograph_engine::domain::{Entry, EntryBody, Event, RunId, StartCause};
+use tachograph_engine::domain::{Entry, EntryBody, Event, Position, RunId, StartCause};
 use tachograph_engine::shell::{Engine, Subscription, SubscriptionError};
 
 use super::progress::{Progress, Step};
@@ -34,10 +34,16 @@ pub(super) struct Waits<'job> {
 }
 
 impl<'job> Waits<'job> {
-    /// From what is recorded next.
-    pub(super) fn of(engine: &Engine, jobs: &'job [Job], progress: &'job dyn Progress) -> Self {
-        let entries = engine.subscribe(engine.head().position);
+    /// From what is recorded after a position: that of the opening, as snapshots of adopted runs may have been taken since.
+    pub(super) fn after(position: Position, engine: &Engine, jobs: &'job [Job], progress: &'job dyn Progress) -> Self {
+        let entries = engine.subscribe(position);
         Self { jobs, progress, entries, runs: BTreeMap::new(), snapshots: BTreeMap::new() }
+    }
+
+    /// With a run that was created before: it is a job's too.
+    pub(super) fn and_run(&mut self, run: RunId, name: &str) {
+        let job = self.jobs.iter().find(|job| job.name == name);
+        self.runs.extend(job.map(|job| (run, job)));
     }
 
     /// Shows what happens as it is recorded. Whatever is lost of the showing, the recording goes on.

@@ -93,7 +93,9 @@ fn who_sees_to_overdue_timers_is_said() {
     let last = said("armed: 2; overdue: 1; the writer, ");
     assert!(!last.contains("opened next"), "of a writer elsewhere nothing is known: {last}");
     run(supervisor.engine.close()).unwrap();
-    said("is gone: it closed the journal; what is overdue by then fires when the journal is opened next");
+    said(
+        "is gone: it closed the journal; when the journal is opened next, what is due by then fires if its run goes on",
+    );
     // It waits on although nothing is recorded any more.
     recorded.clock.advance(std::time::Duration::from_secs(60));
     let args = ShowArgs { run: "build".to_owned(), at: None };
@@ -138,7 +140,7 @@ fn a_live_writer_is_read_beside_and_a_copy_without_one() {
     assert!(stdout(&told).contains("armed, OVERDUE BY "), "{}", stdout(&told));
     run(supervisor.engine.close()).unwrap();
     let text = stdout(&ran(&data, &["timers"]));
-    assert!(text.ends_with("fires when the journal is opened next\n"), "{text}");
+    assert!(text.ends_with("what is due by then fires if its run goes on\n"), "{text}");
 }
 
 #[test]

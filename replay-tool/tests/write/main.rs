@@ -11,15 +11,17 @@ mod job;
 mod kill;
 /// What runs printed.
 mod logs;
+/// Many runs whose supervisor is killed, and the next one.
+mod outlived;
 /// Data directories that cannot be written, and input out of bounds.
 mod places;
 /// Runs of another embedder, put into a data directory by an engine of the test's own.
 mod planted;
 /// Runs that have not ended, with their processes.
 mod ps;
-/// One command: its exit code, its output, and what is recorded of it.
 /// Commands and jobs that become ready, and those that do not.
 mod ready;
+/// One command: its exit code, its output, and what is recorded of it.
 mod run;
 /// Signals to the tool while runs are under way.
 mod signals;
@@ -29,3 +31,5 @@ mod snapshots;
 mod supervise;
 /// A data directory, the tool, and the journal that it leaves.
 mod support;
+/// Waits of a run whose supervisor is killed: its snapshots, deadlines and reports under the next one.
+mod waiting;

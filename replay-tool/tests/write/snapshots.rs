@@ -12,7 +12,7 @@ use tachograph_engine::domain::{Event, ExitStatus, RunId};
 use super::support::{Finished, HANG, Place, Ready, send, status};
 
 /// A named pipe at which a job waits until its test opens it.
-struct Gate {
+pub(crate) struct Gate {
     path: PathBuf,
     pipe: File,
 }
@@ -25,22 +25,22 @@ impl Gate {
     }
 
     /// Lets one process go on that reads a line here.
-    fn open(&mut self) {
+    pub(crate) fn open(&mut self) {
         self.pipe.write_all(b"go\n").unwrap();
     }
 }
 
 /// One job, with a pipe to its test (`$READY`) and two from it (`$GATE` and `$END`).
-struct Staged {
-    place: Place,
-    ready: Ready,
-    gate: Gate,
-    end: Gate,
+pub(crate) struct Staged {
+    pub(crate) place: Place,
+    pub(crate) ready: Ready,
+    pub(crate) gate: Gate,
+    pub(crate) end: Gate,
     jobs: String,
 }
 
 impl Staged {
-    fn job(script: &str, keys: &str) -> Self {
+    pub(crate) fn job(script: &str, keys: &str) -> Self {
         let place = Place::new();
         let (ready, gate) = (Ready::at(&place.path("ready")), Gate::at(place.path("gate")));
         let end = Gate::at(place.path("end"));
@@ -51,12 +51,12 @@ impl Staged {
         Self { place, ready, gate, end, jobs }
     }
 
-    fn supervise(&self) -> Child {
+    pub(crate) fn supervise(&self) -> Child {
         let mut command = self.place.tacho(["supervise", "--format", "json", &self.jobs]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    fn events(&self) -> Vec<Event> {
+    pub(crate) fn events(&self) -> Vec<Event> {
         let entries = self.place.entries();
         entries.iter().flat_map(|entry| entry.events().to_vec()).collect()
     }
@@ -92,7 +92,7 @@ fn stands_still(pid: &str, marker: &Path) -> bool {
 
 /// Asks again and again, for so long that the answer is a failure.
 #[track_caller]
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < HANG, "{what}: not in time");
@@ -100,7 +100,7 @@ fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn job_of(finished: &Finished) -> Value {
+pub(crate) fn job_of(finished: &Finished) -> Value {
     let rows: Vec<Value> =
         serde_json::from_str(&finished.stdout).unwrap_or_else(|error| panic!("{error}: {}", finished.stderr));
     rows[0].clone()
