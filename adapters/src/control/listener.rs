@@ -9,18 +9,15 @@ use async_trait::async_trait;
 use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
+use super::connections::{CONNECTIONS_MAX, CONNECTIONS_OF_ONE_PEER_MAX, Connections, NoRoom};
 use super::line::{Received, read_line};
 use super::message::{ControlRequest, ControlResponse};
 use super::peer::Peer;
 use super::place::{Place, bind};
 use super::wire::{LINE_BYTES_MAX, code, too_long};
-
-/// Connections of one listener at a time; whoever comes then is told `busy`.
-pub const CONNECTIONS_MAX: usize = 32;
 
 /// Within which a peer's next line must be complete, and its response taken, else the connection ends.
 pub const LINE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -72,7 +69,7 @@ impl Drop for ControlListener {
 }
 
 async fn accept(listener: UnixListener, handler: Arc<dyn ControlHandler>) {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let present = Connections::default();
     // Ended with this task.
     let mut connections = JoinSet::new();
     loop {
@@ -91,15 +88,20 @@ async fn accept(listener: UnixListener, handler: Arc<dyn ControlHandler>) {
         if !peer.may_speak_to(rustix::process::geteuid().as_raw()) {
             tracing::warn!(pid = peer.pid, uid = peer.uid, "a control connection of another user is refused");
             turn_away(&stream, &refused_peer(peer));
-        } else if let Ok(place) = places.clone().try_acquire_owned() {
-            let handler = handler.clone();
-            connections.spawn(async move {
-                serve(stream, peer, &*handler).await;
-                drop(place);
-            });
-        } else {
-            tracing::debug!(pid = peer.pid, "too many control connections");
-            turn_away(&stream, &busy());
+            continue;
+        }
+        match present.enter(peer.pid) {
+            Ok(connection) => {
+                let handler = handler.clone();
+                connections.spawn(async move {
+                    serve(stream, peer, &*handler).await;
+                    drop(connection);
+                });
+            }
+            Err(no_room) => {
+                tracing::debug!(pid = peer.pid, ?no_room, "too many control connections");
+                turn_away(&stream, &busy(peer, &no_room));
+            }
         }
     }
 }
@@ -147,9 +149,24 @@ fn refused_peer(peer: Peer) -> ControlResponse {
     ControlResponse::error(code::PEER_REFUSED, message, "speak as the user that the supervisor runs as")
 }
 
-fn busy() -> ControlResponse {
-    let message = format!("there are {CONNECTIONS_MAX} connections already");
-    ControlResponse::error(code::BUSY, message, "try again, and close connections that are no longer used")
+/// Says who could make room: whoever is turned away cannot find that out.
+fn busy(peer: Peer, no_room: &NoRoom) -> ControlResponse {
+    let seconds = LINE_TIME_MAX.as_secs();
+    match no_room {
+        NoRoom::ForThisPeer => {
+            let message = format!("process {} has {CONNECTIONS_OF_ONE_PEER_MAX} connections already", peer.pid);
+            let remedy = format!("close those that ask nothing, or wait: they are closed after {seconds} s");
+            ControlResponse::error(code::BUSY, message, remedy)
+        }
+        NoRoom::ForAnybody { holders } => {
+            let pids: Vec<String> = holders.iter().map(u32::to_string).collect();
+            let message = format!("there are {CONNECTIONS_MAX} connections already, of pid {}", pids.join(", "));
+            let remedy = format!(
+                "try again: connections that ask nothing are closed after {seconds} s; if they come again, end those processes"
+            );
+            ControlResponse::error(code::BUSY, message, remedy)
+        }
+    }
 }
 
 fn too_slow() -> ControlResponse {

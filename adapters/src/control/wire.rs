@@ -27,6 +27,8 @@ pub mod code {
     pub const PEER_REFUSED: &str = "peer_refused";
     /// There are too many connections.
     pub const BUSY: &str = "busy";
+    /// The supervisor has the journal and is not ready yet; nothing was asked.
+    pub const STARTING: &str = "starting";
     /// The next line was not complete in time.
     pub const TOO_SLOW: &str = "too_slow";
 }

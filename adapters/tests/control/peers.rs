@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use tachograph_adapters::control::{
-    CONNECTIONS_MAX, ControlListener, ControlResponse, LINE_BYTES_MAX, LINE_TIME_MAX, code,
+    CONNECTIONS_OF_ONE_PEER_MAX, ControlListener, ControlResponse, LINE_BYTES_MAX, LINE_TIME_MAX, code,
 };
 
 use crate::support::{Bench, Connection, Echo, answers};
@@ -76,7 +76,7 @@ async fn a_silent_peer_is_dropped_when_its_time_is_over() {
 async fn too_many_connections_hurt_nobody_that_is_there() {
     let bench = Bench::open();
     let mut held = Vec::new();
-    for _ in 0..CONNECTIONS_MAX {
+    for _ in 0..CONNECTIONS_OF_ONE_PEER_MAX {
         let mut connection = bench.connect().await;
         connection.send(PING).await;
         assert!(pongs(&mut connection).await);
