@@ -16,7 +16,8 @@ use super::open::await_readiness;
 use super::outcome::TimeUp;
 use super::ready::{Readiness, settle};
 use super::shim::{Request, RequestPipe};
-use super::supervise::{next_signal, next_time_up};
+use super::standstill::LettingGo;
+use super::supervise::{next_signal, next_time_up, until};
 
 /// Follows an attempt through its directory and its shim to the recorded end, and returns when the shim is gone.
 ///
@@ -41,6 +42,11 @@ struct Follower<'held> {
     time_up: Option<TimeUp>,
     /// Whether the shim was asked to end the group.
     ending: bool,
+    /// Before it is asked, with the shortest grace that was wished for until then.
+    letting_go: LettingGo,
+    grace: Duration,
+    /// When its wall-clock limit is reached, on the monotonic clock: the shim ends it then.
+    limit_at: Option<Duration>,
     /// What the shim complained about last.
     trouble: Option<String>,
     recorded: bool,
@@ -66,6 +72,9 @@ impl<'held> Follower<'held> {
             told: Some(told),
             time_up: None,
             ending: false,
+            letting_go: LettingGo::of(live),
+            grace: Duration::MAX,
+            limit_at: None,
             trouble: None,
             recorded: false,
             attended,
@@ -77,6 +86,7 @@ impl<'held> Follower<'held> {
     }
 
     async fn until_gone(mut self) {
+        let clock = self.clock.clone();
         loop {
             let can_ask = self.attended.pid.is_some();
             tokio::select! {
@@ -91,6 +101,12 @@ impl<'held> Follower<'held> {
                 Some(signal) = next_signal(&mut self.signals), if can_ask => self.ask(Request::Signal(signal)),
                 _ = self.unread.changed(), if can_ask => self.hang_up(),
                 why = next_time_up(&mut self.told), if can_ask => self.end_in_time(why),
+                _ = self.letting_go.done(&*clock) => self.ask_to_end(),
+                () = until(&*clock, self.limit_at) => {
+                    self.limit_at = None;
+                    // It hears the shim's polite signal as soon as it goes on.
+                    self.letting_go.tell();
+                }
             }
         }
     }
@@ -111,6 +127,8 @@ impl<'held> Follower<'held> {
 
     fn started(&mut self, pid: u32) {
         self.attended.pid = Some(pid);
+        let limit = self.held.limits.wall_ms.map(Duration::from_millis);
+        self.limit_at = limit.map(|limit| self.clock.monotonic().saturating_add(limit));
         let _ = self.held.live().pid.set(pid);
         self.held.live().phase.send_replace(Phase::Running);
         await_readiness(self.held, self.attended.ready.take());
@@ -118,6 +136,7 @@ impl<'held> Follower<'held> {
 
     fn exited(&mut self) {
         self.told = None;
+        self.limit_at = None;
         self.held.live().phase.send_replace(Phase::Exited);
     }
 
@@ -159,9 +178,23 @@ impl<'held> Follower<'held> {
         self.end_within(Duration::from_millis(self.held.options.grace_ms));
     }
 
+    /// The shim is asked once nobody holds the attempt still. Without a grace nobody is waited for.
     fn end_within(&mut self, grace: Duration) {
+        self.grace = self.grace.min(grace);
+        let must_wait =
+            if self.ending { self.letting_go.is_under_way() } else { self.letting_go.begin(self.clock.monotonic()) };
         self.ending = true;
-        self.ask(Request::End { grace });
+        if self.grace.is_zero() {
+            self.letting_go.cut_short();
+        } else if must_wait {
+            return;
+        }
+        self.grace = grace;
+        self.ask_to_end();
+    }
+
+    fn ask_to_end(&mut self) {
+        self.ask(Request::End { grace: self.grace });
     }
 
     fn hang_up(&mut self) {

@@ -111,6 +111,10 @@ pub(super) struct Live {
     pub(super) stop: watch::Sender<Option<Stop>>,
     /// Why its time is up, if somebody else than its limit says so.
     pub(super) time_up: watch::Sender<Option<TimeUp>>,
+    /// Whether it is to end, however it came to that.
+    pub(super) ending: watch::Sender<bool>,
+    /// How many hold it still now, or are about to.
+    pub(super) standstills: watch::Sender<usize>,
     pub(super) readiness: watch::Sender<Readiness>,
     /// Whether all of its output is on file that will ever be.
     pub(super) output_done: watch::Sender<bool>,
@@ -135,6 +139,8 @@ impl Live {
             phase: watch::Sender::new(Phase::Starting),
             stop: watch::Sender::new(None),
             time_up: watch::Sender::new(None),
+            ending: watch::Sender::new(false),
+            standstills: watch::Sender::new(0),
             readiness: watch::Sender::new(Readiness::Starting),
             output_done: watch::Sender::new(false),
             signals: SignalQueue::default(),
@@ -283,8 +289,8 @@ impl RunHandle {
     }
 
     /// Asks for its end: the polite signal to the whole process group now, and CONT for those that are stopped, the
-    /// killing one after the grace. Asking
-    /// again can only bring the latter forward. Output is still captured; [`wait`](Self::wait) tells the end.
+    /// killing one after the grace. Whoever holds the attempt [still](super::Standstill) lets it go first. Asking
+    /// again can only bring the killing one forward. Output is still captured; [`wait`](Self::wait) tells the end.
     pub fn terminate(&self, grace: Duration) {
         let kill_at = self.clock.0.monotonic().saturating_add(grace);
         self.live.stop(Stop { kill_at, drain_by: None });

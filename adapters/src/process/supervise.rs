@@ -18,6 +18,7 @@ use super::handle::{Phase, Stop, Unread};
 use super::outcome::{Seen, TimeUp, exit_status};
 use super::pump::PipeCloser;
 use super::ready::{Readiness, settle};
+use super::standstill::Termination;
 
 /// Output that is not at its end so long after the exit may keep the runner waiting: the exit is noted on disk.
 const NOTE_AFTER: Duration = Duration::from_millis(20);
@@ -70,9 +71,7 @@ struct Guard {
     /// Why its time is up, if somebody else says so; absent once the leader has exited.
     told: Option<watch::Receiver<Option<TimeUp>>>,
     time_up: Option<TimeUp>,
-    /// When the group is killed; absent if nobody asked, or if it was.
-    kill_at: Option<Duration>,
-    terminated: bool,
+    termination: Termination,
 }
 
 impl Guard {
@@ -99,8 +98,7 @@ impl Guard {
             limit_ms: held.limits.wall_ms.unwrap_or_default(),
             told: Some(told),
             time_up: None,
-            kill_at: None,
-            terminated: false,
+            termination: Termination::of(held.live()),
             clock,
         }
     }
@@ -161,7 +159,7 @@ impl Guard {
     /// Stays until a group that was asked to end has ended or was killed.
     async fn until_group_is_dealt_with(&mut self) {
         let clock = self.clock.clone();
-        while self.kill_at.is_some() && !self.members().await.is_empty() {
+        while self.termination.is_pending() && !self.members().await.is_empty() {
             tokio::select! {
                 () = self.step() => {}
                 () = clock.sleep(LOOK_EVERY) => {}
@@ -178,10 +176,7 @@ impl Guard {
             passed_on = next_signal(&mut self.signals) => passed_on,
             _ = self.unread.changed() => return self.hang_up().await,
             why = next_time_up(&mut self.told) => self.end_in_time(why),
-            () = until(&*clock, self.kill_at) => {
-                self.kill_at = None;
-                Some(Signal::KILL)
-            }
+            signal = self.termination.next(&*clock) => Some(signal),
             () = until(&*clock, self.limit_at) => {
                 self.limit_at = None;
                 let limit_ms = self.limit_ms;
@@ -212,24 +207,15 @@ impl Guard {
 
     fn asked(&mut self) -> Option<Signal> {
         let stop = *self.stop.borrow_and_update();
-        stop.and_then(|stop| self.terminate(stop.kill_at))
+        let now = self.clock.monotonic();
+        stop.and_then(|stop| self.termination.wish(now, stop.kill_at))
     }
 
     /// The first reason counts.
     fn end_in_time(&mut self, why: TimeUp) -> Option<Signal> {
         self.time_up.get_or_insert(why);
-        self.terminate(self.clock.monotonic().saturating_add(self.grace))
-    }
-
-    /// The polite signal goes out once; the time of the other one can only come nearer.
-    fn terminate(&mut self, kill_at: Duration) -> Option<Signal> {
-        if self.terminated {
-            self.kill_at = self.kill_at.map(|present| present.min(kill_at));
-            return None;
-        }
-        self.terminated = true;
-        self.kill_at = Some(kill_at);
-        Some(Signal::TERM)
+        let now = self.clock.monotonic();
+        self.termination.wish(now, now.saturating_add(self.grace))
     }
 
     /// Before the leader is reaped that is one call, and must not be put off to where the leader may be reaped;

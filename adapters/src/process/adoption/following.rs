@@ -22,7 +22,8 @@ use super::super::identity::{Identity, ProcessIdentity};
 use super::super::outcome::TimeUp;
 use super::super::ready::{Readiness, Ready};
 use super::super::runner::ProcessRunner;
-use super::super::supervise::{next_signal, next_time_up, until};
+use super::super::standstill::Termination;
+use super::super::supervise::{next_signal, next_time_up};
 use super::conclusion::{Witnessed, cause_of_unwitnessed};
 use super::evidence::Evidence;
 use super::report::AdoptionReport;
@@ -196,8 +197,7 @@ struct Guard {
     signals: Option<mpsc::Receiver<Signal>>,
     told: Option<watch::Receiver<Option<TimeUp>>>,
     time_up: Option<TimeUp>,
-    terminated: bool,
-    kill_at: Option<Duration>,
+    termination: Termination,
 }
 
 impl Guard {
@@ -217,8 +217,7 @@ impl Guard {
             signals: live.signals.take(),
             told: Some(told),
             time_up: None,
-            terminated: false,
-            kill_at: None,
+            termination: Termination::of(held.live()),
         })
     }
 
@@ -228,32 +227,19 @@ impl Guard {
             // The senders live as long as the attempt's registration.
             _ = self.stop.changed() => {
                 let stop = *self.stop.borrow_and_update();
-                stop.and_then(|stop| self.terminate(stop.kill_at))
+                stop.and_then(|stop| self.termination.wish(clock.monotonic(), stop.kill_at))
             }
             signal = next_signal(&mut self.signals) => signal,
             why = next_time_up(&mut self.told) => {
                 self.time_up.get_or_insert(why);
-                self.terminate(self.clock.monotonic().saturating_add(self.grace))
+                let now = clock.monotonic();
+                self.termination.wish(now, now.saturating_add(self.grace))
             }
-            () = until(&*clock, self.kill_at) => {
-                self.kill_at = None;
-                Some(Signal::KILL)
-            }
+            signal = self.termination.next(&*clock) => Some(signal),
         };
         if let Some(signal) = signal {
             self.signal(signal).await;
         }
-    }
-
-    /// The polite signal goes out once; the time of the other one can only come nearer.
-    fn terminate(&mut self, kill_at: Duration) -> Option<Signal> {
-        if self.terminated {
-            self.kill_at = self.kill_at.map(|present| present.min(kill_at));
-            return None;
-        }
-        self.terminated = true;
-        self.kill_at = Some(kill_at);
-        Some(Signal::TERM)
     }
 
     async fn signal(&self, signal: Signal) {
