@@ -65,6 +65,46 @@ impl CommandSnapshotter {
     fn place(&self, wanted: &WantedSnapshot) -> Place {
         Place::of(&self.data, wanted, EXTENSION)
     }
+
+    fn images(&self) -> ProgramImages {
+        ProgramImages { data: self.data.clone() }
+    }
+}
+
+/// The images that programs made, whichever they were: finds and discards them, and takes none.
+#[derive(Debug, Clone)]
+pub struct ProgramImages {
+    data: PathBuf,
+}
+
+impl ProgramImages {
+    /// Those below `data`.
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotError`] if `data` is no directory.
+    pub fn open(data: &Path) -> Result<Self, SnapshotError> {
+        Ok(Self { data: data.canonicalize().map_err(at("open", data))? })
+    }
+}
+
+#[async_trait]
+impl Snapshotter for ProgramImages {
+    async fn take(&self, _: &WantedSnapshot) -> Result<SnapshotImage, SnapshotError> {
+        Err(SnapshotError::because("no program is named that would take it: give one"))
+    }
+
+    async fn find(&self, wanted: &WantedSnapshot) -> Result<Option<SnapshotImage>, SnapshotError> {
+        let looking = Arc::new(Handover::default());
+        let _claim = Claim(Arc::clone(&looking));
+        let place = Place::of(&self.data, wanted, EXTENSION);
+        Ok(on_thread(move || place.find(&looking)).await??)
+    }
+
+    async fn discard(&self, wanted: &WantedSnapshot) -> Result<(), SnapshotError> {
+        let place = Place::of(&self.data, wanted, EXTENSION);
+        Ok(on_thread(move || place.discard()).await??)
+    }
 }
 
 #[async_trait]
@@ -85,15 +125,11 @@ impl Snapshotter for CommandSnapshotter {
     }
 
     async fn find(&self, wanted: &WantedSnapshot) -> Result<Option<SnapshotImage>, SnapshotError> {
-        let looking = Arc::new(Handover::default());
-        let _claim = Claim(Arc::clone(&looking));
-        let place = self.place(wanted);
-        Ok(on_thread(move || place.find(&looking)).await??)
+        self.images().find(wanted).await
     }
 
     async fn discard(&self, wanted: &WantedSnapshot) -> Result<(), SnapshotError> {
-        let place = self.place(wanted);
-        Ok(on_thread(move || place.discard()).await??)
+        self.images().discard(wanted).await
     }
 }
 

@@ -11,7 +11,7 @@ use crate::freeze::FreezeError;
 
 /// A step that failed, on what, and what can be done about it.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {step} {path:?}: {source}; {}", remedy(source))]
+#[error("cannot {step} {path:?}: {source}; {}", remedy(step, source))]
 pub struct StepError {
     /// What was tried, for example `read`.
     pub step: &'static str,
@@ -60,8 +60,9 @@ pub(super) fn at<E: Into<io::Error>>(step: &'static str, path: &Path) -> impl Fn
     move |source| StepError { step, path, source: source.into() }
 }
 
-fn remedy(error: &io::Error) -> &'static str {
+fn remedy(step: &str, error: &io::Error) -> &'static str {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::NOENT) if step == "create" => "create the directory above it",
         Some(Errno::NOSPC | Errno::DQUOT) => "the disk is full: free space there and try again",
         Some(Errno::ROFS) => "the disk may not be written: mount it for writing",
         Some(Errno::ACCESS | Errno::PERM) => "do it as a user who may, or let this one",
@@ -81,5 +82,7 @@ mod tests {
         let told = error.to_string();
         assert!(told.starts_with("cannot write \"snapshots/a\": "), "{told}");
         assert!(told.contains("the disk is full: free space"), "{told}");
+        let nowhere = at("create", Path::new("/no/such/.dir"))(Errno::NOENT).to_string();
+        assert!(nowhere.contains("create the directory above it"), "{nowhere}");
     }
 }

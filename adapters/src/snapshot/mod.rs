@@ -20,6 +20,6 @@ mod tarball;
 mod unpack;
 
 pub use archive::{ArchiveOptions, ArchiveSnapshotter};
-pub use command::{CommandSnapshotter, SNAPSHOT_FILE_VARIABLE, SNAPSHOT_VARIABLE};
+pub use command::{CommandSnapshotter, ProgramImages, SNAPSHOT_FILE_VARIABLE, SNAPSHOT_VARIABLE};
 pub use error::StepError;
 pub use restore::{RestoreError, Restored, restore};
