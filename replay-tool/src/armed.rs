@@ -7,7 +7,7 @@ use tachograph_projections::{Projection, Timers};
 
 use crate::dataset::Dataset;
 use crate::error::Error;
-use crate::machine::LastWriter;
+use crate::machine::{LastWriter, WriterSearch};
 
 /// What is armed at a position.
 #[derive(Debug, Clone, Default)]
@@ -16,7 +16,7 @@ pub struct Armed {
     pub timers: Vec<ArmedTimer>,
     /// When the last entry was recorded.
     pub recorded_at: Option<Timestamp>,
-    /// The writer that opened the journal last by then.
+    /// The last writer by then.
     pub last_writer: Option<LastWriter>,
     names: HashMap<RunId, String>,
 }
@@ -54,15 +54,16 @@ impl Dataset {
     ///
     /// [`Error::Journal`] if the journal cannot be read.
     pub async fn armed(&self, at: Position) -> Result<Armed, Error> {
-        let (mut timers, mut armed) = (Timers::empty(), Armed::default());
+        let (mut timers, mut armed, mut writers) = (Timers::empty(), Armed::default(), WriterSearch::default());
         self.visit(Position::ZERO, at, |entry| {
             timers.apply(&entry);
             armed.see_name(&entry);
             armed.recorded_at = Some(entry.recorded_at);
-            armed.last_writer = LastWriter::told_by(&entry).or(armed.last_writer.take());
+            writers.see(&entry);
             true
         })
         .await?;
+        armed.last_writer = writers.found_or_any();
         armed.timers = timers.armed().into_iter().cloned().collect();
         armed.timers.sort_by_key(|timer| (timer.due, timer.key));
         Ok(armed)

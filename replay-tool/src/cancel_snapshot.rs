@@ -12,10 +12,9 @@ use tachograph_engine::ports::IdSource;
 use crate::cli::CancelSnapshotArgs;
 use crate::control_problem::ControlProblem;
 use crate::dataset::Dataset;
-use crate::direct;
+use crate::direct::{self, Asked, Obeyed};
 use crate::error::{Error, exit};
 use crate::output::Context;
-use crate::speaking::{self, SOCKET};
 
 /// What became of a cancel, in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,12 +44,9 @@ pub async fn execute(context: &Context, args: CancelSnapshotArgs) -> Result<u8, 
     };
     let run = direct::resolve(&context.data, &args.run).await?;
     let command = CommandId::from_ulid(UlidSource::default().next());
-    let socket = context.data.join(SOCKET);
     let request = ControlRequest::CancelSnapshot { command, run, guard: told(&guard) };
-    let (outcome, supervised) = match speaking::ask(&socket, &request).await? {
-        Some(spoken) => (spoken.outcome, true),
-        None => (direct::submit(context, run, command, Action::CancelSnapshot { guard }).await?, false),
-    };
+    let asked = Asked { run, command, action: Action::CancelSnapshot { guard } };
+    let Obeyed { outcome, supervised } = direct::obey(context, &request, asked).await?;
     print(context, run, &outcome, supervised).await
 }
 

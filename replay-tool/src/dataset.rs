@@ -10,7 +10,7 @@ use tachograph_engine::ports::{JournalError, JournalReader};
 use tachograph_projections::{CurrentState, Projection, Timeline};
 
 use crate::error::Error;
-use crate::machine::LastWriter;
+use crate::machine::{LastWriter, WriterSearch};
 use crate::replay;
 use crate::salvaging::SalvagingReader;
 use crate::search::Search;
@@ -39,7 +39,7 @@ pub struct Current {
     pub state: CurrentState,
     /// When the last entry was recorded.
     pub recorded_at: Option<Timestamp>,
-    /// The writer that opened the journal last by then.
+    /// The last writer by then.
     pub last_writer: Option<LastWriter>,
 }
 
@@ -186,16 +186,18 @@ impl Dataset {
         let since = state.position();
         let recorded_at = if since == Position::ZERO { None } else { self.recorded_at(since).await? };
         let mut current = Current { state, recorded_at, last_writer: None };
+        let mut writers = WriterSearch::default();
         self.visit(since, at, |entry| {
             current.state.apply(&entry);
             current.recorded_at = Some(entry.recorded_at);
-            current.last_writer = LastWriter::told_by(&entry).or(current.last_writer.take());
+            writers.see(&entry);
             true
         })
         .await?;
-        if current.last_writer.is_none() {
-            current.last_writer = self.last_writer_by(since).await?;
-        }
+        current.last_writer = match writers.found() {
+            Some(writer) => Some(writer),
+            None => self.last_writer_by(at).await?,
+        };
         Ok(current)
     }
 
@@ -217,7 +219,8 @@ impl Dataset {
         Ok(self.reader.entry(at).await?.map(|entry| entry.recorded_at))
     }
 
-    /// The writer that opened the journal last. Looks backwards from the end, as far as its opening.
+    /// The last writer that opened the journal to supervise; else the last one at all. Looks back from the end, as far as
+    /// its opening.
     ///
     /// # Errors
     ///
@@ -227,19 +230,24 @@ impl Dataset {
     }
 
     async fn last_writer_by(&self, end: Position) -> Result<Option<LastWriter>, Error> {
-        let mut end = end.0;
-        let mut found = None;
-        while end > 0 && found.is_none() {
+        let mut entries = CHUNK_ENTRIES as u64;
+        loop {
             // Past damage every look begins anew, so that there is only one.
-            let start = if self.damage().is_some() { 0 } else { end.saturating_sub(CHUNK_ENTRIES as u64) };
-            self.visit(Position(start), Position(end), |entry| {
-                found = LastWriter::told_by(&entry).or(found.take());
+            let start = if self.damage().is_some() { 0 } else { end.0.saturating_sub(entries) };
+            let mut writers = WriterSearch::default();
+            self.visit(Position(start), end, |entry| {
+                writers.see(&entry);
                 true
             })
             .await?;
-            end = start;
+            if start == 0 {
+                return Ok(writers.found_or_any());
+            }
+            if let Some(found) = writers.found() {
+                return Ok(Some(found));
+            }
+            entries = entries.saturating_mul(4);
         }
-        Ok(found)
     }
 
     /// The run that is meant by a run id, the beginning of one, or a name. A name stands for the run that holds it at

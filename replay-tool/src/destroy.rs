@@ -9,12 +9,11 @@ use tachograph_engine::ports::IdSource;
 use crate::cli::DestroyArgs;
 use crate::control_problem::ControlProblem;
 use crate::dataset::Dataset;
-use crate::direct;
+use crate::direct::{self, Asked, Obeyed};
 use crate::error::{Error, exit};
 use crate::machine::Machine;
 use crate::output::{Context, Output};
 use crate::processes::{ProcessTable, Sighting};
-use crate::speaking::{self, SOCKET};
 use crate::table::printable;
 
 /// What became of a destruction, in JSON.
@@ -46,10 +45,8 @@ pub async fn execute(context: &Context, args: DestroyArgs) -> Result<u8, Error> 
     let command = CommandId::from_ulid(UlidSource::default().next());
     let (force, why) = (args.force, args.why);
     let request = ControlRequest::Destroy { command, run, force, why: why.clone() };
-    let (outcome, supervised) = match speaking::ask(&context.data.join(SOCKET), &request).await? {
-        Some(spoken) => (spoken.outcome, true),
-        None => (direct::submit(context, run, command, Action::Destroy { force, why }).await?, false),
-    };
+    let asked = Asked { run, command, action: Action::Destroy { force, why } };
+    let Obeyed { outcome, supervised } = direct::obey(context, &request, asked).await?;
     let files = dataset.files_of(run).map(|path| path.display().to_string());
     let mut view = DestroyView {
         run: run.to_string(),

@@ -12,6 +12,7 @@ use crate::dataset::Dataset;
 use crate::direct;
 use crate::duration;
 use crate::error::{Error, exit};
+use crate::lock_wait::{LockWait, OPERATOR_WAIT};
 use crate::machine::{Machine, WriterState};
 use crate::output::Context;
 use crate::processes::{ProcessTable, Sighting};
@@ -59,13 +60,7 @@ pub async fn execute(context: &Context, args: KillArgs) -> Result<u8, Error> {
     };
     let grace_ms = args.grace.as_millis();
     let request = ControlRequest::Kill { run, attempt: attempt.id, grace_ms };
-    let socket = context.data.join(SOCKET);
-    match speaking::respond(&socket, &request).await? {
-        Some(ControlResponse::Killing { under_way: true }) => {}
-        Some(ControlResponse::Killing { under_way: false }) => return Err(elsewhere(&dataset, &record).await),
-        Some(other) => return Err(speaking::strange(&socket, &other).into()),
-        None => return Err(unsupervised(context, &dataset, &record).await?),
-    }
+    ask(context, &dataset, &record, &request).await?;
     let mut view = KillView {
         run: run.to_string(),
         attempt: attempt.ordinal.0,
@@ -94,6 +89,23 @@ pub async fn execute(context: &Context, args: KillArgs) -> Result<u8, Error> {
     view.failure = ended.as_ref().and_then(Outcome::failure).map(Into::into);
     let text = format!("attempt {} of run {run} {} at position {position}", view.attempt, in_words(ended.as_ref()));
     print(context, &view, &text)
+}
+
+/// Asks the supervisor. A writer that does not listen may be about to, or to end: it is asked again for a while.
+async fn ask(context: &Context, dataset: &Dataset, record: &RunRecord, request: &ControlRequest) -> Result<(), Error> {
+    let socket = context.data.join(SOCKET);
+    let wait = LockWait::begin(OPERATOR_WAIT)?;
+    loop {
+        match speaking::respond(&socket, request).await? {
+            Some(ControlResponse::Killing { under_way: true }) => return Ok(()),
+            Some(ControlResponse::Killing { under_way: false }) => return Err(elsewhere(dataset, record).await),
+            Some(other) => return Err(speaking::strange(&socket, &other).into()),
+            None => match unsupervised(context, dataset, record).await? {
+                Error::Control(ControlProblem::Deaf { .. }) if wait.go_on().await => {}
+                error => return Err(error),
+            },
+        }
+    }
 }
 
 fn in_words(ended: Option<&Outcome>) -> String {

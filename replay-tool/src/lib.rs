@@ -21,6 +21,7 @@
 //! | [`ps`], [`logs`], [`logs_problem`] | the commands about what runs now, and what it printed |
 //! | [`processes`] | the processes of this machine: which of them belong to an attempt |
 //! | [`adopt`] | what opening would conclude about runs that were left open |
+//! | [`lock_wait`] | how long is waited for a journal that somebody else has open |
 //! | [`restore`] | a directory out of the image of a snapshot |
 //! | [`armed`], [`story`], [`snapshot_search`], [`snapshot_problem`] | what is armed, what became of a snapshot, which one is meant |
 //! | [`dataset`] | a journal that is read: which runs there are, which one is meant, what happened |
@@ -44,6 +45,7 @@ pub mod error;
 pub mod interrupt;
 pub mod jobs;
 pub mod kill;
+pub mod lock_wait;
 pub mod logs;
 pub mod logs_problem;
 pub mod machine;

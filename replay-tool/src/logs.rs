@@ -18,7 +18,7 @@ use crate::dataset::RUNS_DIR;
 use crate::direct;
 use crate::error::Error;
 use crate::logs_problem::LogsProblem;
-use crate::machine::{LastWriter, WriterState};
+use crate::machine::{WriterSearch, WriterState};
 use crate::output::Reading;
 use crate::tail::{ENTRIES_AT_ONCE, LOOK_EVERY, is_reader_gone};
 use crate::words;
@@ -38,7 +38,14 @@ pub async fn print(reading: &mut Reading, args: &LogsArgs) -> Result<(), Error> 
     let record = reading.dataset.record(run, head).await?;
     let stream = if args.stderr { Stream::Stderr } else { Stream::Stdout };
     let writer = if args.follow { reading.dataset.last_writer().await? } else { None };
-    let mut watch = Watch { run, after: head, writer, writer_is_gone: false, attempt: None, end: None };
+    let mut watch = Watch {
+        run,
+        after: head,
+        writers: WriterSearch::after(writer),
+        writer_is_gone: false,
+        attempt: None,
+        end: None,
+    };
     let ordinal = watch.attempt_asked_for(reading, &record, args).await?;
     watch.look_back(reading, ordinal).await?;
     let directory = AttemptDirectory::of(&reading.dataset.data().join(RUNS_DIR), run, ordinal);
@@ -122,7 +129,7 @@ struct Watch {
     /// The entries up to here are known.
     after: Position,
     /// The last writer, if the attempt is followed.
-    writer: Option<LastWriter>,
+    writers: WriterSearch,
     writer_is_gone: bool,
     attempt: Option<AttemptId>,
     end: Option<End>,
@@ -229,7 +236,7 @@ impl Watch {
         let entries = reading.dataset.reader().read(self.after, ENTRIES_AT_ONCE).await?;
         for entry in &entries {
             self.after = entry.position;
-            self.writer = LastWriter::told_by(entry).or(self.writer.take());
+            self.writers.see(entry);
         }
         if entries.is_empty() {
             if is_reader_gone() {
@@ -243,7 +250,7 @@ impl Watch {
 
     /// Says once that nobody will record the end, so that nobody waits for it unknowingly.
     fn note_writer(&mut self, reading: &Reading) {
-        let Some((writer, state)) = reading.ask_about(self.writer.clone()) else { return };
+        let Some((writer, state)) = reading.ask_about(self.writers.clone().found_or_any()) else { return };
         let is_gone = state != WriterState::Alive;
         if is_gone && !self.writer_is_gone {
             let words = words::last_writer(&writer, state);

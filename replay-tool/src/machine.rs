@@ -8,14 +8,15 @@ use std::time::Duration;
 use rustix::time::{ClockId, clock_gettime};
 use tachograph_adapters::clock::SystemClock;
 use tachograph_adapters::host::LocalHost;
-use tachograph_engine::domain::{Entry, EntryBody, Session, SystemFact};
+use tachograph_engine::domain::{Actor, ActorKind, Entry, EntryBody, Session, SystemFact};
 use tachograph_engine::ports::Host;
 
 /// Later starts than a process could have had that opened the journal then, in microseconds: clocks are read one after
 /// the other, and the kernel counts starts in ticks.
 const START_SLACK_US: u128 = 1_000_000;
 
-/// The writer that opened a journal last.
+/// The writer that opened a journal last, to supervise: one that only carried out a command of an operator and closed the
+/// journal again says nothing about whether anybody goes on with what is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastWriter {
     /// Who it was.
@@ -24,15 +25,75 @@ pub struct LastWriter {
     pub has_closed: bool,
 }
 
-impl LastWriter {
-    /// What an entry says about it, if it is about that.
-    pub fn told_by(entry: &Entry) -> Option<Self> {
+/// Finds the last writer while entries go by in their order.
+#[derive(Debug, Clone, Default)]
+pub struct WriterSearch {
+    /// The last one that did more than to obey an operator.
+    supervising: Option<LastWriter>,
+    /// The last one of the others.
+    passing: Option<LastWriter>,
+    /// Whose entries go by now.
+    present: Present,
+}
+
+/// One writer's entries, as far as they went by.
+#[derive(Debug, Clone, Default)]
+struct Present {
+    writer: Option<LastWriter>,
+    obeyed: bool,
+    did_more: bool,
+}
+
+impl WriterSearch {
+    /// The entries after those that told of this one.
+    pub fn after(known: Option<LastWriter>) -> Self {
+        Self { supervising: known, ..Self::default() }
+    }
+
+    /// Looks at the next entry.
+    pub fn see(&mut self, entry: &Entry) {
         match &entry.body {
             EntryBody::System(SystemFact::Opened(session)) => {
-                Some(Self { session: session.clone(), has_closed: false })
+                self.leave();
+                self.present.writer = Some(LastWriter { session: session.clone(), has_closed: false });
             }
-            EntryBody::System(SystemFact::Closed(session)) => Some(Self { session: session.clone(), has_closed: true }),
-            EntryBody::System(SystemFact::Recovered { .. }) | EntryBody::Committed(_) | EntryBody::Refused(_) => None,
+            EntryBody::System(SystemFact::Closed(session)) => {
+                self.present.writer = Some(LastWriter { session: session.clone(), has_closed: true });
+            }
+            EntryBody::System(SystemFact::Recovered { .. }) => {}
+            EntryBody::Committed(committed) => self.present.did(&committed.command.actor),
+            EntryBody::Refused(refused) => self.present.did(refused.command.actor()),
+        }
+    }
+
+    fn leave(&mut self) {
+        let Present { writer, obeyed, did_more } = std::mem::take(&mut self.present);
+        let Some(writer) = writer else { return };
+        if writer.has_closed && obeyed && !did_more {
+            self.passing = Some(writer);
+        } else {
+            self.supervising = Some(writer);
+        }
+    }
+
+    /// The last one to supervise; absent if none went by, so that an earlier one may be it.
+    pub fn found(mut self) -> Option<LastWriter> {
+        self.leave();
+        self.supervising
+    }
+
+    /// The same, or else the last one at all.
+    pub fn found_or_any(mut self) -> Option<LastWriter> {
+        self.leave();
+        self.supervising.or(self.passing)
+    }
+}
+
+impl Present {
+    fn did(&mut self, actor: &Actor) {
+        match actor.kind {
+            ActorKind::Operator => self.obeyed = true,
+            ActorKind::Runner | ActorKind::Supervisor | ActorKind::Timer | ActorKind::Recovery => self.did_more = true,
         }
     }
 }

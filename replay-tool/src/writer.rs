@@ -14,12 +14,12 @@ use std::time::Duration;
 
 use tachograph_adapters::checkpoint::FileCheckpoints;
 use tachograph_adapters::clock::{SystemClock, UlidSource};
-use tachograph_adapters::control::ControlListener;
+use tachograph_adapters::control::{ControlListener, ControlRequest, call};
 use tachograph_adapters::freeze::{Freezer, FreezerOptions, ProcessFreezer, ThawReport};
 use tachograph_adapters::host::LocalHost;
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
 use tachograph_adapters::process::{AdoptionReport, ProcessRunner, RunnerError, RunnerOptions, Shim};
-use tachograph_adapters::snapshot::{ArchiveOptions, ArchiveSnapshotter, CommandSnapshotter};
+use tachograph_adapters::snapshot::{ArchiveOptions, ArchiveSnapshotter, CommandSnapshotter, ProgramImages};
 use tachograph_engine::domain::Position;
 use tachograph_engine::ports::{CheckpointStore, JournalError, SnapshotError, Snapshotter};
 use tachograph_engine::shell::{Engine, OpenReport, Options, Parts, SubmitError};
@@ -31,6 +31,7 @@ use self::standing::{Standing, WatchedFreezer};
 use self::timekeeping::Timekeeping;
 use crate::dataset::RUNS_DIR;
 use crate::error::Error;
+use crate::lock_wait::{LockWait, SUPERVISOR_WAIT};
 use crate::replay;
 use crate::speaking::SOCKET;
 
@@ -38,6 +39,8 @@ use crate::speaking::SOCKET;
 const CHECKPOINT_EVERY: u64 = 100_000;
 /// What is left of attempts gets this long to end, and snapshots to be finished before.
 const CLOSE_BUDGET: Duration = Duration::from_secs(5);
+/// How long whoever has the journal may take to show that it listens.
+const PING_TIME: Duration = Duration::from_secs(1);
 
 /// The one writer of a data directory, with a runner for commands and a timekeeper for their snapshots.
 #[derive(Debug)]
@@ -72,13 +75,15 @@ pub(crate) fn parent(no_shim: bool) -> Shim {
 impl Writer {
     /// Opens a data directory, which is made if it does not exist: lets go on what a former writer had frozen, records what
     /// became of runs that were left open, and then lets snapshots and deadlines happen when they are due. Operators are
-    /// answered at `control.sock` in it until it is closed. Runs that are not named in `commands` are archived.
+    /// answered at `control.sock` in it from the first on, with `starting` until that is done, and until it is closed. A
+    /// journal that an operator's command has open is waited for. Runs that are not named in `commands` are archived.
     ///
     /// # Errors
     ///
-    /// [`Error::Journal`]: it is locked by another writer, read-only, no directory, damaged, or of a newer format.
+    /// [`Error::Journal`]: it is locked by another writer that listens or does not end soon, read-only, no directory,
+    /// damaged, or of a newer format.
     pub async fn open_with(data: &Path, commands: SnapshotCommands, shim: Shim) -> Result<Self, Error> {
-        let OpenEngine { engine, opened, checkpoints } = open_engine(data).await?;
+        let OpenEngine { engine, opened, checkpoints } = open_engine_once_free(data).await?;
         match Self::with_engine(data, commands, shim, engine.clone(), opened, checkpoints).await {
             Ok(writer) => Ok(writer),
             Err(error) => {
@@ -106,13 +111,15 @@ impl Writer {
         opened: OpenReport,
         checkpoints: Arc<FileCheckpoints>,
     ) -> Result<Self, Error> {
+        let handler = Arc::new(OperatorControl::default());
+        // Before all that may take a while: an operator who finds the journal in use finds somebody to speak with.
+        let control = ControlListener::bind(data.join(SOCKET), handler.clone());
         let (freezer, thawed) = open_freezer(data.to_owned()).await?;
         let runner = ProcessRunner::with_shim(engine.clone(), data.join(RUNS_DIR), RunnerOptions::default(), shim);
         let recovered = runner.recover().await?;
         // Only now: what is due of a run that is no more must not be taken of it.
-        let timekeeping = Timekeeping::start(&engine, &runner, snapshotter(data, commands, freezer)?);
-        let handler = OperatorControl { runner: runner.clone() };
-        let control = ControlListener::bind(data.join(SOCKET), Arc::new(handler));
+        let timekeeping = Timekeeping::start(&engine, &runner, snapshotter(data, commands, freezer, &runner)?);
+        handler.begin(runner.clone());
         let checkpoint_every = CHECKPOINT_EVERY;
         Ok(Self { engine, runner, opened, recovered, thawed, timekeeping, control, checkpoints, checkpoint_every })
     }
@@ -130,10 +137,7 @@ impl Writer {
             remarks.push(format!("cut an incomplete write of {} bytes off {}", torn.bytes, torn.file));
         }
         remarks.extend(found(&self.recovered));
-        let thawed = self.thawed.thawed.iter().filter(|(_, processes)| *processes > 0);
-        remarks.extend(thawed.map(|(attempt, _)| format!("attempt {attempt} was left frozen and goes on again")));
-        let frozen = self.thawed.failed.iter();
-        remarks.extend(frozen.map(|(path, why)| format!("what was frozen by {} may still be: {why}", path.display())));
+        remarks.extend(thaw_remarks(&self.thawed));
         if let Err(error) = &self.control {
             remarks.push(format!("operators cannot reach this supervisor: {SOCKET} cannot be made: {error}"));
         }
@@ -162,7 +166,7 @@ impl Writer {
         self.stop_timers(CLOSE_BUDGET).await;
         self.runner.let_go().await;
         self.runner.shutdown(CLOSE_BUDGET).await;
-        // Whoever asks from now on finds nobody, waits for the lock to be free, and asks the journal.
+        // Whoever asks from now on finds nobody, tries until the lock is free, and asks the journal.
         drop(self.control);
         if let Err(error) = save_current_state(&self.engine, &self.checkpoints, self.checkpoint_every).await {
             tracing::warn!(%error, "no checkpoint of all runs is saved; reading them takes longer");
@@ -209,7 +213,12 @@ async fn save_current_state(engine: &Engine, checkpoints: &FileCheckpoints, ever
 }
 
 /// Who takes snapshots in a data directory.
-fn snapshotter(data: &Path, commands: SnapshotCommands, freezer: ProcessFreezer) -> Result<JobSnapshotter, Error> {
+fn snapshotter(
+    data: &Path,
+    commands: SnapshotCommands,
+    freezer: ProcessFreezer,
+    runner: &ProcessRunner,
+) -> Result<JobSnapshotter, Error> {
     let standing = Standing::default();
     let freezer: Arc<dyn Freezer> = Arc::new(WatchedFreezer { freezer, standing: standing.clone() });
     let cannot = |error: SnapshotError| Error::internal(format!("no snapshots can be taken: {error}"));
@@ -219,13 +228,26 @@ fn snapshotter(data: &Path, commands: SnapshotCommands, freezer: ProcessFreezer)
         let argv = argv.into_iter().map(OsString::from).collect();
         by_name.insert(name, Arc::new(CommandSnapshotter::open(data, None, argv).map_err(cannot)?));
     }
-    Ok(JobSnapshotter { archive: Arc::new(archive), by_name, surrender: Surrender::default(), standing })
+    let others: [Arc<dyn Snapshotter>; 2] =
+        [Arc::new(archive.clone()), Arc::new(ProgramImages::open(data).map_err(cannot)?)];
+    let (archive, runner) = (Arc::new(archive), Some(runner.clone()));
+    Ok(JobSnapshotter { archive, by_name, kinds: others.into(), surrender: Surrender::default(), standing, runner })
 }
 
 /// Thawing what was left frozen looks at processes, and may wait for the disk.
-async fn open_freezer(data: PathBuf) -> Result<(ProcessFreezer, ThawReport), Error> {
+pub(crate) async fn open_freezer(data: PathBuf) -> Result<(ProcessFreezer, ThawReport), Error> {
     let open = tokio::task::spawn_blocking(move || ProcessFreezer::open(&data, FreezerOptions::default()));
     open.await.map_err(|error| Error::internal(format!("thawing what was frozen was interrupted: {error}")))
+}
+
+/// What a person may want to know about what was thawed.
+pub(crate) fn thaw_remarks(report: &ThawReport) -> Vec<String> {
+    let thawed = report.thawed.iter().filter(|(_, processes)| *processes > 0);
+    let thawed = thawed.map(|(attempt, _)| format!("attempt {attempt} was left frozen and goes on again"));
+    let failed = report.failed.iter();
+    thawed
+        .chain(failed.map(|(path, why)| format!("what was frozen by {} may still be: {why}", path.display())))
+        .collect()
 }
 
 /// An engine over the journal of a data directory, which it alone writes.
@@ -233,6 +255,19 @@ pub(crate) struct OpenEngine {
     pub(crate) engine: Engine,
     pub(crate) opened: OpenReport,
     pub(crate) checkpoints: Arc<FileCheckpoints>,
+}
+
+/// The same once nobody else has the journal open. Whoever listens is a supervisor, which is not waited for.
+async fn open_engine_once_free(data: &Path) -> Result<OpenEngine, Error> {
+    let wait = LockWait::begin(SUPERVISOR_WAIT)?;
+    let socket = data.join(SOCKET);
+    loop {
+        match open_engine(data).await {
+            Err(Error::Journal(JournalError::Locked { .. }))
+                if call(&socket, &ControlRequest::Ping, PING_TIME).await.is_err() && wait.go_on().await => {}
+            opened => return opened,
+        }
+    }
 }
 
 /// Opens the journal of a data directory for writing, and nothing else: runs that were left open stay as they are.

@@ -1,10 +1,12 @@
 //! Who takes the snapshots of a data directory, and when they are given up.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tachograph_adapters::process::{ProcessRunner, Standstill};
 use tachograph_engine::ports::{SnapshotError, SnapshotImage, Snapshotter, WantedSnapshot};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -16,20 +18,40 @@ const THAW_MAX: Duration = Duration::from_secs(1);
 
 /// Snapshotters by the name of the run, with one for all others; and what is under way can be given up.
 ///
-/// A name is part of what the run was created as: whoever opens the data directory after a crash with the same jobs
-/// finds out what became of a snapshot by way of the one that was asked to take it.
+/// Whoever opens the data directory after a crash may know other jobs, or none: what became of a snapshot is looked for in
+/// every place that an image of any kind could have.
 pub(super) struct JobSnapshotter {
     pub(super) archive: Arc<dyn Snapshotter>,
     pub(super) by_name: BTreeMap<String, Arc<dyn Snapshotter>>,
+    /// All that can find and discard what any of them made.
+    pub(super) kinds: Vec<Arc<dyn Snapshotter>>,
     pub(super) surrender: Surrender,
     /// What the snapshotters have frozen.
     pub(super) standing: Standing,
+    /// Who ends attempts, and waits until they do not stand still.
+    pub(super) runner: Option<ProcessRunner>,
 }
 
 impl JobSnapshotter {
     fn of(&self, wanted: &WantedSnapshot) -> &dyn Snapshotter {
         let named = wanted.spec.name.as_ref().and_then(|name| self.by_name.get(name));
         &**named.unwrap_or(&self.archive)
+    }
+
+    /// Returns once no image is wanted of an attempt any more: it is to end, or it ended while it stood still, so that the
+    /// image would show what was torn.
+    async fn ending(&self, wanted: &WantedSnapshot, standstill: Option<&Standstill>) {
+        let Some(standstill) = standstill else { return pending().await };
+        let torn = async {
+            standstill.exited().await;
+            if !self.standing.stands(wanted.attempt) {
+                pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = standstill.asked_to_end() => {}
+            () = torn => {}
+        }
     }
 }
 
@@ -40,8 +62,10 @@ impl Snapshotter for JobSnapshotter {
         if surrendered.borrow_and_update().is_final {
             return Err(given_up());
         }
+        let standstill = self.runner.as_ref().and_then(|runner| runner.standstill(wanted.run, wanted.attempt));
         let image = tokio::select! {
             biased;
+            () = self.ending(wanted, standstill.as_ref()) => None,
             image = self.of(wanted).take(wanted) => Some(image),
             _ = surrendered.changed() => None,
         };
@@ -56,16 +80,30 @@ impl Snapshotter for JobSnapshotter {
     }
 
     async fn find(&self, wanted: &WantedSnapshot) -> Result<Option<SnapshotImage>, SnapshotError> {
-        self.of(wanted).find(wanted).await
+        let mut failed = None;
+        for kind in &self.kinds {
+            match kind.find(wanted).await {
+                Ok(None) => {}
+                Ok(found) => return Ok(found),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(None), Err)
     }
 
     async fn discard(&self, wanted: &WantedSnapshot) -> Result<(), SnapshotError> {
-        self.of(wanted).discard(wanted).await
+        let mut failed = None;
+        for kind in &self.kinds {
+            failed = failed.or(kind.discard(wanted).await.err());
+        }
+        failed.map_or(Ok(()), Err)
     }
 }
 
 fn given_up() -> SnapshotError {
-    SnapshotError::because("given up, so that the run could be ended: it or its supervisor got a signal meanwhile")
+    SnapshotError::because(
+        "given up, so that the run could be ended: it or its supervisor got a signal meanwhile, or its time was up",
+    )
 }
 
 /// Gives up snapshots that are being taken: what they froze goes on, and each is recorded as failed.
@@ -95,8 +133,6 @@ impl Surrender {
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
-
     use tachograph_engine::domain::{AttemptId, Digest, Ordinal, RunId, RunSpec, SnapshotId, Workload};
 
     use super::*;
@@ -136,11 +172,14 @@ mod tests {
 
     fn snapshotter(archive: Option<&'static str>, named: Option<&'static str>) -> JobSnapshotter {
         let by_name = [("own".to_owned(), Arc::new(Scripted(named)) as Arc<dyn Snapshotter>)].into();
+        let kinds = [None, archive].map(|kind| Arc::new(Scripted(kind)) as Arc<dyn Snapshotter>).into();
         JobSnapshotter {
             archive: Arc::new(Scripted(archive)),
             by_name,
+            kinds,
             surrender: Surrender::default(),
             standing: Standing::default(),
+            runner: None,
         }
     }
 
@@ -150,8 +189,9 @@ mod tests {
         for (name, location) in [(Some("own"), "own"), (Some("other"), "archive"), (None, "archive")] {
             let wanted = wanted(name);
             assert_eq!(snapshotter.take(&wanted).await.unwrap().location, location);
-            assert_eq!(snapshotter.find(&wanted).await.unwrap().unwrap().location, location);
-            snapshotter.discard(&wanted).await.unwrap();
+            let found = snapshotter.find(&wanted).await.unwrap().unwrap();
+            assert_eq!(found.location, "archive", "whoever was to take it");
+            assert!(snapshotter.discard(&wanted).await.is_err(), "the first kind cannot, and that is told");
         }
     }
 

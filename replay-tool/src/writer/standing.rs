@@ -12,6 +12,11 @@ use tokio::sync::watch;
 pub(super) struct Standing(Arc<watch::Sender<BTreeSet<AttemptId>>>);
 
 impl Standing {
+    /// Whether it stands still now.
+    pub(super) fn stands(&self, attempt: AttemptId) -> bool {
+        self.0.borrow().contains(&attempt)
+    }
+
     /// Returns once the attempt does not stand still.
     pub(super) async fn gone_on(&self, attempt: AttemptId) {
         // The sender lives as long as this, so that waiting cannot fail.

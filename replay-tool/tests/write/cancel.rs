@@ -113,7 +113,7 @@ fn a_writer_that_does_not_listen_is_named() {
     planted.armed("build");
     planted.close();
     let holder = FileJournal::open(&place.data(), JournalOptions::default()).unwrap();
-    let finished = cancel(&place, "build", UNCONDITIONAL);
+    let finished = place.finish_at_once(["cancel-snapshot", "build", "--unconditional"]);
     assert_eq!(finished.code, Some(8), "{}", finished.stderr);
     let pid = std::process::id();
     assert!(finished.stderr.starts_with("tacho: error[locked]: "), "{}", finished.stderr);

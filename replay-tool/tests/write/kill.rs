@@ -80,7 +80,7 @@ fn a_writer_that_does_not_listen_and_runs_of_others_are_named() {
     let planted = Planted::in_data_of(&place);
     let (theirs, _) = planted.armed("theirs");
     planted.created("idle");
-    let deaf = kill(&place, &["theirs"]);
+    let deaf = place.finish_at_once(["kill", "theirs"]);
     assert_eq!(deaf.code, Some(8), "{}", deaf.stderr);
     assert!(deaf.stderr.contains(&format!("pid {}, which does not listen", std::process::id())), "{}", deaf.stderr);
     let idle = kill(&place, &["idle"]);

@@ -3,6 +3,8 @@
 
 /// Snapshots that an operator cancels.
 mod cancel;
+/// Operators and supervisors that come at the same time.
+mod contention;
 /// Runs that an operator destroys.
 mod destroy;
 /// A run that waits for its test.
@@ -27,6 +29,8 @@ mod run;
 mod signals;
 /// Jobs that wait, and their snapshots.
 mod snapshots;
+/// Runs that are ended while an image of them is taken.
+mod standstill;
 /// The jobs of a file.
 mod supervise;
 /// A data directory, the tool, and the journal that it leaves.

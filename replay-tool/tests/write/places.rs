@@ -8,8 +8,8 @@ const TWO_JOBS: &str = "[jobs.first]\ncommand = [\"true\"]\n[jobs.build]\ncomman
 /// Both commands fail with this code name, `supervise` with this exit code and `run` with 125.
 #[track_caller]
 fn assert_both_fail(place: &Place, code: &str, exit: i32, message: &str) {
-    let run = place.finish(["run", "--name", "build", "--", "true"]);
-    let supervise = place.finish(["supervise", &place.jobs(TWO_JOBS)]);
+    let run = place.finish_at_once(["run", "--name", "build", "--", "true"]);
+    let supervise = place.finish_at_once(["supervise", &place.jobs(TWO_JOBS)]);
     for (finished, exit) in [(run, 125), (supervise, exit)] {
         assert_eq!(finished.code, Some(exit), "{}", finished.stderr);
         assert!(finished.stderr.starts_with(&format!("tacho: error[{code}]: ")), "{}", finished.stderr);

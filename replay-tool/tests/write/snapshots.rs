@@ -66,7 +66,7 @@ impl Staged {
     }
 
     /// The marker of the freeze that is under way, once everything stands still.
-    fn frozen(&self, pid: &str) -> PathBuf {
+    pub(crate) fn frozen(&self, pid: &str) -> PathBuf {
         let markers = self.place.data().join("freezes");
         let mut marker = None;
         until("it is frozen", || {
@@ -79,7 +79,7 @@ impl Staged {
 }
 
 /// Whether a process stands still in the way that the marker tells of.
-fn stands_still(pid: &str, marker: &Path) -> bool {
+pub(crate) fn stands_still(pid: &str, marker: &Path) -> bool {
     let Ok(text) = std::fs::read_to_string(marker) else { return false };
     let marker: Value = serde_json::from_str(&text).unwrap();
     let says =
@@ -280,7 +280,7 @@ fn a_signal_while_a_job_stands_still_gives_its_image_up_and_ends_it() {
 
 /// A process of the job that nobody but a freezer lets go on: in a session of its own, the kernel does not when the
 /// supervisor is gone.
-const DETACHED: &str = r#"
+pub(crate) const DETACHED: &str = r#"
 trap '' HUP
 truncate -s 1T "$TACHO_RUN_DIR/large"
 setsid sh -c 'echo "$$" > "$READY"; read go < "$GATE"; echo "went on" > "$READY"' &

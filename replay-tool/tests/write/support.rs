@@ -58,7 +58,7 @@ impl Place {
     /// The tool with this data directory, and with nothing of the caller's own settings.
     pub(crate) fn tacho<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tacho"));
-        for variable in ["TACHO_LOG", "NO_COLOR", "TERM"] {
+        for variable in ["TACHO_LOG", "TACHO_LOCK_WAIT", "NO_COLOR", "TERM"] {
             command.env_remove(variable);
         }
         command.env("TACHO_DATA", self.data()).args(arguments).stdin(Stdio::null());
@@ -66,8 +66,12 @@ impl Place {
     }
 
     pub(crate) fn finish<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Finished {
-        let mut command = self.tacho(arguments);
-        Finished::of(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        Finished::of(piped(&mut self.tacho(arguments)).spawn().unwrap())
+    }
+
+    /// The same, if whoever holds the journal does not go away: it is not waited for.
+    pub(crate) fn finish_at_once<A: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = A>) -> Finished {
+        Finished::of(piped(self.tacho(arguments).env("TACHO_LOCK_WAIT", "0")).spawn().unwrap())
     }
 
     /// Runs a shell script as one recorded command.
@@ -111,6 +115,11 @@ impl Place {
         let last = self.entries().pop().unwrap().body;
         assert!(matches!(last, EntryBody::System(SystemFact::Closed(_))), "{last:?}");
     }
+}
+
+/// With its output for its test.
+fn piped(command: &mut Command) -> &mut Command {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped())
 }
 
 /// The exit status that a run's latest attempt ended with.
