@@ -1,7 +1,7 @@
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
-use tachograph_adapters::control::{ControlError, ControlRequest, call};
+use tachograph_adapters::control::{CONNECTIONS_OF_ONE_PEER_MAX, ControlError, ControlRequest, call};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::{Bench, LONG, answers};
@@ -60,7 +60,7 @@ async fn what_does_not_speak_the_protocol_is_told_apart() {
 async fn many_may_call_at_once() {
     let bench = Bench::open();
     let path = bench.path();
-    let calls: Vec<_> = (0..16)
+    let calls: Vec<_> = (0..CONNECTIONS_OF_ONE_PEER_MAX)
         .map(|_| {
             let path = path.clone();
             tokio::spawn(async move { answers(&path).await })

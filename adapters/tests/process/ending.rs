@@ -39,6 +39,50 @@ async fn the_whole_group_is_killed_once_the_grace_is_over() {
 }
 
 #[tokio::test]
+async fn what_is_held_still_goes_on_before_it_is_asked_to_end_and_has_its_whole_grace() {
+    let (bench, clock) = Bench::manual().await;
+    let (ready, heard, never) = (bench.pipe("ready"), bench.pipe("heard"), bench.pipe("never"));
+    let (says, hears, waits) = (ready.path(), heard.path(), never.path());
+    let script = format!("trap 'echo > {hears}' TERM; echo > {says}; while :; do read line < {waits}; done");
+    let handle = bench.sh(&script).await;
+    ready.read_to_end().await;
+    let standstill = bench.runner.standstill(handle.run(), handle.attempt()).unwrap();
+    handle.terminate(GRACE);
+    standstill.asked_to_end().await;
+    clock.until_asleep(1).await;
+    clock.advance(Duration::from_secs(1));
+    drop(standstill);
+    heard.read_to_end().await;
+    clock.until_asleep(1).await;
+    clock.advance(GRACE - Duration::from_millis(1));
+    assert_eq!(clock.sleepers(), 1, "the grace began when it went on");
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(status(&handle).await, ExitStatus::Signal(9));
+}
+
+#[tokio::test]
+async fn who_does_not_let_go_is_waited_for_two_seconds_and_without_a_grace_not_at_all() {
+    let (bench, clock) = Bench::manual().await;
+    for grace in [GRACE, Duration::ZERO] {
+        let (ready, never) = (bench.pipe(&format!("ready-{grace:?}")), bench.pipe(&format!("never-{grace:?}")));
+        let handle = bench.sh(&format!("echo > {}; read line < {}", ready.path(), never.path())).await;
+        ready.read_to_end().await;
+        let standstill = bench.runner.standstill(handle.run(), handle.attempt()).unwrap();
+        handle.terminate(grace);
+        standstill.asked_to_end().await;
+        if !grace.is_zero() {
+            clock.until_asleep(1).await;
+            clock.advance(Duration::from_millis(1_999));
+            assert!(handle.ended().is_none());
+            clock.advance(Duration::from_millis(1));
+        }
+        let signal = status(&handle).await;
+        assert!(matches!(signal, ExitStatus::Signal(9 | 15)), "{signal}");
+        standstill.exited().await;
+    }
+}
+
+#[tokio::test]
 async fn a_polite_child_ends_by_itself_and_its_last_words_are_kept() {
     let (bench, _clock) = Bench::manual().await;
     let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
