@@ -8,6 +8,7 @@ mod timekeeping;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -117,6 +118,7 @@ impl Writer {
         let (freezer, thawed) = open_freezer(data.to_owned()).await?;
         let runner = ProcessRunner::with_shim(engine.clone(), data.join(RUNS_DIR), RunnerOptions::default(), shim);
         let recovered = runner.recover().await?;
+        remove_sockets_of_ended(data, &recovered);
         // Only now: what is due of a run that is no more must not be taken of it.
         let timekeeping = Timekeeping::start(&engine, &runner, snapshotter(data, commands, freezer, &runner)?);
         handler.begin(runner.clone());
@@ -210,6 +212,19 @@ async fn save_current_state(engine: &Engine, checkpoints: &FileCheckpoints, ever
     let replayed = replay::current_state(reader, Some(checkpoints), Until::End).await?;
     replay::save(&replayed.state, reader, checkpoints).await?;
     Ok(())
+}
+
+/// Removes the control sockets at which a killed supervisor listened to runs that have ended: nobody else would.
+fn remove_sockets_of_ended(data: &Path, recovered: &AdoptionReport) {
+    let exited = recovered.exited.iter().map(|(run, _)| run);
+    let ended = exited.chain(recovered.unknown.iter().map(|(run, _)| run));
+    for run in ended.chain(recovered.failed.iter().map(|(run, _)| run)) {
+        let socket = data.join(RUNS_DIR).join(run.to_string()).join(SOCKET);
+        let is_socket = socket.symlink_metadata().is_ok_and(|metadata| metadata.file_type().is_socket());
+        if is_socket && let Err(error) = std::fs::remove_file(&socket) {
+            tracing::warn!(%error, socket = %socket.display(), "a socket that nobody listens at is still there");
+        }
+    }
 }
 
 /// Who takes snapshots in a data directory.

@@ -8,6 +8,7 @@ use tachograph_engine::domain::Event;
 
 use super::job::Job;
 use super::planted::Planted;
+use super::snapshots::until;
 use super::support::{Finished, Place};
 
 /// Long enough for a tool that does not wait to be at its end; a shorter time would only see less.
@@ -104,4 +105,20 @@ fn connections_that_one_process_leaves_open_keep_no_operator_out() {
     drop(idle);
     job.open_gate();
     assert_eq!(job.finish().code, Some(0));
+}
+
+#[test]
+fn the_socket_that_a_killed_supervisor_left_at_a_run_goes_with_the_end_of_the_run() {
+    let place = Place::new();
+    let mut job = Job::begin(&place, ":", "say done");
+    let socket = place.data().join(format!("runs/{}/control.sock", place.record().run.id));
+    job.crash();
+    assert!(socket.exists(), "nobody could remove it");
+    job.open_gate();
+    assert_eq!(job.ready.next(), "done");
+    // Until its shim is gone it is adopted and let go of again.
+    until("it is gone", || {
+        place.run("true");
+        !socket.exists()
+    });
 }
