@@ -115,7 +115,7 @@ fn assignment(
     limits: ResourceLimits,
     line: &CommandLine,
 ) -> io::Result<Assignment> {
-    let Identity { run, attempt, ordinal, runner: holder, supervisor, argv_digest, shim: _, process: _ } = identity;
+    let Identity { run, attempt, ordinal, runner: holder, supervisor, argv_digest, snapshot_delay_ms, .. } = identity;
     let runs_dir = std::path::absolute(runner.runs_dir())?;
     let (options, has_stdin) = (runner.options(), line.inherit_stdin);
     Ok(Assignment {
@@ -129,6 +129,7 @@ fn assignment(
         limits,
         options,
         has_stdin,
+        snapshot_delay_ms,
         container: None,
     })
 }

@@ -226,8 +226,8 @@ impl RunHandle {
         self.live.adopted_from().is_some()
     }
 
-    /// Says how long after it reported that it waits a snapshot of the run is due, if nobody has said so before: what
-    /// [`Launch`](super::Launch) says about an attempt is not known any more when that is adopted.
+    /// Says how long after it reported that it waits a snapshot of the run is due, if nobody has said so before, in
+    /// [`Launch`](super::Launch) or here.
     pub fn snapshot_after(&self, delay: Duration) {
         if let Some(opened) = self.live.opened.get() {
             let _ = opened.snapshot_delay.set(delay);

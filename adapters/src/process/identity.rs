@@ -103,6 +103,8 @@ pub struct Identity {
     pub shim: Option<ProcessIdentity>,
     /// The child; absent before the spawn.
     pub process: Option<ProcessIdentity>,
+    /// How long after it reported that it waits a snapshot is due, in milliseconds; none is armed by itself if absent.
+    pub snapshot_delay_ms: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -117,6 +119,8 @@ struct IdentityFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     shim: Option<ProcessIdentity>,
     process: Option<ProcessIdentity>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    snapshot_delay_ms: Option<u64>,
 }
 
 impl Identity {
@@ -132,6 +136,7 @@ impl Identity {
             argv_blake3: self.argv_digest.to_string(),
             shim: self.shim.clone(),
             process: self.process.clone(),
+            snapshot_delay_ms: self.snapshot_delay_ms,
         };
         let content = serde_json::to_vec_pretty(&file).map_err(|error| DirectoryError {
             action: "encode",
@@ -173,6 +178,7 @@ impl Identity {
             argv_digest: Digest(*blake3::Hash::from_hex(&file.argv_blake3).ok()?.as_bytes()),
             shim: file.shim,
             process: file.process,
+            snapshot_delay_ms: file.snapshot_delay_ms,
         })
     }
 }
@@ -224,6 +230,7 @@ mod tests {
             argv_digest: argv_digest([OsStr::new("true")]),
             shim: None,
             process: None,
+            snapshot_delay_ms: Some(60_000),
         };
         identity.write(&directory).unwrap();
         assert_eq!(Identity::read(&directory, ids::run(1), ids::attempt(1)).unwrap(), Some(identity));

@@ -20,6 +20,7 @@
 //! alive and records what became of the rest. `limits.wall_ms` and `limits.output_bytes` are enforced; `limits.memory_bytes` is not.
 
 mod adoption;
+mod arming;
 mod attempt;
 mod attend;
 mod attended;

@@ -118,7 +118,7 @@ impl ProcessRunner {
         if held.live().stop.borrow().is_some() {
             return held.fail(guard, abandoned()).await;
         }
-        let identity = self.identity(&held.claim, ordinal, &line);
+        let identity = self.identity(&held.claim, ordinal, &line, launch.snapshot_delay);
         if let Shim::Program(program) = self.shim() {
             return self.attend(held, guard, identity, line, program, launch).await;
         }
@@ -142,7 +142,7 @@ impl ProcessRunner {
         }
     }
 
-    fn identity(&self, claim: &Claim, ordinal: Ordinal, line: &CommandLine) -> Identity {
+    fn identity(&self, claim: &Claim, ordinal: Ordinal, line: &CommandLine, delay: Option<Duration>) -> Identity {
         Identity {
             run: claim.run,
             attempt: claim.attempt,
@@ -152,6 +152,7 @@ impl ProcessRunner {
             argv_digest: argv_digest(line.argv.iter().map(|argument| argument.as_os_str())),
             shim: None,
             process: None,
+            snapshot_delay_ms: delay.map(|delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),
         }
     }
 }

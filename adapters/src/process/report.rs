@@ -8,12 +8,10 @@ use tachograph_engine::domain::{
 };
 use tachograph_engine::shell::CommandOutcome;
 
+use super::arming::{Arming, after, snapshot_of};
 use super::error::RunnerError;
 use super::runner::ProcessRunner;
 use crate::control::{RunReport, SnapshotArmed};
-
-const SCHEDULE_CONTEXT: &str = "tachograph 2026-11-22 the command that arms a snapshot after a report";
-const SNAPSHOT_CONTEXT: &str = "tachograph 2026-11-22 the snapshot that a report arms";
 
 /// What became of a report.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +34,8 @@ impl ProcessRunner {
     ///
     /// A report that is repeated with the same id is harmless. The ids of what follows from it are derived from its own,
     /// so that a crash in between leaves nothing half done for ever: the repeated report completes it, unless the run
-    /// has moved on, and never does it twice. Dropping the future does not stop it.
+    /// has moved on, and never does it twice; so does adoption. Whatever else is recorded about the run meanwhile, the
+    /// snapshot is armed as long as the run is in this very wait. Dropping the future does not stop it.
     ///
     /// # Errors
     ///
@@ -80,18 +79,17 @@ impl ProcessRunner {
         let waits = matches!(action, Action::Wait { .. });
         let outcome = self.submit_as_runner(command, now, None, run, action).await?;
         let arming = match (outcome.written(), delay.filter(|_| waits)) {
-            (Some((_, version)), Some(delay)) => {
-                let now = self.engine().clock().now();
-                let action = Action::ScheduleSnapshot { claim, snapshot, due: after(now, delay) };
-                // At exactly the version of the wait: a repeated report of a wait that is over arms nothing.
-                Some(self.submit_as_runner(schedule_of(command), now, Some(version), run, action).await?)
+            (Some((position, expected)), Some(delay)) => {
+                let due = after(self.engine().clock().now(), delay);
+                // In this very wait: a repeated report of a wait that is over arms nothing.
+                Some(self.arm(Arming { claim, wait: command, position, expected, due }).await?)
             }
             _ => None,
         };
         Ok(ReportAnswer { outcome, arming, snapshot: self.armed(run, snapshot).await? })
     }
 
-    async fn submit_as_runner(
+    pub(super) async fn submit_as_runner(
         &self,
         id: CommandId,
         issued_at: Timestamp,
@@ -119,44 +117,5 @@ impl ProcessRunner {
         let record = self.engine().run(run).await?;
         let armed = record.and_then(|record| record.run.armed.clone()).filter(|armed| armed.id == snapshot);
         Ok(armed.map(|armed| SnapshotArmed { id: armed.id, due: armed.due }))
-    }
-}
-
-/// A time out of bounds becomes the last one that there is; a delay of a snapshot that is too long is refused then.
-fn after(now: Timestamp, delay: Duration) -> Timestamp {
-    now.plus_millis(i64::try_from(delay.as_millis()).unwrap_or(i64::MAX))
-}
-
-/// The command that arms the snapshot which follows from this one.
-fn schedule_of(command: CommandId) -> CommandId {
-    CommandId::from_u128(derived(SCHEDULE_CONTEXT, command))
-}
-
-/// The snapshot that this report arms.
-fn snapshot_of(command: CommandId) -> SnapshotId {
-    SnapshotId::from_u128(derived(SNAPSHOT_CONTEXT, command))
-}
-
-/// The same time part, which is for people, and a random part that only this command and context have.
-fn derived(context: &str, command: CommandId) -> u128 {
-    const RANDOM: u128 = (1 << 80) - 1;
-    let hash = blake3::derive_key(context, &command.to_u128().to_be_bytes());
-    let mut bits = [0; 16];
-    bits.copy_from_slice(&hash[..16]);
-    (command.to_u128() & !RANDOM) | (u128::from_be_bytes(bits) & RANDOM)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn derived_ids_repeat_and_differ_by_command_and_purpose() {
-        let (one, another) = (CommandId::from_u128(7 << 80 | 1), CommandId::from_u128(7 << 80 | 2));
-        assert_eq!(schedule_of(one), schedule_of(one));
-        assert_ne!(schedule_of(one), schedule_of(another));
-        assert_ne!(schedule_of(one), one);
-        assert_ne!(schedule_of(one).to_u128(), snapshot_of(one).to_u128());
-        assert_eq!(schedule_of(one).to_u128() >> 80, 7, "the time part stays");
     }
 }

@@ -8,8 +8,8 @@ use tachograph_adapters::process::{
     ATTEMPT_VARIABLE, AdoptionReport, AttemptDirectory, ExitRecord, Identity, Launch, ProcessIdentity,
 };
 use tachograph_engine::domain::{
-    Action, Actor, ActorKind, AttemptId, Diagnostics, Digest, Drain, Event, ExitStatus, Failure, FailureKind, Finding,
-    Ordinal, Outcome, OutputReceipt, RunId, RunSpec, RunnerId, StartMode, Status, StreamReceipt, Witness,
+    Action, Actor, ActorKind, AttemptId, Claim, Diagnostics, Digest, Drain, Event, ExitStatus, Failure, FailureKind,
+    Finding, Ordinal, Outcome, OutputReceipt, RunId, RunSpec, RunnerId, StartMode, Status, StreamReceipt, Witness,
 };
 
 use crate::support::{Bench, sh, status};
@@ -246,6 +246,42 @@ async fn what_is_adopted_can_be_asked_to_end() {
     assert_eq!(ended.signal(), Some(15));
     drop(input);
     handle.wait().await.unwrap();
+}
+
+/// A crash between a wait and the arming of its snapshot.
+#[tokio::test]
+async fn a_wait_that_is_adopted_gets_the_snapshot_that_it_was_never_armed() {
+    for delay_ms in [None, Some(3_600_000)] {
+        let bench = Bench::open().await;
+        let lost = Lost::with_directory(&bench).await;
+        let child = sleeper(Some(lost.attempt));
+        lost.identity(&gone(), Some(&ProcessIdentity::of(child.id()).unwrap()));
+        let path = lost.directory.identity();
+        let mut identity: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        identity["snapshot_delay_ms"] = delay_ms.into();
+        std::fs::write(&path, identity.to_string()).unwrap();
+        let claim = Claim { run: lost.run, attempt: lost.attempt, runner: lost.runner.clone() };
+        let wait = Action::Wait { claim, on: "a review".to_owned(), deadline: None };
+        let actor = Actor::new(ActorKind::Runner, lost.runner.as_str());
+        let answer = bench.engine.submit(bench.engine.command(lost.run, actor, wait)).await.unwrap();
+        assert!(answer.outcome.written().is_some(), "{answer:?}");
+        let waited = bench.record(lost.run).await.updated_at;
+        assert_eq!(bench.runner.recover().await.unwrap().adopted.len(), 1);
+        let armed = bench.record(lost.run).await.run.armed.clone();
+        let due = delay_ms.map(|delay_ms| waited.plus_millis(delay_ms));
+        assert_eq!(armed.as_ref().map(|armed| armed.due), due);
+        let version = bench.record(lost.run).await.run.version;
+        // The next supervisor has nothing to add but that it follows it.
+        bench.runner.let_go().await;
+        assert_eq!(bench.runner.recover().await.unwrap().adopted.len(), 1);
+        assert_eq!(
+            (bench.record(lost.run).await.run.armed.clone(), bench.record(lost.run).await.run.version),
+            (armed, version)
+        );
+        let handle = bench.runner.handle(lost.run, lost.attempt).unwrap();
+        assert_eq!(wake(child), Some(33));
+        handle.wait().await.unwrap();
+    }
 }
 
 #[tokio::test]

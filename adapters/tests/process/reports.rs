@@ -249,6 +249,54 @@ async fn a_repeated_wait_completes_what_a_crash_left_half_done_unless_the_run_ha
     }
 }
 
+/// What else is recorded about a run between its wait and the arming that follows.
+#[tokio::test]
+async fn a_wait_arms_its_snapshot_whatever_is_recorded_meanwhile_but_another_arming() {
+    for armed_by_hand in [false, true] {
+        let (bench, _clock) = Bench::manual().await;
+        let never = bench.pipe("never");
+        let handle = patient(&bench, &never, Some(DELAY)).await;
+        let (run, attempt, runner) = (handle.run(), handle.attempt(), bench.runner.runner().clone());
+        let claim = Claim { run, attempt, runner: runner.clone() };
+        let actor = Actor::new(ActorKind::Runner, runner.as_str());
+        let tell = async |id: u128, action: Action| {
+            let issued_at = Timestamp::from_micros(0);
+            let command =
+                Command { id: CommandId::from_u128(id), run, actor: actor.clone(), issued_at, expected: None, action };
+            let answer = bench.engine.submit(command).await.unwrap();
+            assert!(answer.outcome.written().is_some(), "{answer:?}");
+        };
+        // An image of the wait before is still being taken when the run waits again.
+        report(&bench, &handle, waiting("a review", None), 1).await;
+        report(&bench, &handle, RunReport::Snapshot { after_ms: Some(0) }, 2).await;
+        let snapshot = bench.record(run).await.run.armed.as_ref().unwrap().id;
+        tell(3, Action::DispatchSnapshot { snapshot }).await;
+        report(&bench, &handle, RunReport::Resume, 4).await;
+        tell(5, Action::Wait { claim, on: "more".to_owned(), deadline: None }).await;
+        if armed_by_hand {
+            report(&bench, &handle, RunReport::Snapshot { after_ms: Some(7) }, 6).await;
+        } else {
+            tell(6, Action::FailSnapshot { snapshot, message: "no room".to_owned() }).await;
+        }
+        let first = report(&bench, &handle, waiting("more", None), 5).await;
+        let due = bench.record(run).await.run.armed.as_ref().unwrap().due;
+        if armed_by_hand {
+            assert_eq!((due.as_micros(), first.snapshot), (7_000, None), "what was asked for by name stays");
+            assert!(first.arming.unwrap().refusal().is_some());
+        } else {
+            assert_eq!(due.as_micros(), 60_000_000);
+            assert!(first.snapshot.is_some() && first.arming.unwrap().written().is_some());
+            let version = bench.record(run).await.run.version;
+            let again = report(&bench, &handle, waiting("more", None), 5).await;
+            assert!(matches!(again.arming, Some(CommandOutcome::Duplicate { .. })), "{again:?}");
+            assert!(again.arming.unwrap().written().is_some());
+            assert_eq!((again.snapshot, bench.record(run).await.run.version), (first.snapshot, version));
+        }
+        never.release().await;
+        handle.wait().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_snapshot_can_be_armed_anew_while_the_run_waits() {
     let (bench, _clock) = Bench::manual().await;

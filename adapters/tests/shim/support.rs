@@ -46,6 +46,7 @@ impl Attempt {
             limits: ResourceLimits::default(),
             options: RunnerOptions::default(),
             has_stdin: false,
+            snapshot_delay_ms: None,
             container: None,
         };
         let mut this = Self {

@@ -11,6 +11,7 @@ use tachograph_engine::ports::Clock;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 
+use super::super::arming::arm_missing;
 use super::super::attempt::{HeldAttempt, blocking};
 use super::super::attended::Attended;
 use super::super::directory::AttemptDirectory;
@@ -72,11 +73,14 @@ impl ProcessRunner {
         }
         report.adopted.push((claim.run, claim.attempt));
         let live = registration.live.clone();
+        let delay = snapshot_delay(&directory, &claim).await;
+        if let Some(delay) = delay {
+            self.arm_what_is_missing(&claim, delay).await?;
+        }
         let _ = live.opened.set(Opened {
             ordinal,
             directory: directory.clone(),
-            // It was the former supervisor's to know.
-            snapshot_delay: OnceLock::new(),
+            snapshot_delay: delay.map_or_else(OnceLock::new, OnceLock::from),
             adopted_from: Some(claim.runner.clone()),
         });
         // Its processes were told this path, and may report over it.
@@ -97,6 +101,20 @@ impl ProcessRunner {
         Ok(Adopted::Settled)
     }
 
+    /// Arms the snapshot that the wait of an adopted attempt is owed, before its processes can report anything more.
+    async fn arm_what_is_missing(&self, claim: &Claim, delay: Duration) -> Result<(), RunnerError> {
+        let Some(record) = self.engine().run(claim.run).await? else { return Ok(()) };
+        let history = self.engine().reader().history(claim.run).await?;
+        let Some(arming) = arm_missing(&record, &history, delay).filter(|arming| arming.claim == *claim) else {
+            return Ok(());
+        };
+        let outcome = self.arm(arming).await?;
+        if let Some(refusal) = outcome.refusal() {
+            tracing::warn!(run = %claim.run, %refusal, "the snapshot of a wait that was adopted is not armed");
+        }
+        Ok(())
+    }
+
     /// Follows no adopted attempt any longer: each goes on by itself, and the next supervisor finds it. To be called
     /// before [`shutdown`](Self::shutdown) if what others started shall outlive this runner. Returns how many there were.
     pub async fn let_go(&self) -> usize {
@@ -108,6 +126,13 @@ impl ProcessRunner {
         }
         adopted.len()
     }
+}
+
+/// What the attempt was started with. An identity that cannot be read is looked at elsewhere.
+async fn snapshot_delay(directory: &AttemptDirectory, claim: &Claim) -> Option<Duration> {
+    let (directory, run, attempt) = (directory.clone(), claim.run, claim.attempt);
+    let identity = blocking(move || Identity::read(&directory, run, attempt)).await?.ok()??;
+    identity.snapshot_delay_ms.map(Duration::from_millis)
 }
 
 /// A process that cannot be mistaken any more.

@@ -49,6 +49,8 @@ pub struct Assignment {
     pub options: RunnerOptions,
     /// Whether its standard input is what the shim was given as standard error; it has none otherwise.
     pub has_stdin: bool,
+    /// What its supervisor told it about snapshots, for the identity: the shim takes none.
+    pub snapshot_delay_ms: Option<u64>,
     /// The runtime whose container the attempt is: the shim makes it, and the container is named on disk already. Absent
     /// for a command of this host. What is handed over with it is the environment of the runtime then.
     pub container: Option<Runtime>,
@@ -112,6 +114,8 @@ struct Header {
     sync_output: bool,
     has_stdin: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    snapshot_delay_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     container: Option<ContainerHeader>,
 }
 
@@ -137,6 +141,7 @@ impl Header {
             kill_lingering: assignment.options.kill_lingering,
             sync_output: assignment.options.sync_output,
             has_stdin: assignment.has_stdin,
+            snapshot_delay_ms: assignment.snapshot_delay_ms,
             container: assignment.container.as_ref().map(|runtime| ContainerHeader {
                 runtime: runtime.program().to_owned(),
                 root: runtime.root().to_owned(),
@@ -163,6 +168,7 @@ impl Header {
                 report_socket: false,
             },
             has_stdin: self.has_stdin,
+            snapshot_delay_ms: self.snapshot_delay_ms,
             container: self.container.map(|container| Runtime::known(container.runtime, container.root)),
         })
     }
@@ -265,6 +271,7 @@ mod tests {
                 report_socket: false,
             },
             has_stdin: true,
+            snapshot_delay_ms: Some(11),
             container: Some(Runtime::known("/usr/sbin/runc".into(), "/data/oci".into())),
         }
     }

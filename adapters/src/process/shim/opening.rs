@@ -95,6 +95,7 @@ pub(super) fn prepare(
         argv_digest: assignment.argv_digest,
         shim: Some(ProcessIdentity::of(std::process::id())?),
         process: Some(ProcessIdentity::of(pid)?),
+        snapshot_delay_ms: assignment.snapshot_delay_ms,
     };
     identity.write(directory).map_err(io::Error::other)?;
     Ok((Streams::new(stdout, stderr, assignment.limits.output_bytes), requests))
