@@ -174,7 +174,20 @@ fn name(attempt: AttemptId) -> String {
 
 /// Undoes what another process did. Says how many processes went on.
 pub(super) fn thaw_marked(attempt: AttemptId, path: &Path, home: &Path) -> Result<usize, FreezeError> {
-    let Some(hierarchy) = Hierarchy::find() else { return Ok(0) };
+    thaw_below(Hierarchy::find(), attempt, path, home)
+}
+
+fn thaw_below(
+    hierarchy: Option<Hierarchy>,
+    attempt: AttemptId,
+    path: &Path,
+    home: &Path,
+) -> Result<usize, FreezeError> {
+    let Some(hierarchy) = hierarchy else {
+        // It may well stand, where the hierarchy is mounted.
+        let why = format!("no control groups of version 2 are mounted here, and it stands in {}", path.display());
+        return Err(FreezeError::NotThawed { why });
+    };
     let own = path.file_name().is_some_and(|last| last == name(attempt).as_str());
     if !own || !hierarchy.contains(path) || path.parent() != Some(home) {
         let why = format!("{} is no control group that was made for it", path.display());
@@ -184,7 +197,8 @@ pub(super) fn thaw_marked(attempt: AttemptId, path: &Path, home: &Path) -> Resul
     if !own.exists() {
         return Ok(0);
     }
-    let count = own.processes().map_err(FreezeError::io("read", path))?.len();
+    let inside = own.processes().map_err(FreezeError::io("read", path))?;
+    let count = inside.into_iter().filter(|pid| !is_gone(*pid)).count();
     empty(&own, &Cgroup { path: home.to_owned() }).map(|()| count)
 }
 
@@ -213,4 +227,19 @@ fn empty(own: &Cgroup, home: &Cgroup) -> Result<(), FreezeError> {
 
 fn send_home(own: &Cgroup, home: &Cgroup) -> io::Result<()> {
     own.processes()?.into_iter().try_for_each(|pid| home.take_in(pid))
+}
+
+#[cfg(test)]
+mod tests {
+    use tachograph_engine::domain::testing::ids;
+
+    use super::*;
+
+    #[test]
+    fn without_the_hierarchy_nothing_counts_as_thawed() {
+        let home = Path::new("/sys/fs/cgroup/x");
+        let error = thaw_below(None, ids::attempt(1), &home.join(name(ids::attempt(1))), home).unwrap_err();
+        assert_eq!(error.code(), "not_thawed", "{error}");
+        assert!(error.to_string().contains("/sys/fs/cgroup/x/tacho-"), "{error}");
+    }
 }

@@ -83,7 +83,8 @@ impl ProcessFreezer {
                 None => reopen::undo(&marker, attempt).and_then(|_| self.markers.remove(&path)),
             },
             Err(why) => {
-                tracing::warn!(path = %path.display(), why, "what an earlier freeze left is replaced");
+                let aside = self.markers.set_aside(&path)?;
+                tracing::error!(path = %aside.display(), why, "what an earlier freeze left cannot be read and is set aside");
                 Ok(())
             }
         }

@@ -18,6 +18,10 @@ const FORMAT: u32 = 1;
 const BYTES_MAX: u64 = 16 * 1_024 * 1_024;
 const DIRECTORY_MODE: u32 = 0o700;
 const EXTENSION: &str = "json";
+/// Ends the names of markers that could not be read, before a number.
+const UNREADABLE: &str = "unreadable";
+/// How many are kept of one attempt; one more takes the place of the last.
+const UNREADABLE_MAX: u32 = 8;
 
 /// What one attempt's freeze needs to be undone by another process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +149,17 @@ impl Markers {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(FreezeError::io("remove", path)(error)),
         }
+    }
+
+    /// Renames a marker that cannot be read, durably, so that another can take its name and it stays as evidence. Says
+    /// where it is.
+    pub(super) fn set_aside(&self, path: &Path) -> Result<PathBuf, FreezeError> {
+        let named = |number| path.with_extension(format!("{UNREADABLE}-{number}"));
+        let free = (1..UNREADABLE_MAX).map(named).find(|aside| aside.symlink_metadata().is_err());
+        let aside = free.unwrap_or_else(|| named(UNREADABLE_MAX));
+        std::fs::rename(path, &aside).map_err(FreezeError::io("set aside", path))?;
+        sync_directory(&self.directory).map_err(from_directory)?;
+        Ok(aside)
     }
 
     fn create(&self) -> io::Result<()> {

@@ -12,7 +12,7 @@ use crate::process::identity::boot_id;
 /// What opening a freezer found of former freezes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ThawReport {
-    /// Attempts that went on, each with how many of its processes were still there.
+    /// Attempts whose freeze is undone, each with how many of its processes were alive to go on; none if it had ended.
     pub thawed: Vec<(AttemptId, usize)>,
     /// Attempts that were frozen in a former boot, so that nothing is left of them.
     pub of_former_boots: Vec<AttemptId>,
@@ -56,7 +56,10 @@ fn thaw_one(markers: &Markers, path: &Path, boot: &str, report: &mut ThawReport)
     }
     if marker.freezer.boot_id == boot {
         let count = undo(&marker, attempt).map_err(|error| error.to_string())?;
-        tracing::warn!(%attempt, processes = count, "an attempt goes on that a former process had frozen");
+        match count {
+            0 => tracing::warn!(%attempt, "nothing is left alive of an attempt that a former process had frozen"),
+            count => tracing::warn!(%attempt, processes = count, "an attempt goes on that a former process had frozen"),
+        }
         report.thawed.push((attempt, count));
     } else {
         report.of_former_boots.push(attempt);

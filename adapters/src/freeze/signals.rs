@@ -9,7 +9,7 @@ use super::FreezeError;
 use super::limit::Limit;
 use super::marker::MarkedMember;
 use super::members::{Member, MemberId, Members, Membership};
-use super::standing::{Standing, is_stopped};
+use super::standing::{Standing, is_gone, is_stopped};
 
 /// How long a child that is waited for gets to execute something.
 const EXECUTE_PAUSE: Duration = Duration::from_millis(1);
@@ -166,7 +166,8 @@ impl Held {
     }
 }
 
-/// Lets go on what another process had stopped, each only if it still is the one that was meant. Says how many.
+/// Lets go on what another process had stopped, each only if it still is the one that was meant. Says how many do: what is
+/// dead, if only as a zombie, does not.
 pub(super) fn thaw_marked(members: &[MarkedMember]) -> Result<usize, FreezeError> {
     let mut failed = Vec::new();
     let mut thawed = 0;
@@ -174,6 +175,8 @@ pub(super) fn thaw_marked(members: &[MarkedMember]) -> Result<usize, FreezeError
         // One that seems to go on may have been told to stop and not have heard it yet.
         let Some(member) = Member::pin(marked.id) else { continue };
         match member.signal(Signal::CONT) {
+            // Looked at afterwards: one that was told to end while it stood is still there before.
+            Ok(()) if is_gone(member.id.pid) => {}
             Ok(()) => thawed += 1,
             Err(error) => failed.push(format!("process {}: {error}", member.id.pid)),
         }

@@ -7,7 +7,7 @@ use tachograph_adapters::freeze::{CgroupUse, FreezeTarget, Freezer, FreezerOptio
 use tachograph_adapters::process::ATTEMPT_VARIABLE;
 use tachograph_engine::domain::Ordinal;
 
-use crate::support::{Attempt, PATIENCE, cgroup_of, helper, kill, until, ways};
+use crate::support::{Attempt, PATIENCE, cgroup_of, helper, kill, states, until, ways};
 
 const LOOP: &str = "echo ready; while kill -0 $T; do :; done";
 
@@ -153,6 +153,34 @@ fn a_marker_cannot_send_anybody_elsewhere() {
     }
     std::fs::write(attempt.marker(), true_name).unwrap();
     assert_eq!(attempt.open(CgroupUse::Auto).1.thawed.len(), 1);
+}
+
+#[test]
+fn what_is_dead_does_not_count_as_going_on() {
+    let attempt = Attempt::sh(LOOP);
+    std::mem::forget(attempt.freeze(CgroupUse::Off).unwrap());
+    kill(attempt.pid(), Signal::KILL);
+    // A zombie: the test has not waited for it.
+    until("dead", || states(attempt.pid()) == ['Z']);
+    let report = attempt.open(CgroupUse::Off).1;
+    assert_eq!(report, ThawReport { thawed: vec![(attempt.target.attempt, 0)], ..ThawReport::default() });
+    assert!(!attempt.marker().exists());
+}
+
+#[test]
+fn a_marker_that_cannot_be_read_is_set_aside_by_the_next_freeze() {
+    let attempt = Attempt::sh(LOOP);
+    for number in [1, 2] {
+        let aside = attempt.marker().with_extension(format!("unreadable-{number}"));
+        std::fs::create_dir_all(attempt.marker().parent().unwrap()).unwrap();
+        std::fs::write(attempt.marker(), format!("half {number}")).unwrap();
+        let frozen = attempt.freeze(CgroupUse::Off).unwrap();
+        assert!(attempt.marker().exists());
+        frozen.thaw().unwrap();
+        assert_eq!(std::fs::read_to_string(aside).unwrap(), format!("half {number}"));
+        assert!(!attempt.marker().exists());
+    }
+    assert_eq!(attempt.open(CgroupUse::Off).1, ThawReport::default(), "they are no markers any more");
 }
 
 #[test]
