@@ -8,7 +8,7 @@ use tachograph_engine::ports::{SnapshotError, SnapshotImage, Snapshotter, Wanted
 
 use super::beneath::Beneath;
 use super::error::{TakeError, at};
-use super::handover::{Claim, GiveUp, Handover, on_thread};
+use super::handover::{Claim, GiveUp, Handover, Threads};
 use super::listing::list;
 use super::pack::{Packer, compressed, finish_compressed};
 use super::place::{Partial, Place};
@@ -49,6 +49,7 @@ pub struct ArchiveSnapshotter {
     runs: PathBuf,
     freezer: Arc<dyn Freezer>,
     options: ArchiveOptions,
+    threads: Threads,
 }
 
 impl ArchiveSnapshotter {
@@ -67,7 +68,7 @@ impl ArchiveSnapshotter {
         let data = data.canonicalize().map_err(at("open", data))?;
         let runs = runs.map_or_else(|| data.join("runs"), Path::to_owned);
         let runs = std::path::absolute(&runs).map_err(at("find", &runs))?;
-        Ok(Self { data, runs, freezer, options })
+        Ok(Self { data, runs, freezer, options, threads: Threads::default() })
     }
 
     fn place(&self, wanted: &WantedSnapshot) -> Place {
@@ -88,7 +89,7 @@ impl Snapshotter for ArchiveSnapshotter {
             handover: Handover::default(),
         });
         let claim = Claim(Arc::clone(&taking));
-        let image = on_thread(move || taking.take()).await??;
+        let image = self.threads.run(move || taking.take()).await??;
         claim.take_over();
         Ok(image)
     }
@@ -97,12 +98,12 @@ impl Snapshotter for ArchiveSnapshotter {
         let looking = Arc::new(Handover::default());
         let _claim = Claim(Arc::clone(&looking));
         let place = self.place(wanted);
-        Ok(on_thread(move || place.find(&looking)).await??)
+        Ok(self.threads.run(move || place.find(&looking)).await??)
     }
 
     async fn discard(&self, wanted: &WantedSnapshot) -> Result<(), SnapshotError> {
         let place = self.place(wanted);
-        Ok(on_thread(move || place.discard()).await??)
+        Ok(self.threads.run(move || place.discard()).await??)
     }
 }
 

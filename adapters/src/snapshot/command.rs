@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tachograph_engine::ports::{SnapshotError, SnapshotImage, Snapshotter, WantedSnapshot};
 
 use super::error::{TakeError, at};
-use super::handover::{Claim, GiveUp, Handover, on_thread};
+use super::handover::{Claim, GiveUp, Handover, Threads};
 use super::place::{Partial, Place, open_image};
 use super::program::{Ended, Program};
 use super::sealing::{Seal, seal_of};
@@ -43,6 +43,7 @@ pub struct CommandSnapshotter {
     data: PathBuf,
     runs: PathBuf,
     argv: Vec<OsString>,
+    threads: Threads,
 }
 
 impl CommandSnapshotter {
@@ -59,7 +60,7 @@ impl CommandSnapshotter {
         let data = data.canonicalize().map_err(at("open", data))?;
         let runs = runs.map_or_else(|| data.join("runs"), Path::to_owned);
         let runs = std::path::absolute(&runs).map_err(at("find", &runs))?;
-        Ok(Self { data, runs, argv })
+        Ok(Self { data, runs, argv, threads: Threads::default() })
     }
 
     fn place(&self, wanted: &WantedSnapshot) -> Place {
@@ -67,7 +68,7 @@ impl CommandSnapshotter {
     }
 
     fn images(&self) -> ProgramImages {
-        ProgramImages { data: self.data.clone() }
+        ProgramImages { data: self.data.clone(), threads: self.threads.clone() }
     }
 }
 
@@ -75,6 +76,7 @@ impl CommandSnapshotter {
 #[derive(Debug, Clone)]
 pub struct ProgramImages {
     data: PathBuf,
+    threads: Threads,
 }
 
 impl ProgramImages {
@@ -84,7 +86,7 @@ impl ProgramImages {
     ///
     /// [`SnapshotError`] if `data` is no directory.
     pub fn open(data: &Path) -> Result<Self, SnapshotError> {
-        Ok(Self { data: data.canonicalize().map_err(at("open", data))? })
+        Ok(Self { data: data.canonicalize().map_err(at("open", data))?, threads: Threads::default() })
     }
 }
 
@@ -98,12 +100,12 @@ impl Snapshotter for ProgramImages {
         let looking = Arc::new(Handover::default());
         let _claim = Claim(Arc::clone(&looking));
         let place = Place::of(&self.data, wanted, EXTENSION);
-        Ok(on_thread(move || place.find(&looking)).await??)
+        Ok(self.threads.run(move || place.find(&looking)).await??)
     }
 
     async fn discard(&self, wanted: &WantedSnapshot) -> Result<(), SnapshotError> {
         let place = Place::of(&self.data, wanted, EXTENSION);
-        Ok(on_thread(move || place.discard()).await??)
+        Ok(self.threads.run(move || place.discard()).await??)
     }
 }
 
@@ -119,7 +121,7 @@ impl Snapshotter for CommandSnapshotter {
             handover: Handover::default(),
         });
         let claim = Claim(Arc::clone(&taking));
-        let image = on_thread(move || taking.take()).await??;
+        let image = self.threads.run(move || taking.take()).await??;
         claim.take_over();
         Ok(image)
     }

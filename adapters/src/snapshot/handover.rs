@@ -1,6 +1,7 @@
 //! Work on a thread for a future that may be dropped at any time.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tachograph_engine::ports::SnapshotError;
@@ -108,18 +109,84 @@ impl<G: GiveUp> Drop for Claim<G> {
     }
 }
 
-/// Runs work that may block on a thread of its own. The thread goes on if the future is dropped.
-pub(super) async fn on_thread<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, SnapshotError> {
-    let (answer, answered) = oneshot::channel();
-    let work = move || {
-        let _ = answer.send(work());
-    };
-    let spawned = std::thread::Builder::new().name("tacho-snapshot".to_owned()).spawn(work);
-    spawned
-        .map_err(|error| SnapshotError::because(format!("cannot start a thread: {error}; raise the limit of them")))?;
-    answered.await.map_err(|_| SnapshotError::because("the thread that makes the image ended without an answer"))
+/// Threads that may hang after the futures that waited for them were dropped, for each snapshotter: a disk that does not
+/// answer cannot be given up from outside. With more of them there is no further try until one ends.
+const LEFT_BEHIND_MAX: usize = 16;
+
+/// The threads of a snapshotter. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Threads {
+    left_behind: Arc<AtomicUsize>,
+}
+
+impl Threads {
+    /// Runs work that may block on a thread of its own. The thread goes on if the future is dropped, and is counted as
+    /// left behind then until it ends.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, SnapshotError> {
+        let left = self.left_behind.load(Ordering::SeqCst);
+        if left >= LEFT_BEHIND_MAX {
+            return Err(SnapshotError::because(format!(
+                "{left} threads that were given up earlier still hang, so no more are started: see what the disk, or \
+                 whoever freezes runs, does not answer; snapshots are possible again as soon as one of them ends"
+            )));
+        }
+        let (answer, answered) = oneshot::channel();
+        let watch = Arc::new(Watch { stage: Mutex::default(), left_behind: Arc::clone(&self.left_behind) });
+        let ending = Ending(Arc::clone(&watch));
+        let work = move || {
+            let _ending = ending;
+            let _ = answer.send(work());
+        };
+        let spawned = std::thread::Builder::new().name("tacho-snapshot".to_owned()).spawn(work);
+        spawned.map_err(|error| {
+            SnapshotError::because(format!("cannot start a thread: {error}; raise the limit of them"))
+        })?;
+        let _waiting = Waiting(watch);
+        answered.await.map_err(|_| SnapshotError::because("the thread that makes the image ended without an answer"))
+    }
+}
+
+/// What a thread and the future that waits for it know of each other.
+#[derive(Debug)]
+struct Watch {
+    stage: Mutex<Left>,
+    left_behind: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Left {
+    #[default]
+    Neither,
+    ByItsFuture,
+    Ended,
+}
+
+/// The thread's side. Dropped when it ends, also by a panic.
+struct Ending(Arc<Watch>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut stage = self.0.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::replace(&mut *stage, Left::Ended) == Left::ByItsFuture {
+            self.0.left_behind.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+}
+
+/// The future's side.
+struct Waiting(Arc<Watch>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut stage = self.0.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        if *stage == Left::Neither {
+            *stage = Left::ByItsFuture;
+            self.0.left_behind.fetch_add(1, Ordering::SeqCst);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -164,5 +231,31 @@ mod tests {
         claim.take_over();
         handover.withdraw();
         assert!(image.exists());
+    }
+
+    #[tokio::test]
+    async fn threads_that_hang_are_bounded_and_one_that_ends_makes_room() {
+        let threads = Threads::default();
+        let (let_go, held): (Vec<_>, Vec<_>) = (0..LEFT_BEHIND_MAX).map(|_| std::sync::mpsc::channel::<()>()).unzip();
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        for held in held {
+            let mut future = std::pin::pin!(threads.run(move || held.recv()));
+            assert!(future.as_mut().poll(&mut context).is_pending());
+        }
+        let asked = async || threads.run(|| 7).await;
+        let refused = asked().await.unwrap_err().to_string();
+        assert!(refused.contains("16 threads that were given up earlier still hang"), "{refused}");
+        let mut let_go = let_go.into_iter();
+        drop(let_go.next());
+        let patience = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while threads.left_behind.load(Ordering::SeqCst) == LEFT_BEHIND_MAX && std::time::Instant::now() < patience {
+            std::thread::yield_now();
+        }
+        assert_eq!(asked().await.unwrap(), 7);
+        drop(let_go);
+        while threads.left_behind.load(Ordering::SeqCst) > 0 && std::time::Instant::now() < patience {
+            std::thread::yield_now();
+        }
+        assert_eq!(threads.left_behind.load(Ordering::SeqCst), 0, "each is counted once");
     }
 }
