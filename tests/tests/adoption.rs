@@ -10,6 +10,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, mknodat};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
+use tachograph_adapters::freeze::{CgroupUse, FreezeTarget, Freezer, FreezerOptions, ProcessFreezer};
 use tachograph_adapters::process::{
     AdoptionReport, AttemptDirectory, Identity, ProcessIdentity, ProcessRunner, RunnerOptions, foresee,
 };
@@ -307,6 +308,39 @@ async fn a_shim_that_was_killed_leaves_an_unknown_end_and_nothing_alive() {
     );
     assert_eq!(findings(&engine, outlived.run).await, [Finding::Lost]);
     engine.close().await.unwrap();
+}
+
+/// A plain shell, which neither has a session of its own nor traps anything.
+#[tokio::test]
+async fn a_run_that_stands_still_when_its_supervisor_is_killed_does_so_until_the_next_one_thaws_it() {
+    let data = TempDir::new().unwrap();
+    let latch = data.path().join("latch");
+    mknodat(CWD, &latch, FileType::Fifo, 0o600.into(), 0).unwrap();
+    let mut doomed = Doomed::over(data.path(), [format!("read line < {}; exit 7", latch.display())]);
+    doomed.until(|doomed| doomed.runs.len() == 1);
+    let run = doomed.runs[&0];
+    let identity = identity(data.path(), run);
+    let pid = identity.process.as_ref().unwrap().pid;
+    let options = FreezerOptions { cgroup: CgroupUse::Off, ..FreezerOptions::default() };
+    let target = FreezeTarget { run, attempt: identity.attempt, ordinal: identity.ordinal };
+    std::mem::forget(ProcessFreezer::open(data.path(), options).0.freeze(&target).unwrap());
+    doomed.kill();
+    // What the kernel does to those who lost their parent it has done by now.
+    assert_eq!(state(pid), Some('T'));
+    assert_eq!(ProcessFreezer::open(data.path(), options).1.thawed, [(identity.attempt, 1)]);
+    assert_ne!(state(pid), Some('T'));
+    let (engine, runner, report) = recovered(data.path()).await;
+    assert_eq!(report.adopted, [(run, identity.attempt)]);
+    let handle = runner.handle(run, identity.attempt).unwrap();
+    OpenOptions::new().write(true).open(&latch).unwrap().write_all(b"go\n").unwrap();
+    handle.wait().await.unwrap();
+    assert_eq!(exit_of(&engine, run).await.status, ExitStatus::Code(7));
+    engine.close().await.unwrap();
+}
+
+fn state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 #[tokio::test]
