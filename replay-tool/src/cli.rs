@@ -19,6 +19,7 @@ pub use self::ready::ReadyArgs;
 
 use crate::duration::DurationMs;
 use crate::output::{Color, Format};
+use crate::size::Size;
 use crate::when::{AsOf, When};
 
 const GLOBAL: &str = "Global options";
@@ -143,6 +144,9 @@ pub struct RunArgs {
     /// End the command after this time, for example 90s or 1h30m
     #[arg(long, value_name = "DURATION", value_parser = parse_timeout)]
     pub timeout: Option<DurationMs>,
+    /// Keep so much of the command's output at most: its beginning and its end, for example 64MB
+    #[arg(long, value_name = "BYTES")]
+    pub output_limit: Option<Size>,
     /// Take an image of its sandbox once it has waited so long, as it says by `tacho report waiting`; 0 to 30 days
     #[arg(long, value_name = "DURATION", value_parser = parse_delay)]
     pub snapshot_delay: Option<DurationMs>,

@@ -9,7 +9,7 @@
 //! | [`jobs`] | the jobs file |
 //! | [`machine`] | this machine: whether the last writer still lives here |
 //! | [`output`] | standard output: format, colour, a reader that went away |
-//! | [`duration`], [`when`] | durations and points in time as people write them |
+//! | [`duration`], [`when`], [`size`] | durations, points in time and sizes as people write them |
 //! | [`signal`] | signals by name and number |
 //! | [`stop`] | the wish to stop |
 //! | [`table`] | aligned columns, and text that cannot play with the terminal |
@@ -62,6 +62,7 @@ mod salvaging;
 mod search;
 pub mod show;
 pub mod signal;
+pub mod size;
 pub mod snapshot_problem;
 pub mod snapshot_search;
 mod speaking;

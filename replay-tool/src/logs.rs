@@ -2,17 +2,16 @@
 
 mod lines;
 mod receipt;
+mod shown;
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 
 use tachograph_adapters::process::{AttemptDirectory, DirectoryError};
 use tachograph_engine::domain::{
     AttemptId, Entry, EntryBody, Event, Ordinal, Outcome, Position, RunId, RunRecord, Stream,
 };
 
-use self::lines::{Lines, start_of_last_lines};
-use self::receipt::Receipt;
+use self::shown::Shown;
 use crate::cli::LogsArgs;
 use crate::dataset::RUNS_DIR;
 use crate::direct;
@@ -22,9 +21,6 @@ use crate::machine::{WriterSearch, WriterState};
 use crate::output::Reading;
 use crate::tail::{ENTRIES_AT_ONCE, LOOK_EVERY, is_reader_gone};
 use crate::words;
-
-/// What is read and handed on at once.
-const CHUNK_BYTES: usize = 64 * 1_024;
 
 /// Prints the output that was kept of one attempt, as it is; with JSON a line at a time. A follower goes on until the
 /// attempt's end is recorded and all of its output printed.
@@ -52,17 +48,11 @@ pub async fn print(reading: &mut Reading, args: &LogsArgs) -> Result<(), Error> 
     let Some(file) = watch.open(reading, &directory, stream, args.follow).await? else {
         return Err(missing(run, ordinal, stream, &directory));
     };
-    let at = |source| DirectoryError { action: "read", path: directory.output(stream), source };
-    let start = match args.lines {
-        Some(lines) => start_of_last_lines(&file, lines).map_err(|error| LogsProblem::from(at(error)))?,
-        None => 0,
-    };
-    let mut shown =
-        Shown { file, offset: start, lines: Lines::of(stream, ordinal, start), receipt: Receipt::of(start) };
+    let mut shown = Shown::of(&directory, (stream, ordinal), file, args.lines)?;
     loop {
         // Asked before reading: what is read after the end was recorded is all there is.
         let is_over = !args.follow || watch.end.is_some();
-        shown.rest(reading, |error| LogsProblem::from(at(error)).into())?;
+        shown.rest(reading)?;
         if is_over {
             break;
         }
@@ -84,35 +74,6 @@ fn missing(run: RunId, ordinal: Ordinal, stream: Stream, directory: &AttemptDire
         },
     };
     LogsProblem::Missing { run, attempt: ordinal.0, stream, source }.into()
-}
-
-/// A file as far as it was printed.
-struct Shown {
-    file: File,
-    offset: u64,
-    lines: Lines,
-    receipt: Receipt,
-}
-
-impl Shown {
-    /// Prints what the file has by now, and no more: whoever writes on meanwhile cannot keep this from its end.
-    fn rest(&mut self, reading: &mut Reading, failed: impl Fn(std::io::Error) -> Error) -> Result<(), Error> {
-        let end = self.file.metadata().map_err(&failed)?.len();
-        let mut chunk = vec![0; CHUNK_BYTES];
-        while self.offset < end {
-            let wanted = usize::try_from(end - self.offset).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
-            let read = match self.file.read_at(&mut chunk[..wanted], self.offset) {
-                Ok(0) => break,
-                Ok(read) => read,
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(failed(error)),
-            };
-            self.offset += read as u64;
-            self.receipt.see(&chunk[..read]);
-            self.lines.print(reading, &chunk[..read])?;
-        }
-        reading.output.flush()
-    }
 }
 
 /// How an attempt ended, as far as its output is concerned.

@@ -18,6 +18,7 @@ use crate::interrupt::Interrupts;
 use crate::output::Context;
 use crate::report::own_program;
 use crate::signal::shell_code;
+use crate::size::Size;
 use crate::table::printable;
 use crate::words;
 use crate::writer::{SnapshotCommands, Writer, parent};
@@ -74,7 +75,11 @@ fn spec(args: &RunArgs) -> Result<RunSpec, Error> {
         name: args.name.clone(),
         labels,
         workload,
-        limits: ResourceLimits { wall_ms: args.timeout.map(DurationMs::as_millis), ..ResourceLimits::default() },
+        limits: ResourceLimits {
+            wall_ms: args.timeout.map(DurationMs::as_millis),
+            memory_bytes: None,
+            output_bytes: args.output_limit.map(|Size(bytes)| bytes),
+        },
         parent: None,
     })
 }

@@ -12,6 +12,7 @@ pub mod place;
 pub mod random;
 pub mod snapshotter;
 pub mod supervisor;
+pub mod talk;
 pub mod walk;
 pub mod watch;
 pub mod witness;

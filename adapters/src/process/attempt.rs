@@ -9,7 +9,7 @@ use tachograph_engine::domain::{
 use tachograph_engine::shell::{Answer, Engine, SubmitError};
 
 use super::directory::{AttemptDirectory, open_foreign};
-use super::exit_record::ExitRecord;
+use super::exit_record::{ExitRecord, LeftOut};
 use super::handle::{AttemptEnd, EndRecord, Live, Phase};
 use super::options::RunnerOptions;
 use super::outcome::Seen;
@@ -142,6 +142,7 @@ impl HeldAttempt {
             status: seen.status.clone(),
             output: Some(seen.drained.receipt.clone()),
             lingering: seen.lingering.clone(),
+            left_out: LeftOut::of(&seen.drained),
             ..self.blank_record()
         }
     }
@@ -157,6 +158,7 @@ impl HeldAttempt {
             lingering: Vec::new(),
             diagnostics: Diagnostics::default(),
             usage: None,
+            left_out: None,
         }
     }
 }
@@ -175,7 +177,9 @@ fn end_record(answer: Result<Answer, SubmitError>) -> EndRecord {
 
 /// Output files that cannot be synced are shorter after a power cut than their receipt says, which then shows.
 fn sync(directory: &AttemptDirectory) {
-    for path in [Stream::Stdout, Stream::Stderr].map(|stream| directory.output(stream)) {
+    let streams = [Stream::Stdout, Stream::Stderr];
+    let parts = streams.iter().flat_map(|stream| directory.output_parts(*stream).unwrap_or_default());
+    for path in streams.iter().map(|stream| directory.output(*stream)).chain(parts.map(|part| part.path)) {
         if let Err(error) = open_foreign(&path).and_then(|file| file.sync_data()) {
             tracing::warn!(%error, path = %path.display(), "output is not synced");
         }

@@ -21,6 +21,7 @@ use super::identity::Identity;
 use super::launch::{CommandLine, ContainerLine, Launch};
 use super::ready::{Before, ReadyCheck};
 use super::runner::ProcessRunner;
+use super::scarcity::despite_scarcity;
 use super::shim::{Assignment, CommandBlock};
 use super::sockets::SocketLease;
 use super::spawn::{ATTEMPT_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE, variables};
@@ -103,7 +104,8 @@ fn make(
         };
         let variables = env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
         let command = CommandBlock::new(&line.argv, line.cwd.as_deref(), variables)?;
-        start(&Assignment { container, ..assignment(runner, identity, limits, line)? }, &command, program)
+        let assignment = Assignment { container, ..assignment(runner, identity, limits, line)? };
+        despite_scarcity(|| start(&assignment, &command, program))
     };
     let shim = shim().map_err(|error| failure(format!("its shim {} cannot be started: {error}", program.display())))?;
     Ok(Made { shim, socket, before })

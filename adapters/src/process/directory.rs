@@ -33,7 +33,8 @@ pub struct DirectoryError {
 /// | file | content |
 /// | --- | --- |
 /// | `identity.json` | run, attempt, its runner and supervisor, and once spawned the process |
-/// | `stdout`, `stderr` | what was received, as far as it was kept |
+/// | `stdout`, `stderr` | what was received, from the beginning on, as far as it was kept |
+/// | `stdout.from-N`, `stderr.from-N` | what was received from byte N on: parts of the end of more output than may be kept |
 /// | `exit.json` | the end, as soon as it was seen |
 /// | `container.json` | which container it is, if it is one, before there is any |
 /// | `requests` | the way to ask a shim, as long as there is one |
@@ -69,6 +70,41 @@ impl AttemptDirectory {
         self.path.join(stream.name())
     }
 
+    /// The file that keeps a part of a stream's end, which begins at this byte of the stream.
+    pub(super) fn output_part(&self, stream: Stream, from: u64) -> PathBuf {
+        // As wide as any number is, so that names sort as the parts do.
+        self.path.join(format!("{}{from:020}", part_prefix(stream)))
+    }
+
+    /// The kept parts of a stream's end, in the order of the stream; none unless more came than may be kept at the
+    /// beginning. A living attempt may remove the first ones at any time, and adds others.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError`] if the directory cannot be read.
+    pub fn output_parts(&self, stream: Stream) -> Result<Vec<OutputPart>, DirectoryError> {
+        let mut parts = Vec::new();
+        for entry in std::fs::read_dir(&self.path).map_err(at("read", &self.path))? {
+            let entry = entry.map_err(at("read", &self.path))?;
+            let name = entry.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix(part_prefix(stream)));
+            let is_number = |number: &&str| number.len() == 20 && number.bytes().all(|byte| byte.is_ascii_digit());
+            if let Some(from) = number.filter(is_number).and_then(|number| number.parse().ok()) {
+                parts.push(OutputPart { from, path: entry.path() });
+            }
+        }
+        parts.sort_by_key(|part| part.from);
+        Ok(parts)
+    }
+
+    /// How many bytes of a stream are on disk: its beginning and the parts of its end. Absent if there is no file.
+    pub fn kept_bytes(&self, stream: Stream) -> Option<u64> {
+        let bytes = |path: &Path| path.symlink_metadata().ok().filter(|file| file.is_file()).map(|file| file.len());
+        let head = bytes(&self.output(stream))?;
+        let parts = self.output_parts(stream).unwrap_or_default();
+        Some(parts.iter().filter_map(|part| bytes(&part.path)).fold(head, u64::saturating_add))
+    }
+
     /// Opens a stream's file for reading. Whatever the attempt put in its place, a link or a pipe, is an error and is never
     /// waited for.
     ///
@@ -83,7 +119,9 @@ impl AttemptDirectory {
     /// The last few lines of what a stream's file keeps, oldest first, each cut to a bounded length; none if it cannot be
     /// read. Whatever the attempt put in the file's place is never waited for.
     pub fn last_lines(&self, stream: Stream) -> Vec<String> {
-        last_lines(&self.output(stream))
+        let head = OutputPart { from: 0, path: self.output(stream) };
+        let parts = self.output_parts(stream).unwrap_or_default();
+        last_lines(std::iter::once(head).chain(parts).collect::<Vec<_>>().as_slice())
     }
 
     /// The file that names the attempt and its process.
@@ -155,9 +193,43 @@ impl AttemptDirectory {
             .map_err(at("create", &path))
     }
 
+    /// Opens a new file for a part of a stream's end. What somebody put in its place is not kept.
+    pub(super) fn create_output_part(&self, stream: Stream, from: u64) -> Result<File, DirectoryError> {
+        let path = self.output_part(stream, from);
+        let _ = std::fs::remove_file(&path);
+        OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&path).map_err(at("create", &path))
+    }
+
     /// Replaces one of the directory's files, durably: a crash leaves the old or the new content, whole.
     pub(crate) fn replace(&self, file: &Path, content: &[u8]) -> Result<(), DirectoryError> {
         replace_file(&self.path, file, content)
+    }
+}
+
+/// A part of what a stream delivered, in a file of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputPart {
+    /// At which byte of the stream it begins.
+    pub from: u64,
+    /// Its file.
+    pub path: PathBuf,
+}
+
+impl OutputPart {
+    /// Opens it for reading. Whatever the attempt put in its place, a link or a pipe, is an error and is never waited for.
+    ///
+    /// # Errors
+    ///
+    /// [`DirectoryError`]; its source is `NotFound` once it was removed.
+    pub fn open(&self) -> Result<File, DirectoryError> {
+        open_foreign(&self.path).map_err(at("open", &self.path))
+    }
+}
+
+const fn part_prefix(stream: Stream) -> &'static str {
+    match stream {
+        Stream::Stdout => "stdout.from-",
+        Stream::Stderr => "stderr.from-",
     }
 }
 

@@ -10,6 +10,7 @@ use tachograph_engine::domain::{
 };
 
 use super::directory::{AttemptDirectory, DirectoryError, read_small};
+use super::drain::Drained;
 use super::text::cut;
 
 const EXIT_RECORD_BYTES_MAX: u64 = 64 * 1_024;
@@ -42,6 +43,30 @@ pub struct ExitRecord {
     pub diagnostics: Diagnostics,
     /// What the processes used; absent if it was not asked for.
     pub usage: Option<ResourceUsage>,
+    /// What of the output is not on disk; absent if everything that was received is.
+    pub left_out: Option<LeftOut>,
+}
+
+/// How much of what was received is not on disk, because more came than may be kept or because it could not be written.
+///
+/// What is missing of a stream was in its middle: between the end of its file and the first of its parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Bytes of standard output.
+    pub stdout_bytes: u64,
+    /// Bytes of standard error.
+    pub stderr_bytes: u64,
+}
+
+impl LeftOut {
+    pub(super) fn of(drained: &Drained) -> Option<Self> {
+        let [stdout, stderr] = drained.kept_bytes;
+        let left_out = Self {
+            stdout_bytes: drained.receipt.stdout.bytes.saturating_sub(stdout),
+            stderr_bytes: drained.receipt.stderr.bytes.saturating_sub(stderr),
+        };
+        (left_out != Self::default()).then_some(left_out)
+    }
 }
 
 /// What an attempt used of the machine: its process and all descendants whose end was awaited.
@@ -148,6 +173,8 @@ struct ExitFile {
     lingering: Vec<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     usage: Option<ResourceUsage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    left_out: Option<LeftOut>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -215,6 +242,7 @@ impl ExitFile {
             failure: record.failure.as_ref().map(|failure| FailureFile::from_parts(failure, &record.diagnostics)),
             lingering: record.lingering.clone(),
             usage: record.usage,
+            left_out: record.left_out,
         }
     }
 
@@ -246,6 +274,7 @@ impl ExitFile {
             lingering: self.lingering,
             diagnostics,
             usage: self.usage,
+            left_out: self.left_out,
         })
     }
 }
@@ -331,6 +360,7 @@ mod tests {
                 facts: BTreeMap::from([("name".to_owned(), "value".to_owned())]),
             },
             usage: Some(ResourceUsage { user_us: 1, system_us: 2, resident_bytes_max: 3, major_faults: 4 }),
+            left_out: Some(LeftOut { stdout_bytes: 5, stderr_bytes: 6 }),
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::attempt::HeldAttempt;
 use super::directory::{AttemptDirectory, open_foreign};
 use super::handle::{Live, Phase};
-use super::passthrough::{Passthrough, pass_through};
+use super::passthrough::{Passthrough, pass_end, pass_through};
 use super::pump::Kept;
 
 /// How soon more is looked for in a file that has just grown, and how seldom in one that has not for a while.
@@ -30,7 +30,7 @@ pub(super) fn pass_growing(held: &HeldAttempt, stdout: Option<Passthrough>, stde
     }
 }
 
-async fn pass(live: &Live, directory: &AttemptDirectory, stream: Stream, to: Passthrough) {
+async fn pass(live: &Live, directory: &AttemptDirectory, stream: Stream, mut to: Passthrough) {
     let mut phase = live.phase.subscribe();
     // The shim makes the files before anything is executed.
     let _ = phase.wait_for(|phase| !matches!(phase, Phase::Starting)).await;
@@ -40,10 +40,14 @@ async fn pass(live: &Live, directory: &AttemptDirectory, stream: Stream, to: Pas
     };
     let (progress, kept) = watch::channel(Kept::default());
     let result = tokio::select! {
-        result = pass_through(file.clone(), kept, to) => result,
-        () = observe(&file, &mut phase, progress) => Ok(0),
+        result = pass_through(file.clone(), kept, &mut to) => result,
+        () = observe(&file, &mut phase, progress) => return,
     };
-    if let Err(error) = result {
+    let passed = match result {
+        Ok(passed) => pass_end(directory, stream, passed, &mut to).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = passed {
         tracing::debug!(%error, stream = stream.name(), "output is no longer passed through");
     }
 }

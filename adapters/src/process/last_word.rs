@@ -125,7 +125,7 @@ impl Place {
     fn told(&self, record: ExitRecord, time_up: Option<TimeUp>) -> Outcome {
         match (record.output.clone(), time_up) {
             (Some(receipt), Some(time_up)) => {
-                let kept = |stream| self.directory.output(stream).symlink_metadata().map_or(0, |file| file.len());
+                let kept = |stream| self.directory.kept_bytes(stream).unwrap_or(0);
                 let kept_bytes = [kept(Stream::Stdout), kept(Stream::Stderr)];
                 let drained = Drained { receipt, kept_bytes, lost: None };
                 let (status, lingering) = (record.status.clone(), record.lingering.clone());
@@ -204,6 +204,7 @@ impl Place {
             lingering: Vec::new(),
             diagnostics: Diagnostics::default(),
             usage: None,
+            left_out: None,
         });
         exited(status, Witness::Synthesised, None)
     }

@@ -1,8 +1,7 @@
 //! From the wish to start to a supervised child.
 
 use std::fs::File;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -18,10 +17,13 @@ use super::group::ProcessGroup;
 use super::handle::{Opened, Phase, RunHandle};
 use super::identity::{Identity, ProcessIdentity, argv_digest};
 use super::launch::{CommandLine, Launch};
-use super::passthrough::{Passthrough, pass_through};
+use super::output_cap::OutputCap;
+use super::passthrough::{Passthrough, pass_end, pass_through};
+use super::places::TakenPlace;
 use super::pump::Pump;
 use super::ready::{Before, Readiness, Ready, ReadyCheck, watch};
 use super::runner::ProcessRunner;
+use super::scarcity::despite_scarcity;
 use super::scene::Scene;
 use super::shim_mode::Shim;
 use super::sockets::SocketLease;
@@ -36,13 +38,15 @@ impl ProcessRunner {
     /// goes away cannot leave an open attempt without a process.
     pub(super) async fn open(
         &self,
+        place: TakenPlace,
         run: RunId,
         attempt: AttemptId,
         mode: StartMode,
         mut launch: Launch,
     ) -> Result<RunHandle, RunnerError> {
         let under_way = RunnerError::UnderWay { run, attempt };
-        let registration = self.registry().register(run, attempt).ok_or(under_way)?;
+        let mut registration = self.registry().register(run, attempt).ok_or(under_way)?;
+        registration.place = Some(place);
         if self.is_closing() {
             return Err(RunnerError::ShuttingDown);
         }
@@ -195,7 +199,8 @@ fn make(
     let socket = runner.lease_socket(run, directory);
     let control = socket.as_ref().map(SocketLease::path);
     let before = check.map(|check| Before::see(check, directory));
-    let spawned = spawn(line, run, attempt, directory, control).map_err(|error| spawn_failure(line, &error))?;
+    let spawned = despite_scarcity(|| spawn(line, run, attempt, directory, control));
+    let spawned = spawned.map_err(|error| spawn_failure(line, &error))?;
     let spawned = Unsupervised::of(spawned, identity.attempt);
     let known = ProcessIdentity::of(spawned.pid()).map_err(|error| error.to_string()).and_then(|process| {
         let identity = Identity { process: Some(process), ..identity };
@@ -217,11 +222,12 @@ fn follow(held: HeldAttempt, spawned: Spawned, files: [File; 2], launch: Launch,
     let _ = live.pid.set(pid);
     live.phase.send_replace(Phase::Running);
     await_readiness(&held, before);
-    let room = held.limits.output_bytes.map(|bytes| Arc::new(AtomicU64::new(bytes)));
+    let cap = held.limits.output_bytes.map(|bytes| Arc::new(Mutex::new(OutputCap::new(held.directory.clone(), bytes))));
+    let capped = |stream| cap.clone().map(|cap| (cap, stream));
     let [out, err] = files.map(Arc::new);
     let pumps = Pumps {
-        stdout: Pump::start(stdout, out.clone(), room.clone()),
-        stderr: Pump::start(stderr, err.clone(), room),
+        stdout: Pump::start(stdout, out.clone(), capped(Stream::Stdout)),
+        stderr: Pump::start(stderr, err.clone(), capped(Stream::Stderr)),
     };
     pass(&held, &pumps, Stream::Stdout, out, launch.stdout);
     pass(&held, &pumps, Stream::Stderr, err, launch.stderr);
@@ -247,9 +253,14 @@ fn pass(held: &HeldAttempt, pumps: &Pumps, stream: Stream, file: Arc<File>, to: 
     let Some(to) = to else { return };
     let live = held.live().clone();
     live.passing.send_modify(|passing| *passing += 1);
-    let kept = pumps.kept(stream);
+    let (kept, directory) = (pumps.kept(stream), held.directory.clone());
     tokio::spawn(async move {
-        if let Err(error) = pass_through(file, kept, to).await {
+        let mut to = to;
+        let passed = match pass_through(file, kept, &mut to).await {
+            Ok(passed) => pass_end(&directory, stream, passed, &mut to).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = passed {
             tracing::debug!(%error, stream = stream.name(), "output is no longer passed through");
         }
         live.passing.send_modify(|passing| *passing = passing.saturating_sub(1));

@@ -18,6 +18,9 @@ pub struct RunnerOptions {
     /// report that they wait; `TACHO_CONTROL` tells them where. On by default, so that a job works alike under every
     /// supervisor; an embedder whose jobs never report saves one descriptor per run without it.
     pub report_socket: bool,
+    /// How many attempts may be under way at a time. Starts beyond that wait for their turn; fewer have a place if this
+    /// process may not have enough descriptors open for so many. At least 1. Attempts that are adopted need no place.
+    pub live_max: usize,
 }
 
 impl Default for RunnerOptions {
@@ -28,6 +31,7 @@ impl Default for RunnerOptions {
             kill_lingering: false,
             sync_output: false,
             report_socket: true,
+            live_max: 1_024,
         }
     }
 }

@@ -4,15 +4,15 @@ use std::fs::File;
 use std::future::poll_fn;
 use std::io::{self, Write};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
-use tachograph_engine::domain::{Digest, StreamReceipt};
+use tachograph_engine::domain::{Digest, Stream, StreamReceipt};
 use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use super::output_cap::SharedCap;
 use crate::lock::lock;
 
 /// Memory per stream.
@@ -26,7 +26,7 @@ const SWEEP_BYTES_MAX: u64 = 1_024 * 1_024;
 pub(super) struct Pumped {
     /// What was received.
     pub(super) receipt: StreamReceipt,
-    /// How much of it is in the file.
+    /// How much of it is on disk.
     pub(super) kept_bytes: u64,
     /// Why not all of it is, or not all of it was received; a limit is no such reason.
     pub(super) lost: Option<String>,
@@ -34,7 +34,7 @@ pub(super) struct Pumped {
     pub(super) ended: bool,
 }
 
-/// How much is in a stream's file, for those who read it meanwhile.
+/// How much is in the file of a stream's beginning, for those who read it meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Kept {
     pub(super) bytes: u64,
@@ -56,17 +56,17 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    /// Starts the task. `room` is what may still be kept, shared by the streams of one attempt.
+    /// Starts the task. `cap` is what may be kept, if that is bounded.
     pub(super) fn start(
         pipe: impl AsyncRead + Send + Unpin + 'static,
         file: Arc<File>,
-        room: Option<Arc<AtomicU64>>,
+        cap: Option<(SharedCap, Stream)>,
     ) -> Self {
         let (close, closing) = watch::channel(false);
         let (progress, kept) = watch::channel(Kept::default());
         let capture = Arc::new(Mutex::new(Capture {
             file,
-            room,
+            cap,
             progress,
             hasher: blake3::Hasher::new(),
             received: 0,
@@ -188,7 +188,7 @@ async fn keep(capture: &Arc<Mutex<Capture>>, buffer: Vec<u8>, bytes: usize) -> O
 #[derive(Debug)]
 struct Capture {
     file: Arc<File>,
-    room: Option<Arc<AtomicU64>>,
+    cap: Option<(SharedCap, Stream)>,
     progress: watch::Sender<Kept>,
     hasher: blake3::Hasher,
     received: u64,
@@ -198,23 +198,31 @@ struct Capture {
 
 impl Capture {
     fn take(&mut self, chunk: &[u8]) {
+        let from = self.received;
         self.hasher.update(chunk);
         self.received += chunk.len() as u64;
         if self.lost.is_some() {
             return;
         }
-        let fits = self.room.as_deref().map_or(chunk.len(), |room| reserve(room, chunk.len()));
-        let mut rest = &chunk[..fits];
-        while !rest.is_empty() {
-            match (&*self.file).write(rest) {
+        let fits = self.cap.as_ref().map_or(chunk.len(), |(cap, _)| lock(cap).reserve(chunk.len()));
+        let (mut head, tail) = chunk.split_at(fits);
+        while !head.is_empty() {
+            match (&*self.file).write(head) {
                 Ok(0) => return self.lose("the file takes no more".to_owned()),
                 Ok(written) => {
-                    rest = &rest[written..];
+                    head = &head[written..];
                     self.progress.send_modify(|kept| kept.bytes += written as u64);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return self.lose(format!("cannot write the file: {error}")),
             }
+        }
+        let kept = match &self.cap {
+            Some((cap, stream)) if !tail.is_empty() => lock(cap).keep(*stream, from + fits as u64, tail),
+            Some(_) | None => Ok(()),
+        };
+        if let Err(error) = kept {
+            self.lose(format!("cannot write the end: {error}"));
         }
     }
 
@@ -226,25 +234,22 @@ impl Capture {
     fn pumped(&self) -> Pumped {
         Pumped {
             receipt: StreamReceipt { bytes: self.received, digest: Digest(*self.hasher.finalize().as_bytes()) },
-            kept_bytes: self.progress.borrow().bytes,
+            kept_bytes: self.progress.borrow().bytes
+                + self.cap.as_ref().map_or(0, |(cap, stream)| lock(cap).tail_bytes(*stream)),
             lost: self.lost.clone(),
             ended: self.ended,
         }
     }
 }
 
-/// Takes up to so many bytes of the room that is left.
-fn reserve(room: &AtomicU64, bytes: usize) -> usize {
-    let wanted = bytes as u64;
-    let left = room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(wanted)));
-    let granted = left.unwrap_or(0).min(wanted);
-    usize::try_from(granted).unwrap_or(bytes)
-}
-
 #[cfg(test)]
 mod tests {
+    use tachograph_engine::domain::Ordinal;
+    use tachograph_engine::domain::testing::ids;
     use tokio::io::AsyncWriteExt;
 
+    use super::super::directory::AttemptDirectory;
+    use super::super::output_cap::OutputCap;
     use super::*;
 
     fn file() -> Arc<File> {
@@ -308,14 +313,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_limit_bounds_what_is_kept_and_not_what_is_counted() {
-        let room = Arc::new(AtomicU64::new(7));
-        let (first, second) = (file(), file());
-        for (file, kept) in [(&first, &b"12345"[..]), (&second, &b"12"[..])] {
-            let mut pump = Pump::start(&b"12345"[..], file.clone(), Some(room.clone()));
-            pump.finished().await;
-            let pumped = pump.close().await;
-            assert_eq!((pumped.receipt, pumped.lost), (receipt(b"12345"), None));
-            assert_eq!(content(file), kept);
-        }
+        let data = tempfile::tempdir().unwrap();
+        let directory = AttemptDirectory::of(data.path(), ids::run(1), Ordinal(1));
+        directory.create().unwrap();
+        let cap = Arc::new(Mutex::new(OutputCap::new(directory.clone(), 16)));
+        let file = file();
+        let mut pump = Pump::start(&b"0123456789abcdefghijklmnopqrs"[..], file.clone(), Some((cap, Stream::Stderr)));
+        pump.finished().await;
+        let pumped = pump.close().await;
+        assert_eq!((pumped.receipt, pumped.lost), (receipt(b"0123456789abcdefghijklmnopqrs"), None));
+        assert_eq!((pumped.kept_bytes, content(&file)), (16, b"01234567".to_vec()));
+        let parts = directory.output_parts(Stream::Stderr).unwrap();
+        let tail: Vec<u8> = parts.iter().flat_map(|part| std::fs::read(&part.path).unwrap()).collect();
+        assert_eq!((parts[0].from, tail), (21, b"lmnopqrs".to_vec()));
     }
 }

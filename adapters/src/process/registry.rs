@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use tachograph_engine::domain::{AttemptId, RunId};
 
 use super::handle::{Live, Phase};
+use super::places::TakenPlace;
 use crate::lock::lock;
 
 type Entries = BTreeMap<(RunId, AttemptId), Arc<Live>>;
@@ -27,7 +28,7 @@ impl Registry {
         match lock(&self.entries).entry((run, attempt)) {
             Entry::Vacant(place) => {
                 let live = place.insert(Arc::new(Live::starting(run, attempt))).clone();
-                Some(Registration { registry: self.clone(), live })
+                Some(Registration { registry: self.clone(), live, place: None })
             }
             Entry::Occupied(_) => None,
         }
@@ -47,6 +48,8 @@ impl Registry {
 pub(super) struct Registration {
     registry: Registry,
     pub(super) live: Arc<Live>,
+    /// Its place among those under way, if it needs one.
+    pub(super) place: Option<TakenPlace>,
 }
 
 impl Drop for Registration {

@@ -15,10 +15,12 @@ use super::handle::{ClockRef, Phase, RunHandle, Stop};
 use super::identity::ProcessIdentity;
 use super::launch::Launch;
 use super::options::RunnerOptions;
+use super::places::Places;
 use super::registry::Registry;
 use super::shim_mode::Shim;
 use super::sockets::Sockets;
 use super::text::cut;
+use super::usage::{self, RunnerUsage};
 
 /// Begins the id of every runner of this kind, so that recovery leaves attempts of other kinds alone.
 const RUNNER_PREFIX: &str = "process/";
@@ -44,6 +46,7 @@ struct Shared {
     runner: RunnerId,
     supervisor: ProcessIdentity,
     closing: AtomicBool,
+    places: Places,
 }
 
 /// What a shutdown came to.
@@ -74,7 +77,8 @@ impl ProcessRunner {
         let (registry, sockets) = (Registry::default(), Sockets::default());
         let closing = AtomicBool::new(false);
         let runs_dir = runs_dir.into();
-        let shared = Shared { engine, runs_dir, options, shim, registry, sockets, runner, supervisor, closing };
+        let places = Places::new(options.live_max, &shim);
+        let shared = Shared { engine, runs_dir, options, shim, registry, sockets, runner, supervisor, closing, places };
         Self { shared: Arc::new(shared) }
     }
 
@@ -97,11 +101,13 @@ impl ProcessRunner {
     /// Opens the first attempt of a created run and spawns its process.
     ///
     /// A command that cannot be spawned is no error: the attempt is opened, recorded as failed with the reason, and
-    /// the handle says so. Dropping the future does not stop the start.
+    /// the handle says so. It waits for its turn if there is no [place](RunnerOptions::live_max) for it; dropping the
+    /// future gives that up, and does not stop a start that is under way.
     ///
     /// # Errors
     ///
-    /// [`RunnerError`]; nothing was spawned then.
+    /// [`RunnerError`]; nothing was spawned then. [`RunnerError::ShuttingDown`] also for those who wait for their turn when
+    /// the runner shuts down; nothing was recorded then.
     pub async fn start(&self, run: RunId, launch: Launch) -> Result<RunHandle, RunnerError> {
         self.start_attempt(run, self.mint_attempt(), StartMode::Fresh, launch).await
     }
@@ -131,8 +137,12 @@ impl ProcessRunner {
         mode: StartMode,
         launch: Launch,
     ) -> Result<RunHandle, RunnerError> {
+        if self.registry().get(run, attempt).is_some() {
+            return Err(RunnerError::UnderWay { run, attempt });
+        }
+        let place = self.shared.places.take().await.ok_or(RunnerError::ShuttingDown)?;
         let runner = self.clone();
-        let opening = tokio::spawn(async move { runner.open(run, attempt, mode, launch).await });
+        let opening = tokio::spawn(async move { runner.open(place, run, attempt, mode, launch).await });
         opening.await.unwrap_or(Err(RunnerError::Abandoned { run, attempt }))
     }
 
@@ -146,6 +156,17 @@ impl ProcessRunner {
         let all = self.registry().all().into_iter();
         let open = all.filter(|live| !matches!(*live.phase.borrow(), Phase::Ended(_)));
         open.map(|live| RunHandle { live, clock: self.clock() }).collect()
+    }
+
+    /// What this runner and its process use at this moment.
+    pub fn usage(&self) -> RunnerUsage {
+        RunnerUsage {
+            live: self.registry().all().len(),
+            queued: self.shared.places.queued(),
+            live_max: self.shared.places.most,
+            descriptors: usage::descriptors(),
+            threads: usage::threads(),
+        }
     }
 
     /// Destroys a run, and ends what it still has running if that is forced.
@@ -178,7 +199,7 @@ impl ProcessRunner {
     /// Ends everything within one budget: the polite signal to all groups at once, output drained meanwhile, the killing
     /// signal once three fifths of the budget or the grace are over, and every end recorded. Nothing more is started.
     pub async fn shutdown(&self, budget: Duration) -> ShutdownReport {
-        self.shared.closing.store(true, Ordering::SeqCst);
+        self.close_to_starts();
         let clock = self.engine().clock().clone();
         let now = clock.monotonic();
         let grace = Duration::from_millis(self.options().grace_ms).min(budget.mul_f64(0.6));
@@ -199,6 +220,12 @@ impl ProcessRunner {
         let unfinished: Vec<_> =
             all.iter().filter(|live| !*live.settled.borrow()).map(|live| (live.run, live.attempt)).collect();
         ShutdownReport { ended: all.len() - unfinished.len(), unfinished }
+    }
+
+    /// Nothing is started any more, and nobody waits for a place.
+    fn close_to_starts(&self) {
+        self.shared.closing.store(true, Ordering::SeqCst);
+        self.shared.places.close();
     }
 
     /// Submits what a supervisor asks for, and performs what follows.

@@ -67,7 +67,7 @@ impl Scene {
     }
 
     fn output_bytes(&self, stream: Stream) -> u64 {
-        self.directory.output(stream).symlink_metadata().map_or(0, |metadata| metadata.len())
+        self.directory.kept_bytes(stream).unwrap_or(0)
     }
 }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use tachograph_adapters::process::Launch;
+use tachograph_adapters::process::{AttemptDirectory, Launch, RunHandle};
 use tachograph_engine::domain::{Drain, ExitStatus, ResourceLimits, RunSpec, Stream};
 use tokio::io::AsyncReadExt;
 
@@ -153,10 +153,39 @@ async fn a_broken_reader_does_not_stop_the_capture() {
 async fn a_limit_on_output_bounds_the_files_of_both_streams_together() {
     let bench = Bench::open().await;
     let limits = ResourceLimits { output_bytes: Some(1_000), ..ResourceLimits::default() };
-    let spec = RunSpec { limits, ..sh("printf '%900s' x; printf '%900s' x >&2") };
+    let spec = RunSpec { limits, ..sh("printf 'first%900s' x; printf '%900slast' x >&2") };
     let handle = bench.launch(spec, Launch::default()).await;
     let end = handle.wait().await.unwrap();
     let output = exit(&end).output.as_ref().unwrap();
-    assert_eq!((output.stdout.bytes, output.stderr.bytes), (900, 900), "all of it was received");
-    assert_eq!(file(&handle, "stdout").len() + file(&handle, "stderr").len(), 1_000);
+    assert_eq!((output.stdout.bytes, output.stderr.bytes), (905, 904), "all of it was received");
+    let [out, err] = [Stream::Stdout, Stream::Stderr].map(|stream| kept(&bench, &handle, stream));
+    assert!(out.starts_with(b"first") && err.ends_with(b"last"));
+    let all = out.len() + err.len();
+    assert!(all <= 1_000 && all > 900, "{all}");
+    let noted: serde_json::Value = serde_json::from_slice(&file(&handle, "exit.json")).unwrap();
+    let left_out = ["stdout_bytes", "stderr_bytes"].map(|name| noted["left_out"][name].as_u64().unwrap());
+    assert_eq!(left_out, [905 - out.len() as u64, 904 - err.len() as u64]);
+}
+
+/// The beginning and the end of a stream, as far as they are on disk.
+fn kept(bench: &Bench, handle: &RunHandle, stream: Stream) -> Vec<u8> {
+    let runs = bench.data.path().join("runs");
+    let directory = AttemptDirectory::of(&runs, handle.run(), handle.ordinal().unwrap());
+    let parts = directory.output_parts(stream).unwrap().into_iter().map(|part| part.path);
+    std::iter::once(directory.output(stream)).chain(parts).flat_map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn more_output_than_is_kept_is_passed_through_to_its_last_line() {
+    let bench = Bench::open().await;
+    let limits = ResourceLimits { output_bytes: Some(4_096), ..ResourceLimits::default() };
+    let (mut out, to_out) = tokio::io::duplex(100);
+    let launch = Launch { stdout: Some(Box::new(to_out)), ..Launch::default() };
+    let handle = bench.launch(RunSpec { limits, ..sh("seq 20000; echo no such file >&2; exit 3") }, launch).await;
+    assert_eq!(status(&handle).await, ExitStatus::Code(3));
+    let mut seen = Vec::new();
+    out.read_to_end(&mut seen).await.unwrap();
+    assert_eq!(seen, kept(&bench, &handle, Stream::Stdout));
+    assert!(seen.starts_with(b"1\n2\n3\n") && seen.ends_with(b"\n19999\n20000\n"));
+    assert_eq!(kept(&bench, &handle, Stream::Stderr), b"no such file\n");
 }

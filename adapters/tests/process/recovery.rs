@@ -72,6 +72,7 @@ impl Lost {
             lingering: Vec::new(),
             diagnostics: Diagnostics::default(),
             usage: None,
+            left_out: None,
         }
     }
 

@@ -1,5 +1,6 @@
 use std::time::Instant;
 
+use tachograph_adapters::process::LeftOut;
 use tachograph_adapters::shim::{Notice, Request};
 use tachograph_engine::domain::{Drain, ExitStatus, Stream};
 
@@ -108,11 +109,58 @@ fn a_limit_bounds_what_is_kept_of_both_and_not_what_is_counted() {
     let go = attempt.pipe("go");
     let mut shim = attempt.start();
     shim.started();
-    crate::support::until(|| shim.attempt.file("stdout") == b"12345\n", "nothing is kept");
+    let tail = |attempt: &Attempt, stream| {
+        let parts = attempt.directory().output_parts(stream).unwrap();
+        let content = parts.iter().flat_map(|part| std::fs::read(&part.path).unwrap()).collect::<Vec<u8>>();
+        (parts.first().map(|part| part.from), String::from_utf8(content).unwrap())
+    };
+    crate::support::until(|| tail(&shim.attempt, Stream::Stdout) == (Some(4), "5\n".to_owned()), "nothing is kept");
     go.release();
     let (record, attempt) = shim.end_and_attempt();
-    assert_eq!(attempt.file("stderr"), b"ab");
+    assert_eq!((attempt.file("stdout"), attempt.file("stderr")), (b"1234".to_vec(), Vec::new()));
+    assert_eq!(tail(&attempt, Stream::Stdout).1, "5\n", "a stream that is silent keeps its last words");
+    assert_eq!(tail(&attempt, Stream::Stderr), (Some(4), "e\n".to_owned()));
+    assert_eq!(record.left_out, Some(LeftOut { stdout_bytes: 0, stderr_bytes: 4 }));
     let output = record.output.unwrap();
     assert_eq!((output.stderr.bytes, output.stderr.digest), (6, digest(b"abcde\n")));
     assert!(record.failure.is_none());
+}
+
+/// The text of `seq` from one byte on.
+fn seq(bytes: usize) -> Vec<u8> {
+    let mut text = Vec::new();
+    for number in 1.. {
+        text.extend_from_slice(format!("{number}\n").as_bytes());
+        if text.len() > bytes {
+            return text;
+        }
+    }
+    text
+}
+
+#[test]
+fn a_killed_shim_leaves_both_ends_of_more_output_than_is_kept() {
+    let expected = seq(8_000_000);
+    for round in 0..rounds(5) {
+        let mut attempt = Attempt::sh("seq 900000");
+        attempt.assignment.limits.output_bytes = Some(40_000);
+        let mut shim = attempt.start();
+        shim.started();
+        let directory = shim.attempt.directory();
+        let parts = || directory.output_parts(Stream::Stdout).unwrap();
+        crate::support::until(
+            || parts().first().is_some_and(|part| part.from > 20_000 + 50_000 * round as u64),
+            "no end",
+        );
+        let _left = shim.kill();
+        assert_eq!(std::fs::read(directory.output(Stream::Stdout)).unwrap(), &expected[..20_000], "round {round}");
+        let mut end = None;
+        for part in parts() {
+            let (content, from) = (std::fs::read(&part.path).unwrap(), usize::try_from(part.from).unwrap());
+            assert!(expected[from..].starts_with(&content), "round {round}: not what came at {from}");
+            assert!(end.is_none_or(|end| end == from), "round {round}: a gap before {from}");
+            end = Some(from + content.len());
+        }
+        assert!(directory.kept_bytes(Stream::Stdout).unwrap() <= 40_000, "round {round}");
+    }
 }

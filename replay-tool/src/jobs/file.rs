@@ -15,6 +15,7 @@ use super::{ENV_BYTES_MAX, Expectation, JOBS_MAX, Job};
 use crate::duration::{DurationMs, check_snapshot_delay};
 use crate::report::EXE_VARIABLE;
 use crate::signal;
+use crate::size::Size;
 
 pub(super) const JOB_KEYS: [&str; 12] = [
     "command",
@@ -23,6 +24,7 @@ pub(super) const JOB_KEYS: [&str; 12] = [
     "labels",
     "retries",
     "timeout",
+    "output_limit",
     "expect",
     "snapshot_delay",
     "snapshot_command",
@@ -87,6 +89,7 @@ fn read_job(entry: &Entry<'_, '_>, problems: &mut Problems<'_>) -> Option<Job> {
         labels: BTreeMap::new(),
         retries: 0,
         timeout: None,
+        output_limit: None,
         expect: Expectation::default(),
         snapshot_delay: None,
         snapshot_command: None,
@@ -115,6 +118,7 @@ fn read_job(entry: &Entry<'_, '_>, problems: &mut Problems<'_>) -> Option<Job> {
                 job.retries = u32::try_from(retries).unwrap_or(0);
             }
             "timeout" => job.timeout = read_timeout(item, &inner, problems),
+            "output_limit" => job.output_limit = read_size(item, &inner, problems),
             "expect" => job.expect = read_expectation(item, &inner, problems).unwrap_or_default(),
             "snapshot_delay" => {
                 has_delay = true;
@@ -235,6 +239,25 @@ fn read_duration(
         Ok(duration) => Some(duration),
         Err(why) => {
             problems.note(item.span().start, format!("{place}: {why}"));
+            None
+        }
+    }
+}
+
+/// A size that is longer than nothing, as a text or a number of bytes.
+fn read_size(item: &Item<'_>, place: &str, problems: &mut Problems<'_>) -> Option<Size> {
+    let text = match item.get_ref() {
+        DeValue::String(text) => text.as_ref(),
+        DeValue::Integer(bytes) if bytes.radix() == 10 => bytes.as_str(),
+        _ => {
+            value::mismatch(item, place, "a size such as \"64MB\" or a number of bytes", problems);
+            return None;
+        }
+    };
+    match text.parse::<Size>() {
+        Ok(size) => Some(size),
+        Err(error) => {
+            problems.note(item.span().start, format!("{place}: {error}"));
             None
         }
     }

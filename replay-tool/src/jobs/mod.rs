@@ -10,6 +10,7 @@
 //! labels = { team = "core" }        # recorded with the run
 //! retries = 2                       # further attempts if one does not end as expected; default 0
 //! timeout = "1m30s"                 # wall-clock time of one attempt: text, or a number of seconds; default none
+//! output_limit = "64MB"             # the most that is kept of its output, first and last part; default: everything
 //! expect = { code = 0 }             # how it must end; this is the default
 //! snapshot_delay = "5s"             # how long it waits before an image of its sandbox is taken; default: never
 //! snapshot_command = ["save.sh"]    # takes that image instead of the built-in archive
@@ -46,6 +47,7 @@ pub use expectation::Expectation;
 pub use problem::{JobsError, PROBLEMS_SHOWN_MAX, Problem};
 
 use crate::duration::DurationMs;
+use crate::size::Size;
 
 /// Bytes in a jobs file.
 pub const JOBS_FILE_BYTES_MAX: u64 = 16 * 1_024 * 1_024;
@@ -71,6 +73,8 @@ pub struct Job {
     pub retries: u32,
     /// Wall-clock time of one attempt; never zero.
     pub timeout: Option<DurationMs>,
+    /// The most that is kept of the output of one attempt, both streams together; everything without it.
+    pub output_limit: Option<Size>,
     /// How it must end.
     pub expect: Expectation,
     /// How long it waits before a snapshot of it is taken, 0 to 30 days; none is taken without it.
@@ -99,7 +103,11 @@ impl Job {
             name: Some(self.name.clone()),
             labels: self.labels.clone(),
             workload: self.workload(),
-            limits: ResourceLimits { wall_ms: self.timeout.map(DurationMs::as_millis), ..ResourceLimits::default() },
+            limits: ResourceLimits {
+                wall_ms: self.timeout.map(DurationMs::as_millis),
+                memory_bytes: None,
+                output_bytes: self.output_limit.map(|Size(bytes)| bytes),
+            },
             parent: None,
         }
     }

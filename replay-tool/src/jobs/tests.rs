@@ -7,6 +7,7 @@ use tachograph_adapters::process::ReadyProbe;
 use tachograph_engine::domain::{FailureKind, Stream};
 
 use super::*;
+use crate::size::Size;
 
 /// The problems of a text as a person sees them.
 fn listing(text: &[u8]) -> String {
@@ -39,6 +40,7 @@ snapshot_delay = "1m"
 snapshot_command = ["save", "--to", "s3"]
 ready = { line = "is up", stream = "stderr" }
 ready_within = "1m"
+output_limit = "64MB"
 
 [jobs.alpha]
 command = ["true"]
@@ -53,6 +55,7 @@ command = ["true"]
         labels: strings([("team", "core")]),
         retries: 2,
         timeout: Some("90s".parse().unwrap()),
+        output_limit: Some(Size(64_000_000)),
         expect: Expectation::Signal(9),
         snapshot_delay: Some("1m".parse().unwrap()),
         snapshot_command: Some(vec!["save".to_owned(), "--to".to_owned(), "s3".to_owned()]),
@@ -70,6 +73,7 @@ command = ["true"]
         labels: BTreeMap::new(),
         retries: 0,
         timeout: None,
+        output_limit: None,
         expect: Expectation::Code(0),
         snapshot_delay: None,
         snapshot_command: None,
@@ -78,6 +82,7 @@ command = ["true"]
     };
     assert_eq!(jobs, [zeta, alpha]);
     assert_eq!(jobs[0].spec().limits.wall_ms, Some(90_000));
+    assert_eq!(jobs[0].spec().limits.output_bytes, Some(64_000_000));
     assert!(tachograph_engine::domain::limits::check_spec(&jobs[0].spec()).is_ok());
 }
 

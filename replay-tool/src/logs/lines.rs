@@ -66,6 +66,13 @@ impl Lines {
         if self.held.is_empty() { Ok(()) } else { self.print_held(reading, self.held.len()) }
     }
 
+    /// What follows begins elsewhere: a line that is held back is none of its.
+    pub(super) fn jump(&mut self, reading: &mut Reading, offset: u64) -> Result<(), Error> {
+        self.finish(reading)?;
+        self.offset = offset;
+        Ok(())
+    }
+
     fn print_held(&mut self, reading: &mut Reading, bytes: usize) -> Result<(), Error> {
         let rest = self.held.split_off(bytes);
         let ended = self.held.ends_with(b"\n");
@@ -88,8 +95,16 @@ fn whole_characters(line: &[u8]) -> usize {
     }
 }
 
-/// Where the last lines of a file begin. A newline at the end ends the last line and begins none.
-pub(super) fn start_of_last_lines(file: &File, lines: u64) -> io::Result<u64> {
+/// Where so many last lines begin in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    At(u64),
+    /// Before it: it holds the beginnings of so many.
+    Fewer(u64),
+}
+
+/// Where the last lines of a file begin. A newline at the end of the stream ends the last line and begins none.
+pub(super) fn start_of_last_lines(file: &File, lines: u64, is_last: bool) -> io::Result<Found> {
     let length = file.metadata()?.len();
     let mut end = length;
     let mut found = 0;
@@ -100,14 +115,15 @@ pub(super) fn start_of_last_lines(file: &File, lines: u64) -> io::Result<u64> {
         file.read_exact_at(block, start)?;
         for (index, _) in block.iter().enumerate().rev().filter(|(_, byte)| **byte == b'\n') {
             let behind = start + index as u64 + 1;
-            found += u64::from(behind < length);
-            if behind < length && found == lines {
-                return Ok(behind);
+            let begins = behind < length || !is_last;
+            found += u64::from(begins);
+            if begins && found == lines {
+                return Ok(Found::At(behind));
             }
         }
         end = start;
     }
-    Ok(if lines == 0 { length } else { 0 })
+    Ok(if lines == 0 { Found::At(length) } else { Found::Fewer(found) })
 }
 
 #[cfg(test)]
@@ -120,7 +136,8 @@ mod tests {
         let path = place.path().join("stdout");
         let last = |content: &str, lines| {
             std::fs::write(&path, content).unwrap();
-            let start = start_of_last_lines(&File::open(&path).unwrap(), lines).unwrap();
+            let found = start_of_last_lines(&File::open(&path).unwrap(), lines, true).unwrap();
+            let start = if let Found::At(start) = found { start } else { 0 };
             content[usize::try_from(start).unwrap()..].to_owned()
         };
         for (content, lines, expected) in [

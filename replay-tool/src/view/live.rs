@@ -70,7 +70,7 @@ impl LiveView {
         let attempt = run.attempt.as_ref();
         let sighting = Sighting::of(run, data, table);
         let directory = attempt.map(|attempt| AttemptDirectory::of(&data.join(RUNS_DIR), run.id, attempt.ordinal));
-        let bytes = |stream: Stream| file_bytes(&directory.as_ref()?.output(stream));
+        let bytes = |stream: Stream| directory.as_ref()?.kept_bytes(stream);
         let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self {
             run: run.id.to_string(),
@@ -92,9 +92,4 @@ impl LiveView {
             writer: writer.map(WriterState::name),
         }
     }
-}
-
-/// What a file of output holds; nothing if something else is in its place.
-fn file_bytes(path: &std::path::Path) -> Option<u64> {
-    path.symlink_metadata().ok().filter(std::fs::Metadata::is_file).map(|metadata| metadata.len())
 }

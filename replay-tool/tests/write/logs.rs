@@ -159,3 +159,36 @@ fn a_follower_waits_for_a_run_that_was_not_started_until_it_never_will_be() {
     assert!(notes.next().starts_with("tacho: error[not_started]: "));
     assert_eq!(Finished::of(follower).code, Some(3));
 }
+
+#[test]
+fn more_output_than_is_kept_is_shown_with_both_its_ends_and_the_gap() {
+    for shim in [&["--no-shim"][..], &[]] {
+        let place = Place::new();
+        let script = "seq 20000; echo 'no such file' >&2; exit 3";
+        let arguments =
+            [&["run", "--name", "build", "--output-limit", "4KB"], shim, &["--", "sh", "-c", script]].concat();
+        let output = place.tacho(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(3));
+        let (code, shown, notes) = logs(&place, &["build"]);
+        let shown = String::from_utf8(shown).unwrap();
+        assert_eq!((code, shown.as_bytes()), (Some(0), &*output.stdout), "the terminal saw the same");
+        assert!(shown.starts_with("1\n2\n3\n") && shown.ends_with("\n19999\n20000\n"), "{shown}");
+        let all: usize = (1..=20_000).map(|number: u32| number.to_string().len() + 1).sum();
+        let left_out = all - shown.len();
+        assert!((3_000..=4_000).contains(&shown.len()), "{}", shown.len());
+        assert_eq!(
+            notes,
+            format!("tacho: note: … {left_out} bytes were left out of stdout: more came than may be kept …\n")
+        );
+        assert_eq!(logs(&place, &["build", "-n", "2"]), (Some(0), b"19999\n20000\n".to_vec(), String::new()));
+        assert_eq!(logs(&place, &["build", "--follow"]).1, output.stdout);
+        assert_eq!(logs(&place, &["build", "--stderr"]), (Some(0), b"no such file\n".to_vec(), String::new()));
+        let (_, lines, _) = logs(&place, &["build", "--format", "json"]);
+        let lines: Vec<Value> = String::from_utf8(lines).unwrap().lines().map(documented).collect();
+        let last = lines.last().unwrap();
+        assert_eq!((&last["text"], &last["offset"]), (&"20000".into(), &(all - 6).into()));
+        let record = std::fs::read(stdout_of(&place).with_file_name("exit.json")).unwrap();
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        assert_eq!(record["left_out"], json!({"stdout_bytes": left_out, "stderr_bytes": 0}));
+    }
+}

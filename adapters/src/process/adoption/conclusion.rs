@@ -238,6 +238,7 @@ mod tests {
             lingering: Vec::new(),
             diagnostics: Diagnostics::default(),
             usage: None,
+            left_out: None,
         })
     }
 

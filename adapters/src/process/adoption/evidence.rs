@@ -138,7 +138,7 @@ impl Evidence {
         let strays = processes.naming(attempt).iter().copied().filter(|pid| Some(*pid) != own).collect();
         // Last: whoever was alive above may have written it since, and then it must be seen.
         let recorded = Recorded::read(directory, run, attempt, runner);
-        let bytes = |stream| directory.output(stream).metadata().ok().map(|metadata| metadata.len());
+        let bytes = |stream| directory.kept_bytes(stream);
         let output_bytes = [bytes(Stream::Stdout), bytes(Stream::Stderr)];
         Self { identified, recorded, strays, output_bytes, last_output: last_output(directory) }
     }

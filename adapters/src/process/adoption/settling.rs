@@ -325,8 +325,8 @@ fn facts(record: &ExitRecord, directory: &AttemptDirectory) -> BTreeMap<String, 
     let mut facts = record.output.as_ref().map(receipt_facts).unwrap_or_default();
     facts.insert("exit_status".to_owned(), cut(&record.status.to_string(), FACT_BYTES_MAX).to_owned());
     for stream in [Stream::Stdout, Stream::Stderr] {
-        if let Ok(file) = directory.output(stream).metadata() {
-            facts.insert(format!("{}_bytes_on_disk", stream.name()), file.len().to_string());
+        if let Some(bytes) = directory.kept_bytes(stream) {
+            facts.insert(format!("{}_bytes_on_disk", stream.name()), bytes.to_string());
         }
     }
     facts

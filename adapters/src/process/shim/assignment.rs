@@ -45,7 +45,7 @@ pub struct Assignment {
     pub runs_dir: PathBuf,
     /// Of these `wall_ms` and `output_bytes` are enforced.
     pub limits: ResourceLimits,
-    /// How it is treated; `report_socket` is not handed over.
+    /// How it is treated; `report_socket` and `live_max` are not handed over.
     pub options: RunnerOptions,
     /// Whether its standard input is what the shim was given as standard error; it has none otherwise.
     pub has_stdin: bool,
@@ -166,6 +166,7 @@ impl Header {
                 sync_output: self.sync_output,
                 // Notices of the run's own processes are the supervisor's affair.
                 report_socket: false,
+                ..RunnerOptions::default()
             },
             has_stdin: self.has_stdin,
             snapshot_delay_ms: self.snapshot_delay_ms,
@@ -269,6 +270,7 @@ mod tests {
                 kill_lingering: true,
                 sync_output: true,
                 report_socket: false,
+                ..RunnerOptions::default()
             },
             has_stdin: true,
             snapshot_delay_ms: Some(11),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tachograph_engine::domain::{Diagnostics, ExitStatus, Failure, Outcome, limits};
 
 use super::super::directory::{AttemptDirectory, DirectoryError};
-use super::super::exit_record::{ExitRecord, ResourceUsage};
+use super::super::exit_record::{ExitRecord, LeftOut, ResourceUsage};
 use super::super::outcome::Seen;
 use super::assignment::Assignment;
 
@@ -36,6 +36,7 @@ pub(super) fn exited(
         output: Some(seen.drained.receipt.clone()),
         lingering: seen.lingering.clone(),
         usage,
+        left_out: LeftOut::of(&seen.drained),
         ..blank(assignment)
     };
     match seen.outcome(directory) {
@@ -71,6 +72,7 @@ fn blank(assignment: &Assignment) -> ExitRecord {
         lingering: Vec::new(),
         diagnostics: Diagnostics::default(),
         usage: None,
+        left_out: None,
     }
 }
 

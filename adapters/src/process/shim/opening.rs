@@ -15,6 +15,8 @@ use tachograph_engine::domain::Stream;
 use super::super::directory::AttemptDirectory;
 use super::super::group::ProcessGroup;
 use super::super::identity::{Identity, ProcessIdentity};
+use super::super::output_cap::OutputCap;
+use super::super::scarcity::despite_scarcity;
 use super::GATE;
 use super::assignment::{Assignment, CommandBlock};
 use super::body::Body;
@@ -47,7 +49,7 @@ pub(super) fn open(
     let mut gate = Command::new("/proc/self/exe");
     gate.args([GATE, &std::process::id().to_string()]).process_group(0);
     gate.stdin(OwnedFd::from(gate_end)).stdout(out).stderr(err);
-    let pid = gate.spawn()?.id();
+    let pid = despite_scarcity(|| gate.spawn())?.id();
     // With it go the ends that only the gate shall hold.
     drop(gate);
     let impossible = || invalid("the process has an impossible pid");
@@ -98,7 +100,8 @@ pub(super) fn prepare(
         snapshot_delay_ms: assignment.snapshot_delay_ms,
     };
     identity.write(directory).map_err(io::Error::other)?;
-    Ok((Streams::new(stdout, stderr, assignment.limits.output_bytes), requests))
+    let cap = assignment.limits.output_bytes.map(|bytes| OutputCap::new(directory.clone(), bytes));
+    Ok((Streams::new(stdout, stderr, cap), requests))
 }
 
 fn without_blocking(pipe: PipeReader) -> io::Result<PipeReader> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tachograph_engine::domain::{Digest, Stream, StreamReceipt};
 
 use super::super::drain::{Drained, drained};
+use super::super::output_cap::OutputCap;
 use super::super::pump::Pumped;
 
 /// Memory for both streams.
@@ -20,15 +21,16 @@ const SWEEP_BYTES_MAX: u64 = 1_024 * 1_024;
 pub(super) struct Streams {
     stdout: Capture,
     stderr: Capture,
-    /// What may still be kept of both together; absent if everything.
-    room: Option<u64>,
+    /// What may be kept of both together; absent if everything.
+    cap: Option<OutputCap>,
     buffer: Vec<u8>,
 }
 
 impl Streams {
-    pub(super) fn new(stdout: (PipeReader, File), stderr: (PipeReader, File), room: Option<u64>) -> Self {
+    pub(super) fn new(stdout: (PipeReader, File), stderr: (PipeReader, File), cap: Option<OutputCap>) -> Self {
         let buffer = vec![0; BUFFER_BYTES];
-        Self { stdout: Capture::of(stdout), stderr: Capture::of(stderr), room, buffer }
+        let (stdout, stderr) = (Capture::of(Stream::Stdout, stdout), Capture::of(Stream::Stderr, stderr));
+        Self { stdout, stderr, cap, buffer }
     }
 
     /// The pipe, until it is at its end or closed.
@@ -51,7 +53,7 @@ impl Streams {
             Stream::Stdout => &mut self.stdout,
             Stream::Stderr => &mut self.stderr,
         };
-        capture.take(&mut self.buffer, &mut self.room);
+        capture.take(&mut self.buffer, &mut self.cap);
     }
 
     /// Takes what the pipe holds by now and closes it, so that whoever still writes is told at the next write.
@@ -61,7 +63,7 @@ impl Streams {
             Stream::Stderr => &mut self.stderr,
         };
         let end = capture.received.saturating_add(SWEEP_BYTES_MAX);
-        while capture.received < end && capture.take(&mut self.buffer, &mut self.room) {}
+        while capture.received < end && capture.take(&mut self.buffer, &mut self.cap) {}
         capture.pipe = None;
     }
 
@@ -73,13 +75,14 @@ impl Streams {
             self.stdout.sync();
             self.stderr.sync();
         }
-        drained(self.stdout.pumped(), self.stderr.pumped(), waited)
+        drained(self.stdout.pumped(self.cap.as_ref()), self.stderr.pumped(self.cap.as_ref()), waited)
     }
 }
 
 /// What of a stream has arrived so far.
 #[derive(Debug)]
 struct Capture {
+    stream: Stream,
     pipe: Option<PipeReader>,
     file: File,
     hasher: Box<blake3::Hasher>,
@@ -90,13 +93,13 @@ struct Capture {
 }
 
 impl Capture {
-    fn of((pipe, file): (PipeReader, File)) -> Self {
+    fn of(stream: Stream, (pipe, file): (PipeReader, File)) -> Self {
         let hasher = Box::new(blake3::Hasher::new());
-        Self { pipe: Some(pipe), file, hasher, received: 0, kept: 0, lost: None, ended: false }
+        Self { stream, pipe: Some(pipe), file, hasher, received: 0, kept: 0, lost: None, ended: false }
     }
 
     /// Whether there may be more at once.
-    fn take(&mut self, buffer: &mut [u8], room: &mut Option<u64>) -> bool {
+    fn take(&mut self, buffer: &mut [u8], cap: &mut Option<OutputCap>) -> bool {
         let Some(pipe) = &mut self.pipe else { return false };
         match pipe.read(buffer) {
             Ok(0) => {
@@ -105,7 +108,7 @@ impl Capture {
                 false
             }
             Ok(bytes) => {
-                self.keep(&buffer[..bytes], room);
+                self.keep(&buffer[..bytes], cap);
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
@@ -118,15 +121,15 @@ impl Capture {
         }
     }
 
-    fn keep(&mut self, chunk: &[u8], room: &mut Option<u64>) {
+    fn keep(&mut self, chunk: &[u8], cap: &mut Option<OutputCap>) {
+        let from = self.received;
         self.hasher.update(chunk);
         self.received += chunk.len() as u64;
         if self.lost.is_some() {
             return;
         }
-        let fits = room.map_or(chunk.len(), |room| usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len()));
-        *room = room.map(|room| room - fits as u64);
-        let mut rest = &chunk[..fits];
+        let fits = cap.as_mut().map_or(chunk.len(), |cap| cap.reserve(chunk.len()));
+        let (mut rest, tail) = chunk.split_at(fits);
         while !rest.is_empty() {
             match self.file.write(rest) {
                 Ok(0) => return self.lose("the file takes no more".to_owned()),
@@ -137,6 +140,13 @@ impl Capture {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return self.lose(format!("cannot write the file: {error}")),
             }
+        }
+        let kept = match cap {
+            Some(cap) if !tail.is_empty() => cap.keep(self.stream, from + fits as u64, tail),
+            Some(_) | None => Ok(()),
+        };
+        if let Err(error) = kept {
+            self.lose(format!("cannot write the end: {error}"));
         }
     }
 
@@ -150,10 +160,10 @@ impl Capture {
         let _ = self.file.sync_data();
     }
 
-    fn pumped(&self) -> Pumped {
+    fn pumped(&self, cap: Option<&OutputCap>) -> Pumped {
         Pumped {
             receipt: StreamReceipt { bytes: self.received, digest: Digest(*self.hasher.finalize().as_bytes()) },
-            kept_bytes: self.kept,
+            kept_bytes: self.kept + cap.map_or(0, |cap| cap.tail_bytes(self.stream)),
             lost: self.lost.clone(),
             ended: self.ended,
         }
