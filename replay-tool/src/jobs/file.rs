@@ -17,7 +17,7 @@ use crate::report::EXE_VARIABLE;
 use crate::signal;
 use crate::size::Size;
 
-pub(super) const JOB_KEYS: [&str; 12] = [
+pub(super) const JOB_KEYS: [&str; 13] = [
     "command",
     "cwd",
     "env",
