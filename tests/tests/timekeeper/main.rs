@@ -8,6 +8,7 @@ mod failing;
 mod firing;
 mod flood;
 mod places;
+mod racing;
 mod recovery;
 mod stopping;
 mod walk;
