@@ -9,7 +9,8 @@ use tachograph_adapters::process::{
 };
 use tachograph_engine::domain::{
     Action, Actor, ActorKind, AttemptId, Claim, Diagnostics, Digest, Drain, Event, ExitStatus, Failure, FailureKind,
-    Finding, Ordinal, Outcome, OutputReceipt, RunId, RunSpec, RunnerId, StartMode, Status, StreamReceipt, Witness,
+    Finding, Ordinal, Outcome, OutputReceipt, ResourceLimits, RunId, RunSpec, RunnerId, StartMode, Status,
+    StreamReceipt, Witness,
 };
 
 use crate::support::{Bench, sh, status};
@@ -24,7 +25,11 @@ struct Lost {
 
 impl Lost {
     async fn of(bench: &Bench, runner: &str) -> Self {
-        let run = bench.runner.create(sh("exit 0")).await.unwrap();
+        Self::of_spec(bench, runner, sh("exit 0")).await
+    }
+
+    async fn of_spec(bench: &Bench, runner: &str, spec: RunSpec) -> Self {
+        let run = bench.runner.create(spec).await.unwrap();
         let attempt = AttemptId::from_ulid(bench.engine.mint());
         let runner = RunnerId::from(runner);
         let actor = Actor::new(ActorKind::Supervisor, runner.as_str());
@@ -283,6 +288,35 @@ async fn a_wait_that_is_adopted_gets_the_snapshot_that_it_was_never_armed() {
         assert_eq!(wake(child), Some(33));
         handle.wait().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_wall_clock_limit_goes_on_from_the_start_of_what_is_adopted() {
+    let (bench, clock) = Bench::manual().await;
+    let limits = ResourceLimits { wall_ms: Some(10_000), ..ResourceLimits::default() };
+    let spec = RunSpec { limits, ..sh("exit 0") };
+    let lost = Lost::of_spec(&bench, "process/host/1/former", spec).await;
+    std::fs::create_dir_all(lost.directory.path()).unwrap();
+    let mut child = sleeper(Some(lost.attempt));
+    lost.identity(&gone(), Some(&ProcessIdentity::of(child.id()).unwrap()));
+    clock.advance(std::time::Duration::from_secs(6));
+    bench.runner.recover().await.unwrap();
+    let handle = bench.runner.handle(lost.run, lost.attempt).unwrap();
+    clock.advance(std::time::Duration::from_secs(4));
+    // Its standard input stays open, or it would end by that.
+    let input = child.stdin.take();
+    let pid = child.id();
+    let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(20), ended).await;
+    if ended.is_err() {
+        drop(input);
+        panic!("process {pid} runs on beyond its limit");
+    }
+    assert_eq!(ended.unwrap().unwrap().signal(), Some(15));
+    handle.wait().await.unwrap();
+    let failure = lost.failure(&bench).await;
+    assert_eq!(failure.kind, FailureKind::TimedOut);
+    assert!(failure.message.contains("its limit of 10000 ms"), "{}", failure.message);
 }
 
 #[tokio::test]

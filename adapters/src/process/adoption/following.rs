@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
-use tachograph_engine::domain::{Claim, Finding, Ordinal, ResourceLimits};
+use tachograph_engine::domain::{Claim, Event, Finding, Ordinal, ResourceLimits};
 use tachograph_engine::ports::Clock;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
@@ -24,7 +24,7 @@ use super::super::outcome::TimeUp;
 use super::super::ready::{Readiness, Ready};
 use super::super::runner::ProcessRunner;
 use super::super::standstill::Termination;
-use super::super::supervise::{next_signal, next_time_up};
+use super::super::supervise::{next_signal, next_time_up, until};
 use super::conclusion::{Witnessed, cause_of_unwitnessed};
 use super::evidence::Evidence;
 use super::report::AdoptionReport;
@@ -190,7 +190,8 @@ async fn unwitnessed(held: HeldAttempt, process: &ProcessIdentity, pinned: &Asyn
     let _ = live.pid.set(process.pid);
     live.readiness.send_replace(Readiness::Ready(Ready { after: Duration::ZERO }));
     live.phase.send_replace(Phase::Running);
-    let Some(mut guard) = Guard::of(&held, process.pid) else { return };
+    let limit_at = limit_at(&held).await;
+    let Some(mut guard) = Guard::of(&held, process.pid, limit_at) else { return };
     loop {
         tokio::select! {
             biased;
@@ -212,6 +213,23 @@ async fn unwitnessed(held: HeldAttempt, process: &ProcessIdentity, pinned: &Asyn
     held.conclude(outcome, None).await;
 }
 
+/// When the wall-clock limit of an attempt is reached that somebody else started, on the monotonic clock: its time counts
+/// from when its start was recorded, by the wall clock, which is all that is left of it. A limit that was reached while
+/// nobody was there is reached now.
+async fn limit_at(held: &HeldAttempt) -> Option<Duration> {
+    let limit = Duration::from_millis(held.limits.wall_ms?);
+    let clock = held.engine.clock();
+    let is_start = |event: &Event| matches!(event, Event::Started { attempt, .. } if *attempt == held.claim.attempt);
+    let history = held.engine.reader().history(held.claim.run).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, run = %held.claim.run, "its wall-clock limit counts from its adoption");
+        Vec::new()
+    });
+    let started = history.iter().find(|entry| entry.events().iter().any(is_start)).map(|entry| entry.recorded_at);
+    let micros = started.map_or(0, |started| clock.now().as_micros().saturating_sub(started.as_micros()));
+    let age = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
+    Some(clock.monotonic().saturating_add(limit.saturating_sub(age)))
+}
+
 /// Passes on what is asked of a process that is nobody's child here: to members of its group that are verified one by
 /// one.
 struct Guard {
@@ -222,11 +240,14 @@ struct Guard {
     signals: Option<mpsc::Receiver<Signal>>,
     told: Option<watch::Receiver<Option<TimeUp>>>,
     time_up: Option<TimeUp>,
+    /// When its wall-clock limit is reached; absent if it has none or it was.
+    limit_at: Option<Duration>,
+    limit_ms: u64,
     termination: Termination,
 }
 
 impl Guard {
-    fn of(held: &HeldAttempt, pid: u32) -> Option<Self> {
+    fn of(held: &HeldAttempt, pid: u32, limit_at: Option<Duration>) -> Option<Self> {
         let mut group = ProcessGroup::led_by(pid, held.claim.attempt)?;
         // Somebody else reaps it, at any time.
         group.leader_was_reaped();
@@ -242,6 +263,8 @@ impl Guard {
             signals: live.signals.take(),
             told: Some(told),
             time_up: None,
+            limit_at,
+            limit_ms: held.limits.wall_ms.unwrap_or_default(),
             termination: Termination::of(held.live()),
         })
     }
@@ -255,16 +278,23 @@ impl Guard {
                 stop.and_then(|stop| self.termination.wish(clock.monotonic(), stop.kill_at))
             }
             signal = next_signal(&mut self.signals) => signal,
-            why = next_time_up(&mut self.told) => {
-                self.time_up.get_or_insert(why);
-                let now = clock.monotonic();
-                self.termination.wish(now, now.saturating_add(self.grace))
+            why = next_time_up(&mut self.told) => self.end_in_time(why),
+            () = until(&*clock, self.limit_at) => {
+                self.limit_at = None;
+                self.end_in_time(TimeUp::WallLimit { limit_ms: self.limit_ms })
             }
             signal = self.termination.next(&*clock) => Some(signal),
         };
         if let Some(signal) = signal {
             self.signal(signal).await;
         }
+    }
+
+    /// The first reason counts.
+    fn end_in_time(&mut self, why: TimeUp) -> Option<Signal> {
+        self.time_up.get_or_insert(why);
+        let now = self.clock.monotonic();
+        self.termination.wish(now, now.saturating_add(self.grace))
     }
 
     async fn signal(&self, signal: Signal) {
