@@ -156,6 +156,9 @@ pub struct RunArgs {
     /// Be the parent of the command itself: if tacho is killed, its output and exit code are lost
     #[arg(long)]
     pub no_shim: bool,
+    /// Go once the command is started, or ready: print the run's id, and leave it to its shim
+    #[arg(long, conflicts_with = "no_shim")]
+    pub detach: bool,
     /// Run a container made of this OCI bundle, a directory with config.json; CMD takes the place of its arguments
     #[arg(long, value_name = "BUNDLE", value_hint = ValueHint::DirPath, conflicts_with_all = ["cwd", "no_shim"])]
     pub oci: Option<PathBuf>,
@@ -188,6 +191,9 @@ pub struct SuperviseArgs {
     /// Be the parent of the commands itself: if tacho is killed, their output and exit codes are lost
     #[arg(long)]
     pub no_shim: bool,
+    /// When asked to end by a signal, leave the runs to their shims instead of ending them
+    #[arg(long, conflicts_with = "no_shim")]
+    pub detach: bool,
 }
 
 /// Arguments of `tacho adopt`.

@@ -7,7 +7,9 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use tachograph_adapters::process::{AttemptEnd, DIRECTORY_FACT, EndRecord, Launch, NotReady, RunHandle, RunnerError};
+use tachograph_adapters::process::{
+    AttemptEnd, DIRECTORY_FACT, EndRecord, Launch, NotReady, Passthrough, RunHandle, RunnerError,
+};
 use tachograph_engine::domain::{ExitStatus, Failure, FailureKind, Outcome, ResourceLimits, RunSpec, Workload, limits};
 
 use self::passthrough::{Breakage, Sink};
@@ -50,8 +52,10 @@ pub async fn execute(context: &Context, args: RunArgs) -> Result<u8, Error> {
     for remark in writer.remarks() {
         let _ = writeln!(std::io::stderr(), "tacho: {}", printable(&remark));
     }
+    let detach = args.detach;
     let recorded = record(&writer, spec, args, &mut interrupts).await;
-    let closed = writer.close().await;
+    // What could not be started or has ended leaves nothing behind.
+    let closed = if detach { writer.detach().await } else { writer.close().await };
     let code = recorded?;
     closed.map(|()| code)
 }
@@ -98,20 +102,37 @@ async fn record(writer: &Writer, spec: RunSpec, args: RunArgs, interrupts: &mut 
     let run = writer.runner.create(spec).await?;
     tracing::info!(%run, "recording");
     let breakage = Arc::new(Breakage::default());
+    // Who goes shows nothing any more.
+    let sink = |sink: fn(Arc<Breakage>) -> Sink| -> Option<Passthrough> {
+        if args.detach { None } else { Some(Box::new(sink(breakage.clone()))) }
+    };
     let launch = Launch {
         argv: Some(args.command),
         cwd: args.cwd,
         // In a container the path of this program means nothing.
         env: own_program().into_iter().filter(|_| args.oci.is_none()).collect(),
         runtime: args.runtime,
-        inherit_stdin: !std::io::stdin().is_terminal(),
-        stdout: Some(Box::new(Sink::stdout(breakage.clone()))),
-        stderr: Some(Box::new(Sink::stderr(breakage.clone()))),
+        inherit_stdin: !args.detach && !std::io::stdin().is_terminal(),
+        stdout: sink(Sink::stdout),
+        stderr: sink(Sink::stderr),
         snapshot_delay: args.snapshot_delay.map(DurationMs::as_duration),
         ready: args.ready.check(),
         ..Launch::default()
     };
     let handle = writer.runner.start(run, launch).await?;
+    if args.detach {
+        let ended = tokio::select! {
+            biased;
+            end = follow(writer, &handle, interrupts, &breakage) => Some(end?),
+            ready = handle.ready() => match ready {
+                Ok(_) => handle.ended(),
+                Err(_) => Some(handle.wait().await?),
+            },
+        };
+        let code = ended.map_or(Ok(0), |end| exit_code(&end))?;
+        writeln!(std::io::stdout(), "{run}").map_err(Error::Output)?;
+        return Ok(code);
+    }
     let end = follow(writer, &handle, interrupts, &breakage).await?;
     tokio::select! {
         () = handle.passed_through() => {}

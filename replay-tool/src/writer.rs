@@ -168,7 +168,23 @@ impl Writer {
         self.stop_timers(CLOSE_BUDGET).await;
         self.runner.let_go().await;
         self.runner.shutdown(CLOSE_BUDGET).await;
-        // Whoever asks from now on finds nobody, tries until the lock is free, and asks the journal.
+        self.give_back().await
+    }
+
+    /// Leaves all runs that are under way to their shims, records that the journal was closed, and gives the directory back.
+    /// The next writer finds them.
+    ///
+    /// # Errors
+    ///
+    /// As [`close`](Self::close).
+    pub async fn detach(self) -> Result<(), Error> {
+        self.stop_timers(CLOSE_BUDGET).await;
+        self.runner.leave(CLOSE_BUDGET).await;
+        self.give_back().await
+    }
+
+    async fn give_back(self) -> Result<(), Error> {
+        // Whoever asks from now on finds nobody, waits for the lock to be free, and asks the journal.
         drop(self.control);
         if let Err(error) = save_current_state(&self.engine, &self.checkpoints, self.checkpoint_every).await {
             tracing::warn!(%error, "no checkpoint of all runs is saved; reading them takes longer");

@@ -51,7 +51,16 @@ impl ProcessRunner {
         let live = held.live().clone();
         let Some(attended) = shim.keep().map(|shim| Attended::spawned(shim, before)) else { return };
         pass_growing(&held, launch.stdout, launch.stderr);
-        tokio::spawn(follow(held, attended));
+        let followed = live.clone();
+        tokio::spawn(async move {
+            let mut released = followed.released.subscribe();
+            tokio::select! {
+                biased;
+                () = follow(held, attended) => {}
+                // What was followed goes on, and its shim writes its end down.
+                _ = released.wait_for(|released| *released) => {}
+            }
+        });
         guard.succeed();
         let _ = live.phase.subscribe().wait_for(|phase| !matches!(phase, Phase::Starting)).await;
     }

@@ -277,6 +277,11 @@ impl RunHandle {
         ready(self).await
     }
 
+    /// Whether it was [left](super::ProcessRunner::leave) to its shim, or let go of: it goes on by itself.
+    pub fn is_left(&self) -> bool {
+        *self.live.released.borrow() && self.ended().is_none()
+    }
+
     /// Waits until the exit was seen, which is before its output is drained and its end recorded.
     pub async fn exited(&self) {
         self.phase(|phase| !matches!(phase, Phase::Starting | Phase::Running)).await;

@@ -196,6 +196,36 @@ impl ProcessRunner {
         }
     }
 
+    /// Starts nothing more and leaves what is under way to its shims: each attempt goes on, its shim writes its end down,
+    /// and the next supervisor finds it. Starts that are being made get so long to come to something. Returns how many
+    /// attempts were left; waiting for one of them is [`RunnerError::Abandoned`]. Without shims nothing is left, since
+    /// nobody would see the end of this process's own children.
+    pub async fn leave(&self, budget: Duration) -> usize {
+        self.close_to_starts();
+        if let Shim::Off = self.shim() {
+            return self.let_go().await;
+        }
+        let clock = self.engine().clock().clone();
+        let deadline = clock.monotonic().saturating_add(budget);
+        let mut left = 0;
+        for live in self.registry().all() {
+            let mut phase = live.phase.subscribe();
+            tokio::select! {
+                biased;
+                _ = phase.wait_for(|phase| !matches!(phase, Phase::Starting)) => {}
+                () = clock.sleep(deadline.saturating_sub(clock.monotonic())) => {}
+            }
+            if matches!(*live.phase.borrow(), Phase::Starting | Phase::Ended(_) | Phase::Abandoned) {
+                continue;
+            }
+            live.released.send_replace(true);
+            let _ = live.settled.subscribe().wait_for(|settled| *settled).await;
+            // It may have ended just now, and be recorded.
+            left += usize::from(!matches!(*live.phase.borrow(), Phase::Ended(_)));
+        }
+        left
+    }
+
     /// Ends everything within one budget: the polite signal to all groups at once, output drained meanwhile, the killing
     /// signal once three fifths of the budget or the grace are over, and every end recorded. Nothing more is started.
     pub async fn shutdown(&self, budget: Duration) -> ShutdownReport {

@@ -11,7 +11,7 @@ use tachograph_engine::domain::{
 };
 
 use super::progress::{Progress, Step};
-use super::schedule::{Ended, Launcher};
+use super::schedule::{Attempted, Ended, Launcher};
 use crate::duration::DurationMs;
 use crate::error::Error;
 use crate::jobs::Job;
@@ -101,16 +101,16 @@ impl Launcher for ProcessLauncher<'_> {
         }
     }
 
-    async fn attempt(&self, job: &Job, run: RunId, previous: Option<AttemptId>) -> Result<Option<Ended>, Error> {
+    async fn attempt(&self, job: &Job, run: RunId, previous: Option<AttemptId>) -> Result<Attempted, Error> {
         let minted = AttemptId::from_ulid(self.writer.engine.mint());
         let handle = match self.going_on(job, run, previous) {
             Some(adopted) => adopted.clone(),
             None => match (self.start(job, run, minted, previous).await, previous) {
                 (Ok(handle), _) => handle,
-                (Err(RunnerError::ShuttingDown), Some(_)) => return Ok(None),
+                (Err(RunnerError::ShuttingDown), Some(_)) => return Ok(Attempted::NotBegun),
                 (Err(RunnerError::ShuttingDown), None) => {
                     let outcome = self.abandon(run, minted).await?;
-                    return Ok(Some(Ended { attempt: minted, outcome }));
+                    return Ok(Attempted::Ended(Ended { attempt: minted, outcome }));
                 }
                 (Err(error), _) => return Err(error.into()),
             },
@@ -119,14 +119,17 @@ impl Launcher for ProcessLauncher<'_> {
         let end = tokio::select! {
             biased;
             never = self.show_readiness(job, &handle) => match never {},
-            end = handle.wait() => end?,
+            end = handle.wait() => match end {
+                Err(RunnerError::Abandoned { .. }) if handle.is_left() => return Ok(Attempted::Left),
+                end => end?,
+            },
             () = self.stop.reached(Urgency::GivenUp) => {
                 let why = "did not end in time; the next writer of the data directory records what became of it";
                 return Err(Error::internal(format!("run {run} {why}")));
             }
         };
         match &end.record {
-            EndRecord::Written { .. } => Ok(Some(Ended { attempt, outcome: end.outcome.clone() })),
+            EndRecord::Written { .. } => Ok(Attempted::Ended(Ended { attempt, outcome: end.outcome.clone() })),
             EndRecord::Refused(refusal) => Err(Error::Refused(refusal.clone())),
             EndRecord::NotSubmitted(error) => Err(error.clone().into()),
         }
@@ -153,11 +156,11 @@ mod tests {
         let job = job("[\"true\"]");
         let run = launcher.create(&job).await.unwrap();
         writer.runner.shutdown(Duration::ZERO).await;
-        let ended = launcher.attempt(&job, run, None).await.unwrap().unwrap();
+        let Attempted::Ended(ended) = launcher.attempt(&job, run, None).await.unwrap() else { panic!("not ended") };
         assert_eq!(ended.outcome.failure().map(|failure| &failure.kind), Some(&FailureKind::StartAbandoned));
         let record = writer.engine.run(run).await.unwrap().unwrap();
         assert!(record.run.is_ended(), "or it would go on holding its name");
-        assert_eq!(launcher.attempt(&job, run, Some(ended.attempt)).await.unwrap(), None);
+        assert_eq!(launcher.attempt(&job, run, Some(ended.attempt)).await.unwrap(), Attempted::NotBegun);
         writer.close().await.unwrap();
     }
 

@@ -61,7 +61,7 @@ pub async fn execute(context: &Context, args: SuperviseArgs) -> Result<u8, Error
     let commands = jobs.iter().filter_map(|job| Some((job.name.clone(), job.snapshot_command.clone()?)));
     let writer = Writer::open_with(&context.data, commands.collect(), parent(args.no_shim)).await?;
     let supervised = supervise(context, &args, &jobs, &writer, interrupts).await;
-    let closed = writer.close().await;
+    let closed = if args.detach { writer.detach().await } else { writer.close().await };
     let code = supervised?;
     closed.map(|()| code)
 }
@@ -96,7 +96,7 @@ async fn supervise(
             let reports = tokio::select! {
                 biased;
                 reports = &mut scheduled => reports,
-                () = end_all(writer, &stop) => scheduled.await,
+                () = stop_all(writer, &stop, args.detach, &*progress) => scheduled.await,
             };
             // What is being taken of a job that has ended belongs to what is told about it.
             tokio::select! {
@@ -108,7 +108,7 @@ async fn supervise(
         };
         tokio::select! {
             reports = work => reports,
-            never = watch(&mut interrupts, &stop, &signal, &*progress) => match never {},
+            never = watch(&mut interrupts, &stop, &signal, args.detach, &*progress) => match never {},
             never = tick(&*progress) => match never {},
             never = waits.watch() => match never {},
         }
@@ -165,6 +165,18 @@ fn refuse_held_names(jobs: &[Job], writer: &Writer, adopted: &BTreeMap<String, R
     Ok(())
 }
 
+/// Waits for the wish to stop, and ends all attempts or leaves them to their shims.
+async fn stop_all(writer: &Writer, stop: &Stop, detach: bool, progress: &dyn Progress) {
+    if !detach {
+        return end_all(writer, stop).await;
+    }
+    stop.reached(Urgency::Soon).await;
+    writer.stop_timers(Duration::ZERO).await;
+    let left = writer.runner.leave(SHUTDOWN_BUDGET).await;
+    let text = format!("left {left} runs to their shims; whoever opens the data directory next finds them");
+    progress.show(&Step::Remark { text: &text });
+}
+
 /// Waits for the wish to stop, ends all attempts within one budget, and then gives up on what is left.
 async fn end_all(writer: &Writer, stop: &Stop) {
     stop.reached(Urgency::Soon).await;
@@ -189,13 +201,16 @@ async fn watch(
     interrupts: &mut Interrupts,
     stop: &Stop,
     first: &OnceLock<Signal>,
+    detach: bool,
     progress: &dyn Progress,
 ) -> Infallible {
     loop {
         let signal = interrupts.next().await;
         // Only the first one counts for the exit code.
         let _ = first.set(signal);
-        if stop.is_requested() {
+        if detach {
+            stop.request(Urgency::Soon);
+        } else if stop.is_requested() {
             progress.show(&Step::Remark { text: "stopping at once" });
             stop.request(Urgency::Now);
         } else {
@@ -245,7 +260,7 @@ fn verdict(reports: Vec<JobReport<'_>>, signal: Option<Signal>) -> Result<u8, Er
     let all = reports.iter().all(JobReport::is_expected);
     let error = reports.into_iter().find_map(|report| match report.result {
         JobResult::Unrecorded(error) => Some(error),
-        JobResult::Ended(_) | JobResult::NotBegun => None,
+        JobResult::Ended(_) | JobResult::NotBegun | JobResult::Left => None,
     });
     match error {
         Some(error) => Err(error),

@@ -24,12 +24,23 @@ pub trait Launcher: Send + Sync {
     async fn create(&self, job: &Job) -> Result<RunId, Error>;
 
     /// Opens an attempt of the run and returns once its end is durable. `previous` is the attempt before it, if any.
-    /// Nothing if that was not begun any more because a stop is under way.
+    /// Not begun if a stop is under way.
     ///
     /// # Errors
     ///
     /// As [`create`](Self::create). That a program cannot be started is no error but the attempt's end.
-    async fn attempt(&self, job: &Job, run: RunId, previous: Option<AttemptId>) -> Result<Option<Ended>, Error>;
+    async fn attempt(&self, job: &Job, run: RunId, previous: Option<AttemptId>) -> Result<Attempted, Error>;
+}
+
+/// What became of the wish for an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attempted {
+    /// Its end is durable.
+    Ended(Ended),
+    /// It was not begun any more.
+    NotBegun,
+    /// It goes on by itself, and whoever opens the data directory next finds it.
+    Left,
 }
 
 /// The recorded end of an attempt.
@@ -72,6 +83,8 @@ pub enum JobResult {
     Ended(Outcome),
     /// It was not begun.
     NotBegun,
+    /// It goes on by itself.
+    Left,
     /// It could not be recorded.
     Unrecorded(Error),
 }
@@ -152,9 +165,16 @@ impl AtWork<'_> {
             let ordinal = report.attempts;
             let begun = self.clock.monotonic();
             self.progress.show(&Step::Started { job, run, ordinal });
-            let Some(ended) = self.launcher.attempt(job, run, previous).await? else {
-                report.attempts -= 1;
-                return Ok(());
+            let ended = match self.launcher.attempt(job, run, previous).await? {
+                Attempted::Ended(ended) => ended,
+                Attempted::NotBegun => {
+                    report.attempts -= 1;
+                    return Ok(());
+                }
+                Attempted::Left => {
+                    report.result = JobResult::Left;
+                    return Ok(());
+                }
             };
             let elapsed = self.clock.monotonic().saturating_sub(begun);
             let expected = job.expect.is_met_by(&ended.outcome);

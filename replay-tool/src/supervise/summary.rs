@@ -77,7 +77,7 @@ impl JobView {
     pub fn of(report: &JobReport<'_>, snapshots: &[JobSnapshotView]) -> Self {
         let (outcome, error) = match &report.result {
             JobResult::Ended(outcome) => (Some(outcome), None),
-            JobResult::NotBegun => (None, None),
+            JobResult::NotBegun | JobResult::Left => (None, None),
             JobResult::Unrecorded(error) => {
                 (None, Some(ErrorView { code: error.code().to_owned(), message: error.to_string() }))
             }
@@ -141,7 +141,7 @@ pub(super) fn sum(reports: &[JobReport<'_>], elapsed: Duration) -> String {
 fn row(report: &JobReport<'_>) -> [Cell; 7] {
     let output = match &report.result {
         JobResult::Ended(outcome) => receipt(outcome).map(output_text),
-        JobResult::NotBegun | JobResult::Unrecorded(_) => None,
+        JobResult::NotBegun | JobResult::Left | JobResult::Unrecorded(_) => None,
     };
     let result = match &report.result {
         JobResult::Ended(outcome) => match outcome.failure() {
@@ -149,6 +149,7 @@ fn row(report: &JobReport<'_>) -> [Cell; 7] {
             None => outcome_text(outcome),
         },
         JobResult::NotBegun => "not begun".to_owned(),
+        JobResult::Left => "goes on".to_owned(),
         JobResult::Unrecorded(error) => error.code().to_owned(),
     };
     let expected = if report.is_expected() { "yes".to_owned() } else { format!("NO: {}", report.job.expect) };

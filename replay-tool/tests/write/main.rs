@@ -7,6 +7,8 @@ mod cancel;
 mod contention;
 /// Runs that an operator destroys.
 mod destroy;
+/// Supervisors that leave their runs to their shims.
+mod detach;
 /// A run that waits for its test.
 mod job;
 /// Runs that an operator ends.

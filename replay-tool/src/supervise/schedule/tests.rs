@@ -36,9 +36,9 @@ impl Launcher for FakeLauncher {
         }
     }
 
-    async fn attempt(&self, job: &Job, _run: RunId, previous: Option<AttemptId>) -> Result<Option<Ended>, Error> {
+    async fn attempt(&self, job: &Job, _run: RunId, previous: Option<AttemptId>) -> Result<Attempted, Error> {
         if self.stop.is_requested() {
-            return Ok(None);
+            return Ok(Attempted::NotBegun);
         }
         let running = self.running.fetch_add(1, Ordering::Relaxed) + 1;
         self.running_max.fetch_max(running, Ordering::Relaxed);
@@ -47,7 +47,7 @@ impl Launcher for FakeLauncher {
         self.begun.send(Begun { job: job.name.clone(), previous, end }).unwrap();
         let outcome = ended.await.unwrap();
         self.running.fetch_sub(1, Ordering::Relaxed);
-        Ok(Some(Ended { attempt, outcome }))
+        Ok(Attempted::Ended(Ended { attempt, outcome }))
     }
 }
 
