@@ -129,7 +129,10 @@ impl OutputCap {
             std::cmp::Ordering::Greater => Stream::Stdout,
         };
         let tail = self.tail(stream);
-        let Some(oldest) = tail.parts.pop_front() else { return Ok(()) };
+        // The fuller stream has a part whenever room is needed; otherwise the caller would ask for ever.
+        let Some(oldest) = tail.parts.pop_front() else {
+            return Err(io::Error::other("no part of the output is left that could make room"));
+        };
         tail.bytes -= oldest.bytes;
         if tail.parts.is_empty() {
             tail.open = None;
