@@ -141,7 +141,7 @@ impl Container {
 }
 
 /// Ends the container of an attempt whose shim is gone, if there ever was one. Says what the runtime said of it before;
-/// absent if there was no container.
+/// absent if there was no container. The run's own copy of the bundle goes in any case.
 ///
 /// # Errors
 ///
@@ -151,7 +151,11 @@ pub(crate) fn end_left_behind(
     run: RunId,
     attempt: AttemptId,
 ) -> Result<Option<ContainerState>, ContainerError> {
-    let Some(container) = Container::read(directory, run, attempt)? else { return Ok(None) };
+    let Some(container) = Container::read(directory, run, attempt)? else {
+        // Whoever made it may have gone before the container was named.
+        remove_bundle(directory);
+        return Ok(None);
+    };
     let state = container.state().ok();
     container.end(directory)?;
     Ok(state)

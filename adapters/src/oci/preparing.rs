@@ -6,7 +6,7 @@ use std::path::Path;
 use tachograph_engine::domain::{AttemptId, Diagnostics, Failure, FailureKind, Ordinal, RunId, limits};
 
 use super::bundle::{OciBundle, RunConfig};
-use super::container::{Container, bundle_directory};
+use super::container::{Container, bundle_directory, remove_bundle};
 use super::error::{BundleError, RuntimeError};
 use super::runtime::Runtime;
 use crate::process::{AttemptDirectory, DirectoryError};
@@ -45,7 +45,7 @@ impl Preparation<'_> {
     ///
     /// # Errors
     ///
-    /// [`PreparationError`]; there is no container then, and none is named.
+    /// [`PreparationError`]; there is no container then, none is named, and nothing is left of the bundle.
     pub fn prepare(
         &self,
         directory: &AttemptDirectory,
@@ -56,9 +56,9 @@ impl Preparation<'_> {
         let container = Container::of(run, attempt, runtime);
         let bundle = OciBundle::open(self.bundle)?;
         let config = RunConfig { name: &container.name, argv: self.argv, env: self.env };
-        bundle.write_for_run(&bundle_directory(directory), config)?;
-        container.write(directory)?;
-        Ok(container)
+        let written = bundle.write_for_run(&bundle_directory(directory), config).map_err(PreparationError::from);
+        let named = written.and_then(|()| Ok(container.write(directory)?));
+        named.inspect_err(|_| remove_bundle(directory)).map(|()| container)
     }
 }
 

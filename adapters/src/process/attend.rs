@@ -26,7 +26,7 @@ use super::shim::{Assignment, CommandBlock};
 use super::sockets::SocketLease;
 use super::spawn::{ATTEMPT_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE, variables};
 use super::start_guard::StartGuard;
-use crate::oci::{Container, Preparation, PreparationError, runtime_environment};
+use crate::oci::{Container, Preparation, PreparationError, remove_bundle, runtime_environment};
 
 impl ProcessRunner {
     /// Makes the attempt's directory, has a shim look after it, and returns once the command is executed or could not be.
@@ -116,7 +116,10 @@ fn make(
         let assignment = Assignment { container, ..assignment(runner, identity, limits, line)? };
         despite_scarcity(|| start(&assignment, &command, program))
     };
-    let shim = shim().map_err(|error| failure(format!("its shim {} cannot be started: {error}", program.display())))?;
+    let shim = shim().map_err(|error| {
+        remove_bundle(directory);
+        failure(format!("its shim {} cannot be started: {error}", program.display()))
+    })?;
     Ok(Made { shim, socket, before })
 }
 

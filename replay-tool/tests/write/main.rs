@@ -3,6 +3,8 @@
 
 /// Snapshots that an operator cancels.
 mod cancel;
+/// Runs that are containers.
+mod containers;
 /// Operators and supervisors that come at the same time.
 mod contention;
 /// Runs that an operator destroys.

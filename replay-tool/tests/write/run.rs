@@ -44,63 +44,6 @@ fn a_program_that_cannot_be_started_is_recorded_as_failed() {
     place.assert_closed_cleanly();
 }
 
-/// Whether there is what a container needs; fails if it is missing and nothing may be left out.
-fn can_contain() -> bool {
-    let there = |path: &str| std::path::Path::new(path).exists();
-    let can = there("/usr/sbin/runc") && there("/bin/busybox") && rustix::process::geteuid().is_root();
-    assert!(can || std::env::var_os("TACHO_TEST_ALL").is_none(), "runc, busybox-static and root are needed");
-    if !can {
-        eprintln!("SKIPPED: a container needs runc, busybox-static and root");
-    }
-    can
-}
-
-fn bundle() -> tempfile::TempDir {
-    let bundle = tempfile::tempdir().unwrap();
-    std::fs::create_dir_all(bundle.path().join("rootfs/bin")).unwrap();
-    std::fs::create_dir(bundle.path().join("rootfs/proc")).unwrap();
-    let _ = std::fs::copy("/bin/busybox", bundle.path().join("rootfs/bin/busybox"));
-    let config = r#"{"ociVersion": "1.0.2", "root": {"path": "rootfs", "readonly": true},
-        "process": {"args": ["/bin/busybox", "sh", "-c", "echo out; exit 7"], "cwd": "/", "user": {"uid": 0, "gid": 0}},
-        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
-        "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}]}}"#;
-    std::fs::write(bundle.path().join("config.json"), config).unwrap();
-    bundle
-}
-
-#[test]
-fn a_container_is_run_by_its_bundle_or_with_other_arguments() {
-    if !can_contain() {
-        return;
-    }
-    let (place, bundle) = (Place::new(), bundle());
-    let path = bundle.path().to_str().unwrap();
-    let own = place.finish(["run", "--oci", path]);
-    assert_eq!((own.code, own.stdout.as_str()), (Some(7), "out\n"), "{}", own.stderr);
-    let killed = place.finish(["run", "--oci", path, "--", "/bin/busybox", "sh", "-c", "trap 'exit 9' TERM; kill $$"]);
-    assert_eq!(killed.code, Some(9), "{}", killed.stderr);
-    let jobs = place.data().join("../jobs.toml");
-    std::fs::write(&jobs, format!("[jobs.a]\nexpect = 7\noci = {{ bundle = {path:?} }}\n")).unwrap();
-    let supervised = place.finish(["supervise", jobs.to_str().unwrap()]);
-    assert_eq!(supervised.code, Some(0), "{}{}", supervised.stdout, supervised.stderr);
-    std::fs::remove_file(jobs).unwrap();
-    let record = &place.records()[0].run;
-    assert_eq!(record.spec.workload, Workload::Image { reference: path.to_owned(), argv: Vec::new() });
-    place.assert_closed_cleanly();
-}
-
-#[test]
-fn a_missing_runtime_says_what_to_install() {
-    let (place, bundle) = (Place::new(), bundle());
-    let path = bundle.path().to_str().unwrap();
-    let finished = place.finish(["run", "--oci", path, "--runtime", "no-such-runtime"]);
-    assert_eq!(finished.code, Some(127), "{}", finished.stderr);
-    assert!(finished.stderr.contains("OCI runtime \"no-such-runtime\" is missing"), "{}", finished.stderr);
-    assert!(finished.stderr.contains("apt-get install runc"), "{}", finished.stderr);
-    assert_eq!(failure(&place.record()), Some(FailureKind::NotFound));
-    assert_eq!(place.finish(["run", "--oci", path, "--no-shim"]).code, Some(125));
-}
-
 #[test]
 fn a_missing_working_directory_is_not_blamed_on_path() {
     let place = Place::new();

@@ -18,7 +18,7 @@ use super::super::exit_record::ExitRecord;
 use super::super::outcome::{TimeUp, last_output, receipt_facts};
 use super::super::runner::ProcessRunner;
 use super::super::text::cut;
-use super::conclusion::{Conclusion, concerns, conclude};
+use super::conclusion::{Conclusion, Witnessed, concerns, conclude};
 use super::evidence::{Evidence, Identified, Known};
 use super::following::Adopted;
 use super::processes::Processes;
@@ -58,7 +58,7 @@ impl ProcessRunner {
         let mut settling = JoinSet::new();
         for record in open {
             let (runner, processes) = (self.clone(), processes.clone());
-            settling.spawn(async move { runner.settle(&record.run, &processes).await });
+            settling.spawn(async move { runner.settle(&record.run, &processes, None).await });
         }
         while let Some(settled) = settling.join_next().await {
             let abandoned = |_| RunnerError::NotSubmitted(tachograph_engine::shell::SubmitError::Closed);
@@ -69,7 +69,13 @@ impl ProcessRunner {
         Ok(report)
     }
 
-    async fn settle(&self, run: &Run, processes: &Arc<Processes>) -> Result<AdoptionReport, RunnerError> {
+    /// `container` says what became of the attempt's container, if one was found without its shim before.
+    async fn settle(
+        &self,
+        run: &Run,
+        processes: &Arc<Processes>,
+        container: Option<String>,
+    ) -> Result<AdoptionReport, RunnerError> {
         let mut report = AdoptionReport::default();
         if self.registry().all().iter().any(|live| live.run == run.id) {
             return Ok(report);
@@ -81,24 +87,28 @@ impl ProcessRunner {
                 if self.promote(run.id, known, &mut report).await?
                     && let Some(record) = self.engine().run(run.id).await?
                 {
-                    report.add(Box::pin(self.settle(&record.run, processes)).await?);
+                    report.add(Box::pin(self.settle(&record.run, processes, None)).await?);
                 }
             }
             (Conclusion::LeaveAlone { why }, ..) => report.left_alone.push((run.id, why.clone())),
             (_, None, _) => self.abandon(run.id, &mut report).await?,
             (_, Some(attempt), _) => {
                 let claim = Claim { run: run.id, attempt: attempt.id, runner: attempt.runner.clone() };
-                if let Conclusion::Adopt(witnessed) = &conclusion {
+                if container.is_none()
+                    && !matches!(conclusion, Conclusion::Adopt(Witnessed::ByShim(_)))
+                    && let Some(became) = self.end_container(&claim, attempt.ordinal).await
+                {
+                    // What was seen of it is no more.
+                    let processes = Arc::new(blocking(Processes::look).await.unwrap_or_default());
+                    report.add(Box::pin(self.settle(run, &processes, Some(became))).await?);
+                } else if let Conclusion::Adopt(witnessed) = &conclusion {
                     let limits = run.spec.limits;
                     let adopted = self.adopt(claim, attempt.ordinal, limits, witnessed, &evidence, &mut report).await?;
                     if adopted == Adopted::Vanished {
-                        report.add(Box::pin(self.settle(run, processes)).await?);
+                        report.add(Box::pin(self.settle(run, processes, container)).await?);
                     }
-                } else if self.end_container(&claim, attempt.ordinal).await {
-                    // What was seen of it is no more.
-                    let processes = Arc::new(blocking(Processes::look).await.unwrap_or_default());
-                    report.add(Box::pin(self.settle(run, &processes)).await?);
                 } else {
+                    let conclusion = with_container(conclusion, container);
                     self.conclude_open(claim, attempt.ordinal, conclusion, &evidence, &mut report).await?;
                 }
             }
@@ -138,18 +148,16 @@ impl ProcessRunner {
         }
     }
 
-    /// Ends the container of an attempt that nobody looks after any more: it does not end with its shim, and its name tells
-    /// exactly whose it is. Returns whether there was one.
-    async fn end_container(&self, claim: &Claim, ordinal: Ordinal) -> bool {
+    /// Ends the container of an attempt that no shim looks after any more: it does not end with its shim, nobody sees its
+    /// end, and its name tells exactly whose it is. Says what became of it; absent if there was none.
+    async fn end_container(&self, claim: &Claim, ordinal: Ordinal) -> Option<String> {
         let (directory, claim) = (AttemptDirectory::of(self.runs_dir(), claim.run, ordinal), claim.clone());
-        let ended = blocking(move || crate::oci::end_left_behind(&directory, claim.run, claim.attempt)).await;
-        match ended {
-            Some(Ok(state)) => state.is_some(),
-            Some(Err(error)) => {
+        match blocking(move || crate::oci::end_left_behind(&directory, claim.run, claim.attempt)).await? {
+            Ok(state) => state.map(|state| format!("; its container was {state}, and is removed")),
+            Err(error) => {
                 tracing::warn!(%error, "a container may go on whose shim is gone");
-                false
+                Some(format!("; its container may go on: {error}"))
             }
-            None => false,
         }
     }
 
@@ -193,7 +201,6 @@ impl ProcessRunner {
             }
             Conclusion::Unknown { cause } => {
                 self.found(claim, Finding::Lost, told).await?;
-                let cause = cause + &end_container(claim, directory).await;
                 leave_mark(directory).await;
                 Some(unknown(cause))
             }
@@ -344,14 +351,13 @@ pub(in super::super) fn recorded_kind(name: &str) -> FailureKind {
     }
 }
 
-/// Ends the container of an attempt whose shim is gone, if there is one: it is named after the attempt, so that it is no
-/// other's. Says what became of it.
-async fn end_container(claim: &Claim, directory: &AttemptDirectory) -> String {
-    let (directory, run, attempt) = (directory.clone(), claim.run, claim.attempt);
-    match blocking(move || crate::oci::end_left_behind(&directory, run, attempt)).await {
-        None | Some(Ok(None)) => String::new(),
-        Some(Ok(Some(state))) => format!("; its container was {state}, and is removed"),
-        Some(Err(error)) => format!("; its container may go on: {error}"),
+/// What became of the container stands beside the reason why nobody knows the end.
+fn with_container(conclusion: Conclusion, container: Option<String>) -> Conclusion {
+    let container = container.unwrap_or_default();
+    match conclusion {
+        Conclusion::Unknown { cause } => Conclusion::Unknown { cause: cause + &container },
+        Conclusion::Orphan { alive, cause } => Conclusion::Orphan { alive, cause: cause + &container },
+        other => other,
     }
 }
 
