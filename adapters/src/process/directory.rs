@@ -236,10 +236,7 @@ const fn part_prefix(stream: Stream) -> &'static str {
 /// Replaces a file of this directory, durably: a crash leaves the old or the new content, whole.
 pub(crate) fn replace_file(directory: &Path, file: &Path, content: &[u8]) -> Result<(), DirectoryError> {
     let draft = file.with_extension("json.draft");
-    // What somebody put there, a link or a pipe, is never opened: a pipe would block for ever.
-    let _ = std::fs::remove_file(&draft);
-    let mut options = OpenOptions::new();
-    let mut to = options.write(true).create_new(true).mode(FILE_MODE).open(&draft).map_err(at("create", &draft))?;
+    let mut to = create_draft(&draft).map_err(at("create", &draft))?;
     let written = to.write_all(content).and_then(|()| to.sync_all()).map_err(at("write", &draft));
     let replaced = written.and_then(|()| std::fs::rename(&draft, file).map_err(at("replace", file)));
     if let Err(error) = replaced {
@@ -247,6 +244,18 @@ pub(crate) fn replace_file(directory: &Path, file: &Path, content: &[u8]) -> Res
         return Err(error);
     }
     sync_directory(directory)
+}
+
+/// Makes a file anew. What somebody put there, a link or a pipe, is removed and never opened: a pipe would block for ever.
+fn create_draft(draft: &Path) -> io::Result<File> {
+    let create = || OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(draft);
+    match create() {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let _ = std::fs::remove_file(draft);
+            create()
+        }
+        created => created,
+    }
 }
 
 /// Reads a whole small file that somebody else may have written: a link, a pipe or a huge file in its place is an

@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 use tachograph_engine::domain::{AttemptId, Digest, Ordinal, RunId, RunnerId};
@@ -40,9 +41,14 @@ impl ProcessIdentity {
     }
 }
 
-/// The id of this boot.
+/// The id of this boot. It is read once: no process is there longer than its boot.
 pub(crate) fn boot_id() -> io::Result<String> {
-    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+    static BOOT_ID: OnceLock<String> = OnceLock::new();
+    if let Some(known) = BOOT_ID.get() {
+        return Ok(known.clone());
+    }
+    let read = std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned();
+    Ok(BOOT_ID.get_or_init(|| read).clone())
 }
 
 /// What the kernel says about a process.
