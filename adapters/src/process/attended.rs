@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt, BufReader, Interest, Lines};
 use tokio::process::{Child, ChildStdout};
@@ -91,6 +91,24 @@ impl Attended {
         let process = identity.process.as_ref().map(pin).transpose()?.flatten();
         let pid = identity.process.as_ref().map(|process| process.pid);
         Ok(Some(Self { shim: Shim::Found { shim, process }, pid, ready: None }))
+    }
+
+    /// Sends TERM to the shim itself, which ends the run gracefully; a second one ends it at once. For when its request
+    /// pipe is no way any more. None being left is no error.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses that.
+    pub(super) fn terminate(&self) -> io::Result<()> {
+        let sent = match &self.shim {
+            // Its handle has a pid only as long as it is not reaped.
+            Shim::Child { child, .. } => match child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
+                Some(pid) => kill_process(pid, Signal::TERM),
+                None => Ok(()),
+            },
+            Shim::Found { shim, .. } => pidfd_send_signal(shim.get_ref(), Signal::TERM),
+        };
+        sent.or_else(|error| if error == rustix::io::Errno::SRCH { Ok(()) } else { Err(error.into()) })
     }
 
     /// The next news. May be dropped and called again; not after [`News::Gone`].

@@ -19,11 +19,14 @@ use super::shim::{Request, RequestPipe};
 use super::standstill::LettingGo;
 use super::supervise::{next_signal, next_time_up, until};
 
+/// Between two TERMs at least: two that are pending together are one.
+const TERM_PAUSE: Duration = Duration::from_millis(50);
+
 /// Follows an attempt through its directory and its shim to the recorded end, and returns when the shim is gone.
 ///
 /// The shim may be a child of this process or one that was found alive. What counts is what it left on disk: the exit
 /// record, once it says that it is complete or when it is gone. All that this runner wants of the attempt meanwhile goes
-/// through the shim's request pipe. If this task ends early, with its runtime, the shim goes on and nothing is lost.
+/// through the shim's request pipe, or by TERM to the shim if the pipe is taken away: its directory is the run's own. If this task ends early, with its runtime, the shim goes on and nothing is lost.
 pub(super) async fn follow(held: HeldAttempt, attended: Attended) {
     Follower::new(&held, attended).until_gone().await;
 }
@@ -32,7 +35,12 @@ struct Follower<'held> {
     held: &'held HeldAttempt,
     clock: Arc<dyn Clock>,
     attended: Attended,
+    /// Open from the start on, so that nobody can take it away any more.
     requests: Option<RequestPipe>,
+    /// Whether the shim has heard that it shall end the group, in whichever way.
+    told_to_end: bool,
+    /// When it is to hear a second TERM, on the monotonic clock.
+    term_again_at: Option<Duration>,
     stop: watch::Receiver<Option<Stop>>,
     signals: Option<mpsc::Receiver<Signal>>,
     unread: watch::Receiver<Unread>,
@@ -65,6 +73,8 @@ impl<'held> Follower<'held> {
             held,
             clock: held.engine.clock().clone(),
             requests: None,
+            told_to_end: false,
+            term_again_at: None,
             stop,
             signals: live.signals.take(),
             unread,
@@ -102,6 +112,10 @@ impl<'held> Follower<'held> {
                 _ = self.unread.changed(), if can_ask => self.hang_up(),
                 why = next_time_up(&mut self.told), if can_ask => self.end_in_time(why),
                 _ = self.letting_go.done(&*clock) => self.ask_to_end(),
+                () = until(&*clock, self.term_again_at) => {
+                    self.term_again_at = None;
+                    self.term();
+                }
                 () = until(&*clock, self.limit_at) => {
                     self.limit_at = None;
                     // It hears the shim's polite signal as soon as it goes on.
@@ -127,6 +141,7 @@ impl<'held> Follower<'held> {
 
     fn started(&mut self, pid: u32) {
         self.attended.pid = Some(pid);
+        self.requests = RequestPipe::open(&self.held.directory).ok();
         let limit = self.held.limits.wall_ms.map(Duration::from_millis);
         self.limit_at = limit.map(|limit| self.clock.monotonic().saturating_add(limit));
         let _ = self.held.live().pid.set(pid);
@@ -215,9 +230,34 @@ impl<'held> Follower<'held> {
             Some(pipe) => Ok(pipe),
             None => RequestPipe::open(&self.held.directory),
         };
-        match pipe.and_then(|pipe| pipe.send(request).map(|()| pipe)) {
-            Ok(pipe) => self.requests = Some(pipe),
-            Err(error) => tracing::debug!(%error, ?request, run = %self.held.claim.run, "the shim was not asked"),
+        let sent = pipe.and_then(|pipe| {
+            let sent = pipe.send(request);
+            self.requests = Some(pipe);
+            sent
+        });
+        let Err(error) = sent else {
+            self.told_to_end |= matches!(request, Request::End { .. });
+            return;
+        };
+        tracing::warn!(%error, ?request, run = %self.held.claim.run, "a shim cannot be asked through its pipe");
+        if let Request::End { grace } = request {
+            self.end_by_signal(grace);
+        }
+    }
+
+    /// The first TERM ends the group with the shim's own grace, the next one at once.
+    fn end_by_signal(&mut self, grace: Duration) {
+        let again_at = self.clock.monotonic().saturating_add(grace.max(TERM_PAUSE));
+        self.term_again_at = Some(self.term_again_at.map_or(again_at, |present| present.min(again_at)));
+        if !self.told_to_end {
+            self.term();
+        }
+    }
+
+    fn term(&mut self) {
+        match self.attended.terminate() {
+            Ok(()) => self.told_to_end = true,
+            Err(error) => tracing::warn!(%error, run = %self.held.claim.run, "a shim cannot be told to end its run"),
         }
     }
 }

@@ -57,15 +57,17 @@ impl LastWord {
         unended: Option<Unended>,
     ) -> Option<Self> {
         let (directory, claim) = (held.directory.clone(), held.claim.clone());
-        blocking(move || Place { directory, claim, unready }.last_word(time_up, unended)).await
+        let started = held.live().pid.get().copied();
+        blocking(move || Place { directory, claim, unready, started }.last_word(time_up, unended)).await
     }
 
     /// Ends what is left of the group after its shim was killed.
     pub(super) async fn end_group(held: &HeldAttempt) {
         let (directory, claim) = (held.directory.clone(), held.claim.clone());
+        let started = held.live().pid.get().copied();
         blocking(move || {
-            let place = Place { directory, claim, unready: false };
-            let killed = place.identity().map(|identity| end_group(&identity)).unwrap_or_default();
+            let place = Place { directory, claim, unready: false, started };
+            let killed = place.end_group(place.identity().as_ref());
             tracing::warn!(run = %place.claim.run, ?killed, "a shim was killed before the rest of its run had ended");
         })
         .await;
@@ -78,6 +80,8 @@ struct Place {
     claim: Claim,
     /// Whether it had a ready check and ended before that was met.
     unready: bool,
+    /// The process that executed the command, if it was heard of; its identity may have been taken away since.
+    started: Option<u32>,
 }
 
 impl Place {
@@ -156,21 +160,23 @@ impl Place {
     /// The end of an attempt whose shim was killed, and the pid of its process.
     fn killed(&self, noted: Option<ExitRecord>, unended: &Unended, no_record: &str) -> (Outcome, Option<u32>) {
         let container = self.end_container();
-        let Some(identity) = self.identity() else {
+        let identity = self.identity();
+        if identity.is_none() && self.started.is_none() {
             let message = format!("{unended} before anything was executed");
             let failure = Failure { kind: FailureKind::SpawnFailed, message, diagnostics: Diagnostics::default() };
             return (Outcome::Failed(bounded(failure)), None);
-        };
-        let killed = end_group(&identity);
+        }
+        let killed = self.end_group(identity.as_ref());
         let left = left_alone(self.claim.attempt, &killed);
         tracing::warn!(run = %self.claim.run, attempt = %self.claim.attempt, %unended, ?killed, ?left, "a shim was killed");
         shim::forget_requests(&self.directory);
-        let pid = identity.process.map(|process| process.pid);
+        let lost = if identity.is_none() { " and its identity is gone" } else { "" };
+        let pid = identity.and_then(|identity| identity.process).map_or(self.started, |process| Some(process.pid));
         if let Some(noted) = noted {
             // The status was on disk; what is missing is the rest of the output.
             return (exited(noted.status, Witness::ExitFile, None), pid);
         }
-        let mut cause = format!("{unended}, and {no_record}");
+        let mut cause = format!("{unended}{lost}, and {no_record}");
         cause += &container;
         if !killed.is_empty() {
             cause += &format!("; killed of its process group: {}", named(&killed));
@@ -179,6 +185,21 @@ impl Place {
             cause += &format!("; alive outside of that group: {}", named(&left));
         }
         (self.unknown(cause), pid)
+    }
+
+    /// Kills the members of a group that nobody holds any more: its process if it is exactly the one that was written
+    /// down, and all others if the group is the attempt's. Returns their pids.
+    fn end_group(&self, identity: Option<&Identity>) -> Vec<u32> {
+        let process = identity.and_then(|identity| identity.process.as_ref());
+        let Some(leader) = process.map_or(self.started, |process| Some(process.pid)) else { return Vec::new() };
+        let Some(mut group) = ProcessGroup::led_by(leader, self.claim.attempt) else { return Vec::new() };
+        group.leader_was_reaped();
+        let mut members = group.members();
+        group.signal(Signal::KILL);
+        if process.is_some_and(kill_exactly) && !members.contains(&leader) {
+            members.push(leader);
+        }
+        members
     }
 
     /// Ends the container, if there is one: it does not end with its shim. Says what became of it.
@@ -228,20 +249,6 @@ const fn exited(
     output: Option<tachograph_engine::domain::OutputReceipt>,
 ) -> Outcome {
     Outcome::Exited { exit: Exit { status, witness, output }, amended: None }
-}
-
-/// Kills the members of a group that nobody holds any more: its process if it is exactly the one that was written down,
-/// and all others if the group is the attempt's. Returns their pids.
-fn end_group(identity: &Identity) -> Vec<u32> {
-    let Some(process) = &identity.process else { return Vec::new() };
-    let Some(mut group) = ProcessGroup::led_by(process.pid, identity.attempt) else { return Vec::new() };
-    group.leader_was_reaped();
-    let mut members = group.members();
-    group.signal(Signal::KILL);
-    if kill_exactly(process) && !members.contains(&process.pid) {
-        members.push(process.pid);
-    }
-    members
 }
 
 /// For a process that wiped its environment: pid, start and boot tell who it is, too.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tachograph_adapters::clock::SystemClock;
-use tachograph_adapters::process::{Identity, Launch, ProcessIdentity, RunHandle, RunnerOptions, Shim};
-use tachograph_engine::domain::{CommandId, Drain, ExitStatus, FailureKind, ResourceLimits, RunSpec, Status, Witness};
+use tachograph_adapters::process::{Identity, Launch, ProcessIdentity, ProcessRunner, RunHandle, RunnerOptions, Shim};
+use tachograph_engine::domain::{
+    CommandId, Drain, ExitStatus, FailureKind, Outcome, ResourceLimits, RunSpec, Status, Witness,
+};
 use tachograph_engine::ports::Deadlines;
 
 use crate::support::{Bench, UNDER_SHIMS, by_shims, command, digest, exit, failure, file, sh, status};
@@ -94,6 +96,78 @@ async fn a_killed_shim_is_an_unknown_end_and_its_group_does_not_go_on() {
     assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Exited"]);
     let on_disk: serde_json::Value = serde_json::from_slice(&file(&handle, "exit.json")).unwrap();
     assert_eq!(on_disk["status"]["unknown"], cause.as_str(), "a recovery would record the same");
+}
+
+#[tokio::test]
+async fn a_run_that_takes_its_identity_away_was_executed_all_the_same() {
+    let bench = Bench::shimmed().await;
+    let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
+    let script = format!(
+        "(trap '' HUP TERM PIPE INT; read p rest < /proc/self/stat; echo $p > {}; exec > /dev/null 2>&1; read line < {never}) & \
+         read line < {never}",
+        ready.path(),
+        never = never.path()
+    );
+    let handle = bench.sh(&script).await;
+    let grandchild: u32 = ready.read_to_end().await.trim().parse().unwrap();
+    let shim = identity(&bench, &handle).shim.unwrap();
+    std::fs::remove_file(handle.directory().unwrap().join("identity.json")).unwrap();
+    kill_process(pid(shim.pid), Signal::KILL).unwrap();
+    let end = handle.wait().await.unwrap();
+    let ExitStatus::Unknown { cause } = &exit(&end).status else { panic!("{end:?}") };
+    assert!(cause.starts_with("its shim was killed by signal 9 and its identity is gone, and there is no"), "{cause}");
+    assert!(cause.contains(&format!("process {grandchild}")), "what was killed is named: {cause}");
+    until_gone(grandchild).await;
+    assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Exited"]);
+}
+
+#[tokio::test]
+async fn a_run_that_takes_its_requests_away_is_ended_all_the_same() {
+    let bench = Bench::shimmed().await;
+    let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
+    let away = format!("rm $TACHO_RUN_DIR/requests; echo > {}; read line < {}", ready.path(), never.path());
+    let polite = bench.sh(&away).await;
+    ready.read_to_end().await;
+    polite.terminate(Duration::from_secs(30));
+    assert_eq!(status(&polite).await, ExitStatus::Signal(15));
+    let deaf = bench.sh(&format!("trap '' TERM; {away}")).await;
+    ready.read_to_end().await;
+    deaf.terminate(Duration::ZERO);
+    assert_eq!(status(&deaf).await, ExitStatus::Signal(9));
+}
+
+#[tokio::test]
+async fn requests_that_are_taken_away_after_the_start_are_open_already() {
+    let bench = Bench::shimmed().await;
+    let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
+    let handle = bench.sh(&format!("trap 'exit 5' USR1; echo > {}; read line < {}", ready.path(), never.path())).await;
+    ready.read_to_end().await;
+    std::fs::remove_file(handle.directory().unwrap().join("requests")).unwrap();
+    assert!(handle.signal(Signal::USR1));
+    assert_eq!(status(&handle).await, ExitStatus::Code(5));
+}
+
+#[tokio::test]
+async fn an_adopted_run_without_requests_is_ended_by_signals_to_its_shim() {
+    let patient = RunnerOptions { grace_ms: 600_000, ..RunnerOptions::default() };
+    let bench = Bench::under(by_shims(), Arc::new(SystemClock), patient).await;
+    let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
+    let deaf = bench.sh(&format!("trap '' TERM; echo > {}; read line < {}", ready.path(), never.path())).await;
+    ready.read_to_end().await;
+    assert_eq!(bench.runner.leave(Duration::from_secs(5)).await, 1);
+    std::fs::remove_file(deaf.directory().unwrap().join("requests")).unwrap();
+    let runs = bench.data.path().join("runs");
+    let brisk = RunnerOptions { grace_ms: 1, ..RunnerOptions::default() };
+    let runner = ProcessRunner::with_shim(bench.engine.clone(), runs, brisk, by_shims());
+    let report = runner.recover().await.unwrap();
+    assert_eq!(report.adopted, [(deaf.run(), deaf.attempt())], "{report:?}");
+    // One TERM alone would leave it the shim's own grace.
+    let report = runner.shutdown(Duration::from_secs(5)).await;
+    assert_eq!((report.ended, report.unfinished.len()), (1, 0));
+    let record = bench.record(deaf.run()).await;
+    let outcome = record.run.attempt.as_ref().and_then(|attempt| attempt.outcome.as_ref());
+    let Some(Outcome::Exited { exit, .. }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(exit.status, ExitStatus::Signal(9));
 }
 
 #[tokio::test]
