@@ -90,7 +90,11 @@ impl OutputCap {
             let skipped = rest.len() - tail_max;
             from += skipped as u64;
             rest = &rest[skipped..];
+            // All room is needed anyway, and a kill on the way must leave no gap between older parts and these.
             self.tail(stream).open = None;
+            while !self.tail(stream).parts.is_empty() {
+                self.remove_oldest_of(stream)?;
+            }
         }
         while !rest.is_empty() {
             let room = self.room_in_part(stream);
@@ -128,6 +132,10 @@ impl OutputCap {
             std::cmp::Ordering::Equal => writing,
             std::cmp::Ordering::Greater => Stream::Stdout,
         };
+        self.remove_oldest_of(stream)
+    }
+
+    fn remove_oldest_of(&mut self, stream: Stream) -> io::Result<()> {
         let tail = self.tail(stream);
         // The fuller stream has a part whenever room is needed; otherwise the caller would ask for ever.
         let Some(oldest) = tail.parts.pop_front() else {

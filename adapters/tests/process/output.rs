@@ -153,7 +153,9 @@ async fn a_broken_reader_does_not_stop_the_capture() {
 async fn a_limit_on_output_bounds_the_files_of_both_streams_together() {
     let bench = Bench::open().await;
     let limits = ResourceLimits { output_bytes: Some(1_000), ..ResourceLimits::default() };
-    let spec = RunSpec { limits, ..sh("printf 'first%900s' x; printf '%900slast' x >&2") };
+    // The beginning goes to whoever comes first, so stderr begins once stdout's has arrived.
+    let arrived = "until [ -s \"$TACHO_RUN_DIR/stdout\" ]; do sleep 0.01; done";
+    let spec = RunSpec { limits, ..sh(&format!("printf 'first%900s' x; {arrived}; printf '%900slast' x >&2")) };
     let handle = bench.launch(spec, Launch::default()).await;
     let end = handle.wait().await.unwrap();
     let output = exit(&end).output.as_ref().unwrap();

@@ -113,17 +113,16 @@ fn created(identified: &Identified) -> Conclusion {
 }
 
 fn opened(has_waited: bool, runner: &RunnerId, evidence: &Evidence) -> Conclusion {
-    if let Recorded::Complete(record) = &evidence.recorded {
-        return Conclusion::Record(record.clone());
-    }
     let known = match &evidence.identified {
         Identified::Known(known) if known.runner == *runner => Some(known),
         _ => None,
     };
+    // A living witness goes before any file: its own record counts once it is gone, and what lies there while it lives
+    // may be somebody else's.
     if let Some((shim, true)) = known.and_then(|known| known.shim.as_ref()) {
         return Conclusion::Adopt(Witnessed::ByShim(shim.clone()));
     }
-    if let Recorded::Noted(record) = &evidence.recorded {
+    if let Recorded::Complete(record) | Recorded::Noted(record) = &evidence.recorded {
         return Conclusion::Record(record.clone());
     }
     let cause = cause(known, &evidence.identified);
@@ -313,7 +312,6 @@ mod tests {
             Conclusion::LeaveAlone { .. } => {}
             Conclusion::Adopt(Witnessed::ByShim(shim)) => {
                 assert_eq!((shim.pid, own.map(Known::shim_alive)), (20, Some(true)), "{case}");
-                assert!(!matches!(evidence.recorded, Recorded::Complete(_)), "{case}");
             }
             Conclusion::Adopt(Witnessed::ByNobody(process)) => {
                 assert_eq!((process.pid, own.map(Known::process_alive)), (30, Some(true)), "{case}");
@@ -381,10 +379,12 @@ mod tests {
         let alive = known(Some(true), Some(true));
         assert_eq!(name(Started, &alive, nothing(), &[]), "adopt");
         assert_eq!(name(Started, &alive, Recorded::Noted(record(false)), &[]), "adopt", "its output is still to come");
-        assert_eq!(name(Started, &alive, Recorded::Complete(record(true)), &[]), "record");
+        let claimed = name(Started, &alive, Recorded::Complete(record(true)), &[]);
+        assert_eq!(claimed, "adopt", "a file is no word of a shim that lives");
         assert_eq!(name(Created, &alive, nothing(), &[]), "promote_to_started");
         let killed = known(Some(false), Some(false));
         assert_eq!(name(Started, &killed, nothing(), &[]), "unknown");
+        assert_eq!(name(Started, &killed, Recorded::Complete(record(true)), &[]), "record");
         assert_eq!(name(Started, &killed, nothing(), &[40]), "orphan");
         assert_eq!(name(Started, &killed, Recorded::Noted(record(false)), &[40]), "record");
         let plain = known(None, Some(true));
