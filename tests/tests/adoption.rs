@@ -494,7 +494,7 @@ fn inside_small_namespace() {
             waitpid(pid, WaitOptions::empty()).unwrap();
         }
         let pid = outlived.process().pid;
-        let mut stranger = stranger_with(pid);
+        let mut stranger = stranger_with(pid, outlived.process().start_ticks);
         println!("the stranger has pid {pid}");
         let (engine, _, report) = recovered(outlived.path()).await;
         assert_eq!((report.adopted.len(), report.orphans.len(), report.unknown.len()), (0, 0, 1), "{report:?}");
@@ -508,15 +508,21 @@ fn inside_small_namespace() {
 }
 
 /// A process of somebody else under this pid. Threads take pids as well, so that it may need some tries.
-fn stranger_with(pid: u32) -> Child {
+fn stranger_with(pid: u32, not_started_at: u64) -> Child {
     for _ in 0..1_000 {
         File::create("/proc/sys/kernel/ns_last_pid").unwrap().write_all((pid - 1).to_string().as_bytes()).unwrap();
         let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
-        if child.id() == pid {
+        // Two processes of one tick with one pid are the same to everybody.
+        if child.id() == pid && start_ticks(pid) != not_started_at {
             return child;
         }
         drop(child.stdin.take());
         child.wait().unwrap();
     }
     panic!("pid {pid} is not free")
+}
+
+fn start_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit(')').next().unwrap().split_whitespace().nth(19).unwrap().parse().unwrap()
 }

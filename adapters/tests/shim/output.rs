@@ -87,6 +87,8 @@ fn whoever_asks_can_shorten_the_wait_and_close_a_stream() {
     let go = attempt.pipe("go");
     let mut shim = attempt.start();
     shim.started();
+    // Before its trap, the signal would end it.
+    crate::support::until(|| shim.attempt.file("stdout") == b"first\n", "it prints nothing");
     shim.attempt.ask(Request::HangUp(Stream::Stdout));
     // Both are asked through one pipe: the signal, which does nothing, proves that the other was done.
     shim.attempt.ask(Request::Signal(rustix::process::Signal::CONT));
