@@ -93,10 +93,17 @@ async fn supervise(
     let reports = {
         let mut scheduled = pin!(run_all(jobs, limits, &launcher, &*progress, &*clock, &stop));
         let work = async {
+            let mut stopping = pin!(stop_all(writer, &stop, args.detach, &*progress));
             let reports = tokio::select! {
                 biased;
-                reports = &mut scheduled => reports,
-                () = stop_all(writer, &stop, args.detach, &*progress) => scheduled.await,
+                reports = &mut scheduled => {
+                    // Runs that are left end the schedule; how many they are is still to be told.
+                    if args.detach && stop.is_requested() {
+                        stopping.await;
+                    }
+                    reports
+                }
+                () = &mut stopping => scheduled.await,
             };
             // What is being taken of a job that has ended belongs to what is told about it.
             tokio::select! {
