@@ -1,8 +1,6 @@
 //! Jobs as runs of real processes.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
-use std::future::pending;
 
 use async_trait::async_trait;
 use tachograph_adapters::process::{EndRecord, Launch, NotReady, Ready, RunHandle, RunnerError};
@@ -44,8 +42,8 @@ impl<'writer> ProcessLauncher<'writer> {
         self.adopted.get(&job.name).filter(|handle| handle.run() == run && previous.is_none())
     }
 
-    /// Shows that an attempt is ready, if that is asked for, or that it ended before. Never returns.
-    async fn show_readiness(&self, job: &Job, handle: &RunHandle) -> Infallible {
+    /// Shows that an attempt is ready, if that is asked for, or that it ended before.
+    async fn show_readiness(&self, job: &Job, handle: &RunHandle) {
         if job.ready.is_some() {
             match handle.ready().await {
                 Ok(Ready { after }) => self.progress.show(&Step::Ready { job, after }),
@@ -54,7 +52,6 @@ impl<'writer> ProcessLauncher<'writer> {
                 Err(NotReady::TimedOut { .. } | NotReady::Abandoned { .. }) => {}
             }
         }
-        pending().await
     }
 
     async fn start(
@@ -118,8 +115,8 @@ impl Launcher for ProcessLauncher<'_> {
         let attempt = handle.attempt();
         let end = tokio::select! {
             biased;
-            never = self.show_readiness(job, &handle) => match never {},
-            end = handle.wait() => match end {
+            // Both, so that an end does not hide what is to be told of its readiness.
+            (end, ()) = async { tokio::join!(handle.wait(), self.show_readiness(job, &handle)) } => match end {
                 Err(RunnerError::Abandoned { .. }) if handle.is_left() => return Ok(Attempted::Left),
                 end => end?,
             },
