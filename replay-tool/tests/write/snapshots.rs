@@ -346,9 +346,6 @@ fn a_jobs_own_program_takes_its_images_and_what_it_says_when_it_fails_is_told() 
 
 /// How many snapshots were taken or failed, as far as that is recorded.
 fn results(place: &Place) -> usize {
-    if !place.data().join("journal/00000000000000000001.seg").exists() {
-        return 0;
-    }
     let entries = place.entries();
     let events = entries.iter().flat_map(|entry| entry.events());
     events.filter(|event| matches!(event, Event::SnapshotTaken { .. } | Event::SnapshotFailed { .. })).count()
