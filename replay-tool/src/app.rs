@@ -15,8 +15,8 @@ use crate::machine::Machine;
 use crate::output::{Context, Format, Reading};
 use crate::snapshot_problem::SnapshotProblem;
 use crate::{
-    adopt, cancel_snapshot, destroy, kill, logs, ps, report, restore, run, runs, show, supervise, tail, timeline,
-    timers, verify, why_timer,
+    adopt, cancel_snapshot, destroy, kill, logs, ps, recheck, report, restore, run, runs, show, supervise, tail,
+    timeline, timers, verify, why_timer,
 };
 
 /// Threads with this name read an index that may be damaged; the panics of its store are caught and lead to a rebuild.
@@ -71,6 +71,7 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
             Command::Restore(args) => read(context, async |reading| restore::restore(reading, &args).await).await,
             Command::Tail(args) => read(context, async |reading| tail::follow(reading, &args).await).await,
             Command::Verify(VerifyArgs {}) => verify::verify(context),
+            Command::Recheck(args) => read(context, async |reading| recheck::report(reading, &args).await).await,
         }
     });
     // A write to a reader that stands still must not keep the process alive.

@@ -3,6 +3,7 @@
 mod control;
 mod live;
 mod ready;
+mod rule;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -16,6 +17,7 @@ use self::control::parse_delay;
 pub use self::control::{CancelSnapshotArgs, GuardArgs, Report, ReportArgs};
 pub use self::live::{DestroyArgs, KillArgs, LogsArgs, PsArgs};
 pub use self::ready::ReadyArgs;
+pub use self::rule::RecheckArgs;
 
 use crate::duration::DurationMs;
 use crate::output::{Color, Format};
@@ -38,6 +40,7 @@ Exit codes:
   9  the journal was written by a newer version
   10 writing failed in the middle: disk full, or a failed sync
   11 nobody supervises the run that reports or shall be ended
+  12 a recorded command comes out otherwise now
   `tacho run` exits with its command's own code, 128 + n for signal n; its own failures are
   124 (ended by its timeout, or not ready in time), 125 (tacho failed, the message says why), 126 (not executable) and 127 (not found).
 
@@ -115,6 +118,8 @@ pub enum Command {
     Tail(TailArgs),
     /// Check every byte of the journal
     Verify(VerifyArgs),
+    /// Decide every recorded command again, and report what comes out otherwise
+    Recheck(RecheckArgs),
 }
 
 /// Arguments of `tacho run`.

@@ -41,6 +41,8 @@ pub mod exit {
     pub const WRITE_FAILED: u8 = 10;
     /// Nobody supervises the run that reports.
     pub const NOT_SUPERVISED: u8 = 11;
+    /// A recorded command comes out otherwise when it is decided again.
+    pub const DIFFERS: u8 = 12;
     /// `tacho run`: the command was ended by its timeout.
     pub const TIMED_OUT: u8 = 124;
     /// `tacho run` itself failed; the stable code is in the message.
@@ -112,6 +114,14 @@ pub enum Error {
     /// The engine refused a command.
     #[error("refused: {0}")]
     Refused(Refusal),
+    /// Recorded commands come out otherwise when they are decided again.
+    #[error("{differing} of {decided} recorded commands come out otherwise than recorded")]
+    Differs {
+        /// How many.
+        differing: u64,
+        /// Of how many that were decided.
+        decided: u64,
+    },
     /// The journal, or its place, cannot be used.
     #[error("{}", journal_message(.0))]
     Journal(#[from] JournalError),
@@ -197,6 +207,7 @@ impl Error {
             Self::Jobs(JobsError::Invalid { .. }) => "invalid_jobs",
             Self::Jobs(JobsError::Unreadable { .. } | JobsError::TooLong { .. }) => "unreadable_jobs",
             Self::Refused(refusal) => refusal.code(),
+            Self::Differs { .. } => "outcome_differs",
             Self::Journal(error) => error.code(),
             Self::Program { found: true, .. } => "not_executable",
             Self::Program { found: false, .. } => "not_found",
@@ -231,6 +242,7 @@ impl Error {
             },
             Self::Logs(problem) => problem.exit_code(),
             Self::Refused(_) => exit::REFUSED,
+            Self::Differs { .. } => exit::DIFFERS,
             Self::Journal(error) => match error {
                 JournalError::Io { .. } | JournalError::ReadOnly { .. } | JournalError::NoJournal { .. } => exit::PLACE,
                 JournalError::Damaged { .. } => exit::DAMAGED,
@@ -271,6 +283,10 @@ impl Error {
             Self::Jobs(JobsError::Unreadable { .. }) => "check the path and its permissions".to_owned(),
             Self::Jobs(JobsError::TooLong { .. }) => "split the file".to_owned(),
             Self::Refused(refusal) => refusal.remedy().to_owned(),
+            Self::Differs { .. } => {
+                "read the differences above: this version decides otherwise than the one that wrote the journal"
+                    .to_owned()
+            }
             Self::Journal(error) => journal_remedy(error).to_owned(),
             Self::Program { directory: true, .. } => {
                 "check the directory of --cwd: it must exist, and you must be allowed to enter it".to_owned()

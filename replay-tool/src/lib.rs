@@ -25,6 +25,7 @@
 //! | [`restore`] | a directory out of the image of a snapshot |
 //! | [`armed`], [`story`], [`snapshot_search`], [`snapshot_problem`] | what is armed, what became of a snapshot, which one is meant |
 //! | [`dataset`] | a journal that is read: which runs there are, which one is meant, what happened |
+//! | [`rule`], [`recheck`] | recorded commands, decided again |
 //! | [`writer`] | a data directory, opened for writing |
 //! | [`view`], [`words`] | what happened, for programs and for people |
 //!
@@ -53,9 +54,11 @@ pub mod operator;
 pub mod output;
 pub mod processes;
 pub mod ps;
+pub mod recheck;
 pub mod replay;
 pub mod report;
 pub mod restore;
+pub mod rule;
 pub mod run;
 pub mod runs;
 mod salvaging;

@@ -7,6 +7,7 @@ mod adoption;
 mod entry;
 mod event;
 mod live;
+mod recheck;
 mod restored;
 mod run;
 mod story;
@@ -18,6 +19,7 @@ pub use adoption::{AdoptionView, AmendedView, ForeseenView};
 pub use entry::{ActorView, CommandView, EntryView, RefusalView, SessionView, SystemView, TornTailView};
 pub use event::{EventView, FailureView, GuardView};
 pub use live::{LiveView, ProcessView};
+pub use recheck::{DecidedView, DifferenceView, RecheckView};
 pub use restored::RestoredView;
 pub use run::{
     DiagnosticsView, ExitView, FailureBrief, LimitsView, OutputView, PositionsView, RunView, SnapshotView, SpecView,

@@ -16,7 +16,7 @@ use tachograph_replay::{runs, show, tail, timeline, timers, verify, why_timer};
 use crate::kept::printed;
 use crate::made::{self, BUILD, BUILD_AGAIN, LOUD, NAMELESS, NEVER, NIGHTLY};
 
-fn check(file: &str, text: &str) {
+pub(crate) fn check(file: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/read/golden").join(file);
     if std::env::var_os("TACHO_GOLDEN").is_some_and(|value| value == "write") {
         std::fs::write(&path, text).unwrap();

@@ -16,6 +16,8 @@ mod kept;
 mod lookup;
 /// A journal with everything in it.
 mod made;
+/// Recorded commands, decided again.
+mod recheck;
 /// Journals that a real engine wrote, on a clock that is moved by hand.
 mod recorded;
 /// Directories out of images.
