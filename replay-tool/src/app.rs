@@ -18,6 +18,7 @@ use crate::{
     adopt, cancel_snapshot, destroy, kill, logs, ps, recheck, report, restore, run, runs, show, supervise, tail,
     timeline, timers, verify, why_timer,
 };
+use crate::{export, import};
 
 /// Threads with this name read an index that may be damaged; the panics of its store are caught and lead to a rebuild.
 const INDEX_THREAD: &str = "tacho-index";
@@ -72,6 +73,8 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
             Command::Tail(args) => read(context, async |reading| tail::follow(reading, &args).await).await,
             Command::Verify(VerifyArgs {}) => verify::verify(context),
             Command::Recheck(args) => read(context, async |reading| recheck::report(reading, &args).await).await,
+            Command::Export(args) => read(context, async |reading| export::export(reading, &args).await).await,
+            Command::Import(args) => import::execute(context, args).await,
         }
     });
     // A write to a reader that stands still must not keep the process alive.

@@ -1,6 +1,8 @@
 //! The arguments of every command.
 
 mod control;
+mod export;
+mod import;
 mod live;
 mod ready;
 mod rule;
@@ -15,6 +17,8 @@ use tachograph_engine::domain::{Position, StatusName};
 
 use self::control::parse_delay;
 pub use self::control::{CancelSnapshotArgs, GuardArgs, Report, ReportArgs};
+pub use self::export::ExportArgs;
+pub use self::import::{ImportArgs, Source};
 pub use self::live::{DestroyArgs, KillArgs, LogsArgs, PsArgs};
 pub use self::ready::ReadyArgs;
 pub use self::rule::RecheckArgs;
@@ -120,6 +124,10 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Decide every recorded command again, and report what comes out otherwise
     Recheck(RecheckArgs),
+    /// Write the journal for other programs
+    Export(ExportArgs),
+    /// Make a journal out of an export
+    Import(ImportArgs),
 }
 
 /// Arguments of `tacho run`.

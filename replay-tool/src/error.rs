@@ -9,6 +9,7 @@ use tachograph_engine::domain::{Position, Refusal, RunId};
 use tachograph_engine::ports::JournalError;
 
 use crate::control_problem::ControlProblem;
+use crate::import::ImportProblem;
 use crate::jobs::JobsError;
 use crate::logs_problem::LogsProblem;
 use crate::snapshot_problem::SnapshotProblem;
@@ -108,6 +109,9 @@ pub enum Error {
     /// A supervisor did not do what it was asked to.
     #[error(transparent)]
     Control(#[from] ControlProblem),
+    /// Something was not imported or exported, or not all of it.
+    #[error(transparent)]
+    Import(#[from] ImportProblem),
     /// A jobs file is wrong.
     #[error(transparent)]
     Jobs(#[from] JobsError),
@@ -199,6 +203,7 @@ impl Error {
         match self {
             Self::Input { code, .. } => code,
             Self::Control(problem) => problem.code(),
+            Self::Import(problem) => problem.code(),
             Self::UnknownRun { .. } | Self::NotYet { .. } => "unknown_run",
             Self::AmbiguousRun { .. } => "ambiguous_run",
             Self::Snapshot(problem) => problem.code(),
@@ -225,6 +230,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Control(problem) => problem.exit_code(),
+            Self::Import(problem) => problem.exit_code(),
             Self::Input { .. } | Self::Jobs(_) | Self::Refused(Refusal::InvalidInput { .. }) => exit::USAGE,
             Self::UnknownRun { .. } | Self::NotYet { .. } | Self::Refused(Refusal::UnknownRun) => exit::UNKNOWN_RUN,
             Self::AmbiguousRun { .. } => exit::AMBIGUOUS_RUN,
@@ -279,6 +285,7 @@ impl Error {
             Self::Restore(error) => restore_remedy(error).to_owned(),
             Self::Logs(problem) => problem.remedy().to_owned(),
             Self::Control(problem) => problem.remedy(),
+            Self::Import(problem) => problem.remedy().to_owned(),
             Self::Jobs(JobsError::Invalid { .. }) => "correct the file; nothing was run".to_owned(),
             Self::Jobs(JobsError::Unreadable { .. }) => "check the path and its permissions".to_owned(),
             Self::Jobs(JobsError::TooLong { .. }) => "split the file".to_owned(),

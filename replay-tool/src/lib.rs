@@ -24,6 +24,7 @@
 //! | [`lock_wait`] | how long is waited for a journal that somebody else has open |
 //! | [`restore`] | a directory out of the image of a snapshot |
 //! | [`armed`], [`story`], [`snapshot_search`], [`snapshot_problem`] | what is armed, what became of a snapshot, which one is meant |
+//! | [`export`], [`import`], [`jsonl`] | a journal as JSON Lines, and back |
 //! | [`dataset`] | a journal that is read: which runs there are, which one is meant, what happened |
 //! | [`rule`], [`recheck`] | recorded commands, decided again |
 //! | [`writer`] | a data directory, opened for writing |
@@ -43,8 +44,11 @@ pub mod destroy;
 mod direct;
 pub mod duration;
 pub mod error;
+pub mod export;
+pub mod import;
 pub mod interrupt;
 pub mod jobs;
+pub mod jsonl;
 pub mod kill;
 pub mod lock_wait;
 pub mod logs;

@@ -148,6 +148,11 @@ impl Output {
         written.map_err(Error::output)
     }
 
+    /// What takes bytes as they are.
+    pub fn writer(&mut self) -> impl Write + '_ {
+        &mut self.writer
+    }
+
     /// Writes bytes as they are.
     ///
     /// # Errors

@@ -39,6 +39,8 @@ fn every_help_has_examples() {
             "tail",
             "verify",
             "recheck",
+            "export",
+            "import",
             "help"
         ]
     );
