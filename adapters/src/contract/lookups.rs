@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tachograph_engine::domain::testing::ids;
-use tachograph_engine::domain::{Digest, Position};
+use tachograph_engine::domain::{Digest, Entry, EntryBody, Position};
 use tachograph_engine::ports::{Journal, JournalReader};
 
 use super::order::batches;
@@ -13,6 +13,7 @@ pub(super) const CLAUSES: &[Clause] = &[
     ("an empty journal has nothing", |place| Box::pin(nothing(place))),
     ("a reader sees what is appended after it was made", |place| Box::pin(sees_at_once(place))),
     ("entries are read in order, up to a limit, after a position", |place| Box::pin(pages(place))),
+    ("the facts between two positions are found", |place| Box::pin(facts(place))),
     ("a digest is kept at the end of every batch, and is new every time", |place| Box::pin(digests(place))),
     ("heads, answers and names are as the entries say, after every batch", |place| Box::pin(lookups(place))),
     ("the first answer to a command is the one that counts", |place| Box::pin(first_answer(place))),
@@ -65,6 +66,27 @@ async fn pages(place: &dyn Journals) -> Kept {
     }
     ensure!(reader.read(Position(u64::MAX), 1).await.map_err(failed)?.is_empty(), "there are entries after all");
     ensure_eq!(reader.entry(Position(u64::MAX)).await.map_err(failed)?, None, "the last possible entry");
+    Ok(())
+}
+
+async fn facts(place: &dyn Journals) -> Kept {
+    let mut journal = place.open().await.map_err(failed)?;
+    for batch in batches(&mut Scribe::default()) {
+        append(&mut *journal, batch).await?;
+    }
+    let reader = journal.reader();
+    let (head, entries) = all(&*reader).await?;
+    let is_fact = |entry: &&Entry| matches!(entry.body, EntryBody::System(_));
+    ensure!(entries.iter().filter(is_fact).count() > 1, "the script has no facts");
+    let ends = (0..=head.position.0 + 1).chain([u64::MAX]).map(Position);
+    for after in ends.clone() {
+        for up_to in ends.clone() {
+            let within = |entry: &&Entry| entry.position > after && entry.position <= up_to;
+            let wanted: Vec<_> = entries.iter().filter(within).filter(is_fact).cloned().collect();
+            let found = reader.facts(after, up_to).await.map_err(failed)?;
+            ensure_eq!(found, wanted, "facts after {after} up to {up_to}");
+        }
+    }
     Ok(())
 }
 

@@ -11,7 +11,7 @@
 //! | `segment`, `frame`, `footer`, `anchor`, `fields` | the bytes, encoded and decoded |
 //! | `scan`, `walk` | frame by frame over a segment: up to the first bad one, or past it |
 //! | `writer`, `active`, `lock`, `recover` | the one writer; what it finds when it opens |
-//! | `reader`, `view`, `tail`, `follow` | readers beside it |
+//! | `reader`, `facts`, `view`, `tail`, `follow` | readers beside it |
 //! | `verify`, `runs`, `report`, `salvage` | what is wrong, and what can still be read |
 //! | [`disk`], [`simulated`] | the seam to the disk, and a disk that fails on demand |
 
@@ -19,6 +19,7 @@ mod active;
 mod anchor;
 pub mod disk;
 mod evidence;
+mod facts;
 mod fields;
 mod follow;
 mod footer;

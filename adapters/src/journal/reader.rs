@@ -139,7 +139,7 @@ impl FileReader {
     }
 
     /// The place of a position, if it can be seen by now.
-    fn place(&self, position: Position) -> Result<Option<Place>, JournalError> {
+    pub(super) fn place(&self, position: Position) -> Result<Option<Place>, JournalError> {
         let mut view = self.lock();
         if position >= view.tail.next {
             drop(view);
@@ -301,5 +301,9 @@ impl JournalReader for FileReader {
             return Ok(named);
         }
         self.scan_for_name(name)
+    }
+
+    async fn facts(&self, after: Position, up_to: Position) -> Result<Vec<Entry>, JournalError> {
+        self.facts_now(after, up_to)
     }
 }

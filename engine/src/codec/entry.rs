@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bincode::{BorrowDecode, Encode};
 
+use super::PLACE_OF_SYSTEM;
 use super::command::{Actor, Command};
 use super::event::Event;
 use super::refusal::Refusal;
@@ -17,6 +18,23 @@ pub(super) struct Entry<'a> {
     recorded_at: Time,
     previous: Option<u64>,
     body: Body<'a>,
+}
+
+/// What an entry begins with: all of it up to the place of its body among the bodies.
+#[derive(BorrowDecode)]
+pub(super) struct Beginning {
+    _id: Id,
+    _position: u64,
+    _recorded_at: Time,
+    _previous: Option<u64>,
+    body: u32,
+}
+
+impl Beginning {
+    /// Whether a fact about the journal follows.
+    pub(super) const fn is_of_fact(&self) -> bool {
+        self.body == PLACE_OF_SYSTEM
+    }
 }
 
 impl<'a> From<&'a domain::Entry> for Entry<'a> {

@@ -47,6 +47,9 @@ type Wire = Configuration<LittleEndian, Varint, Limit<DECODED_BYTES_MAX>>;
 
 const WIRE: Wire = bincode::config::standard().with_limit::<DECODED_BYTES_MAX>();
 
+/// The place of a fact about the journal among the bodies of an entry.
+const PLACE_OF_SYSTEM: u32 = 2;
+
 /// Bytes that are no entry or record of this format.
 ///
 /// Whoever knows the file and offset of the bytes adds them; the bytes themselves are damaged, or were written by
@@ -103,6 +106,16 @@ pub fn decode_entry(bytes: &[u8]) -> Result<Entry, CodecError> {
     let (wire, used): (entry::Entry<'_>, usize) = read(bytes, what)?;
     nothing_after(bytes, used, what)?;
     wire.into_domain().map_err(|why| CodecError::Malformed { what, why: why.to_owned() })
+}
+
+/// Whether these bytes are an entry that records a fact about the journal and its writer, by the fields that an entry
+/// begins with: nothing is allocated, and what follows is not looked at.
+///
+/// # Errors
+///
+/// [`CodecError`], if the bytes do not begin as an entry does.
+pub fn is_fact(bytes: &[u8]) -> Result<bool, CodecError> {
+    read::<entry::Beginning>(bytes, "entry").map(|(beginning, _)| beginning.is_of_fact())
 }
 
 /// The wire form of run records, as checkpoints keep them: their count, then one after the other.

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::any;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use super::{CodecError, DECODED_BYTES_MAX, decode_entry, decode_records, encode_entry, encode_records};
+use super::{CodecError, DECODED_BYTES_MAX, decode_entry, decode_records, encode_entry, encode_records, is_fact};
 use super::{samples, strategies};
 use crate::domain::testing::{claim, command, ids};
 use crate::domain::{
@@ -48,6 +48,20 @@ fn any_records_survive_their_bytes() {
         Ok(())
     };
     runner().run(&vec(strategies::record(), 0..4), survives).unwrap();
+}
+
+#[test]
+fn a_fact_is_told_by_its_beginning() {
+    let told = |entry: Entry| {
+        let (bytes, fact) = (encoded(&entry), matches!(entry.body, EntryBody::System(_)));
+        assert_eq!(is_fact(&bytes), Ok(fact), "{entry:?}");
+        Ok(())
+    };
+    runner().run(&strategies::entry(), told).unwrap();
+    for (name, entry) in samples::entries() {
+        told(entry).unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+    assert_eq!(is_fact(&[0; 10]), Err(CodecError::Truncated { what: "entry" }));
 }
 
 #[test]

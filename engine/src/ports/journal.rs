@@ -8,6 +8,9 @@ use async_trait::async_trait;
 
 use crate::domain::{CommandId, Digest, Entry, EntryBody, EntryId, Position, RunId, Timestamp, TornTail, Version};
 
+/// Entries that are read at a time by whoever looks for facts among them.
+const FACTS_PAGE: usize = 4_096;
+
 /// An entry that has no place yet. The journal gives it its position and its back pointer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Draft {
@@ -147,6 +150,27 @@ pub trait JournalReader: Send + Sync {
         }
         entries.reverse();
         Ok(entries)
+    }
+
+    /// The facts about the journal after a position and up to another, in order: every opening, recovery and close.
+    ///
+    /// Nothing points from one to the next, so that all between is gone through; a reader that can tell facts from other
+    /// entries without decoding those does.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    async fn facts(&self, after: Position, up_to: Position) -> Result<Vec<Entry>, JournalError> {
+        let (mut after, mut facts) = (after, Vec::new());
+        while after < up_to {
+            let limit = usize::try_from(up_to.0 - after.0).unwrap_or(usize::MAX).min(FACTS_PAGE);
+            let entries = self.read(after, limit).await?;
+            let Some(last) = entries.last().map(|last| last.position).filter(|last| *last > after) else { break };
+            after = last;
+            let is_fact = |entry: &Entry| matches!(entry.body, EntryBody::System(_)) && entry.position <= up_to;
+            facts.extend(entries.into_iter().filter(is_fact));
+        }
+        Ok(facts)
     }
 }
 
