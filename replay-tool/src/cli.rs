@@ -1,5 +1,6 @@
 //! The arguments of every command.
 
+mod account;
 mod control;
 mod export;
 mod import;
@@ -15,6 +16,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use tachograph_engine::domain::{Position, StatusName};
 
+pub use self::account::WhyArgs;
 use self::control::parse_delay;
 pub use self::control::{CancelSnapshotArgs, GuardArgs, Report, ReportArgs};
 pub use self::export::ExportArgs;
@@ -112,6 +114,8 @@ pub enum Command {
     Show(ShowArgs),
     /// Tell one run's history, refused reports beside it
     Timeline(TimelineArgs),
+    /// Tell how a run came to its state: who did what, what was refused, where there are gaps
+    Why(WhyArgs),
     /// List what is armed: snapshots and deadlines
     Timers(TimersArgs),
     /// Tell what became of one snapshot, and why

@@ -18,6 +18,7 @@
 //! | [`report`], [`cancel_snapshot`], [`kill`], [`destroy`] | the commands that speak with a supervisor |
 //! | [`control_problem`], [`operator`] | what can go wrong with that, and who speaks |
 //! | [`runs`], [`show`], [`timeline`], [`timers`], [`why_timer`], [`tail`], [`verify`] | the commands that read |
+//! | [`account`], [`why`] | how a run came to its state, in data and in words |
 //! | [`ps`], [`logs`], [`logs_problem`] | the commands about what runs now, and what it printed |
 //! | [`processes`] | the processes of this machine: which of them belong to an attempt |
 //! | [`adopt`] | what opening would conclude about runs that were left open |
@@ -33,6 +34,7 @@
 //! Read commands change no byte: they open the journal's files for reading only, take no lock and create nothing, so
 //! that they work beside a live writer, on a copy and on a read-only medium.
 
+pub mod account;
 pub mod adopt;
 pub mod app;
 pub mod armed;
@@ -83,6 +85,7 @@ pub mod timers;
 pub mod verify;
 pub mod view;
 pub mod when;
+pub mod why;
 pub mod why_timer;
 pub mod words;
 pub mod writer;

@@ -304,4 +304,17 @@ impl JournalReader for SalvagingReader {
         let is_early = |entry: &Entry| entry.previous.is_none() && entry.events().is_empty();
         Ok(own.skip_while(is_early).collect())
     }
+
+    async fn facts(&self, after: Position, up_to: Position) -> Result<Vec<Entry>, JournalError> {
+        let answer = match self.plain() {
+            Some(plain) => Some(plain.facts(after, up_to).await),
+            None => None,
+        };
+        if let Some(facts) = self.unless_damaged(answer)? {
+            return Ok(facts);
+        }
+        let is_fact = |entry: &Entry| matches!(entry.body, EntryBody::System(_));
+        let within = |entry: &Entry| entry.position > after && entry.position <= up_to;
+        Ok(self.pass()?.filter(|entry| within(entry) && is_fact(entry)).collect())
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use tachograph_engine::domain::{Entry, EntryBody, Event, Refusal, SnapshotId, Status, SystemFact, Timestamp};
+use tachograph_engine::domain::{
+    Entry, EntryBody, Event, ExitStatus, Refusal, SnapshotId, Status, SystemFact, Timestamp,
+};
 use tachograph_projections::{Item, ItemBody};
 
 use crate::cli::TimelineArgs;
@@ -49,7 +51,7 @@ pub async fn tell(reading: &mut Reading, args: &TimelineArgs) -> Result<(), Erro
 fn heading(history: &History) -> String {
     let run = history.timeline.run();
     match history.timeline.state().run() {
-        None => format!("run {run} was never created here; these are the refused commands that named it\n\n"),
+        None => format!("run {run} {}\n\n", words::NEVER_CREATED),
         Some(known) => {
             let name = known.spec.name.as_ref().map(|name| format!(" {:?}", printable(name))).unwrap_or_default();
             format!("{}run {run}{name}{}\n\n", BOLD.render(), BOLD.render_reset())
@@ -61,17 +63,14 @@ fn heading(history: &History) -> String {
 fn closing(history: &History, writer: Option<&(LastWriter, WriterState)>, now: Timestamp) -> String {
     let Some(run) = history.timeline.state().run().filter(|run| !run.is_ended()) else { return String::new() };
     let Some(last) = history.last() else { return String::new() };
-    let since = |time: Timestamp| duration::between(time, now);
-    let mut text =
-        format!("still {}; nothing recorded for {}", run.status.name(), duration::human(since(last.recorded_at)));
-    if let Status::Waiting { deadline: Some(deadline), .. } = run.status
-        && deadline < now
-    {
-        text.push_str(&format!("; ITS DEADLINE PASSED {} AGO", duration::human(since(deadline))));
-    }
-    if let Some((writer, state)) = writer {
-        text.push_str(&format!("; its writer, {}", printable(&words::last_writer(writer, *state))));
-    }
+    let deadline = match &run.status {
+        Status::Waiting { deadline, .. } => *deadline,
+        _ => None,
+    };
+    let silent_us = duration::between(last.recorded_at, now);
+    let writer = writer.map(|(writer, state)| (writer, *state));
+    let text = words::still_open(run.status.name(), silent_us, words::overdue_us(deadline, now), writer);
+    let text = printable(&text);
     format!("\n{}{text}{}\n", WARN.render(), WARN.render_reset())
 }
 
@@ -88,9 +87,7 @@ fn rows(table: &mut Table, item: &Item, entry: Option<&Entry>, dues: &mut Dues) 
         }
         ItemBody::Refused { refusal, count, .. } => refusal_cells(refusal, *count, entry),
         ItemBody::System(fact) => (Cell::styled(words::system(fact), system_style(fact)), Vec::new()),
-        ItemBody::Missing { up_to } => {
-            (Cell::styled(format!("ENTRIES UP TO POSITION {up_to} COULD NOT BE READ"), BAD), Vec::new())
-        }
+        ItemBody::Missing { up_to } => (Cell::styled(words::missing(*up_to), BAD), Vec::new()),
     };
     let actor = item.body.cause().map_or_else(|| "journal".to_owned(), |cause| words::actor(&cause.actor));
     table.row([
@@ -129,9 +126,6 @@ fn lateness(event: &Event, recorded_at: Timestamp, dues: &mut Dues) -> Option<i6
 }
 
 fn event_cells(event: &Event, applied: bool, beside: words::Beside<'_>) -> (Cell, Vec<String>) {
-    let zero = matches!(event, Event::Exited { exit, .. }
-        if exit.status == tachograph_engine::domain::ExitStatus::Code(0));
-    let style = event.leads_to().map_or(DIM, |status| status_style(status, zero));
     let mut notes = match event {
         Event::Failed { failure, .. } => {
             diagnostics(&failure.diagnostics).into_iter().map(|(name, value)| format!("  {name}: {value}")).collect()
@@ -139,9 +133,15 @@ fn event_cells(event: &Event, applied: bool, beside: words::Beside<'_>) -> (Cell
         _ => Vec::new(),
     };
     if !applied {
-        notes.push("  CHANGED NOTHING: it cannot follow what was read before; the history is incomplete".to_owned());
+        notes.push(format!("  {}", words::CHANGED_NOTHING));
     }
-    (Cell::styled(words::event(event, beside), style), notes)
+    (Cell::styled(words::event(event, beside), event_style(event)), notes)
+}
+
+/// How an event is shown.
+pub(crate) fn event_style(event: &Event) -> anstyle::Style {
+    let zero = matches!(event, Event::Exited { exit, .. } if exit.status == ExitStatus::Code(0));
+    event.leads_to().map_or(DIM, |status| status_style(status, zero))
 }
 
 fn refusal_cells(refusal: &Refusal, count: u64, entry: Option<&Entry>) -> (Cell, Vec<String>) {
@@ -149,10 +149,8 @@ fn refusal_cells(refusal: &Refusal, count: u64, entry: Option<&Entry>) -> (Cell,
         Some(EntryBody::Refused(refused)) => words::refused_command(&refused.command),
         _ => "a command".to_owned(),
     };
-    let mut notes = vec![format!("  why [{}]: {refusal}", refusal.code()), format!("  remedy: {}", refusal.remedy())];
-    if count > 1 {
-        notes.push(format!("  this actor was refused like this {count} times by then"));
-    }
+    let said = [Some(words::why_refused(refusal)), Some(words::remedy(refusal)), words::refused_so_often(count)];
+    let notes = said.into_iter().flatten().map(|said| format!("  {said}")).collect();
     (Cell::styled(format!("REFUSED: {asked}"), WARN), notes)
 }
 

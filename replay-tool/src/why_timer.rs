@@ -67,24 +67,16 @@ fn cells(body: &TimerStepBody, due: Option<Timestamp>) -> (Cell, Vec<String>) {
             (Cell::from(text), Vec::new())
         }
         TimerStepBody::Opened { session, dispatched, was_closed } => {
-            let after = match was_closed {
-                Some(true) => ", after it was closed",
-                Some(false) => ", after a crash of the writer before",
-                None => "",
-            };
-            let again = if *dispatched { "no result yet" } else { "armed again" };
-            let text = format!("{again}: journal opened by {}{after}", words::writer(session));
+            let text = format!("{}: {}", words::again(*dispatched), words::opened(session, *was_closed));
             (Cell::styled(text, if *was_closed == Some(false) { WARN } else { DIM }), Vec::new())
         }
         TimerStepBody::Closed { session } => {
             (Cell::styled(format!("journal closed by {}", words::writer(session)), DIM), Vec::new())
         }
         TimerStepBody::Refused { command, refusal, count } => {
-            let mut notes =
-                vec![format!("why [{}]: {refusal}", refusal.code()), format!("remedy: {}", refusal.remedy())];
-            if *count > 1 {
-                notes.push(format!("this actor was refused like this {count} times by then"));
-            }
+            let said =
+                [Some(words::why_refused(refusal)), Some(words::remedy(refusal)), words::refused_so_often(*count)];
+            let notes = said.into_iter().flatten().collect();
             (Cell::styled(format!("REFUSED: {}", words::refused_command(command)), WARN), notes)
         }
         TimerStepBody::Canceled { cause, action: _, transition, replaced_by } => {
@@ -99,9 +91,7 @@ fn cells(body: &TimerStepBody, due: Option<Timestamp>) -> (Cell, Vec<String>) {
         TimerStepBody::Failed { message, took_us } => {
             (Cell::styled(format!("failed{}: {message}", took(*took_us)), BAD), Vec::new())
         }
-        TimerStepBody::Missing { up_to } => {
-            (Cell::styled(format!("ENTRIES UP TO POSITION {up_to} COULD NOT BE READ"), BAD), Vec::new())
-        }
+        TimerStepBody::Missing { up_to } => (Cell::styled(words::missing(*up_to), BAD), Vec::new()),
     }
 }
 
@@ -112,27 +102,7 @@ fn dispatched(late_us: Option<i64>, absences: &[Absence], due: Option<Timestamp>
     if !words::is_late(late_us) {
         return (Cell::styled(format!("dispatched{when}"), BOLD), Vec::new());
     }
-    let mut notes: Vec<String> = absences.iter().map(|absence| away(absence, due)).collect();
-    if !absences.iter().any(|absence| due.is_some_and(|due| absence.covers(due))) {
-        let told = "the writer was there when it was due: it waited for a place among the concurrent snapshots, or the \
-                    supervisor or its machine stood still; no entry tells which";
-        notes.insert(0, told.to_owned());
-    }
-    (Cell::styled(format!("dispatched LATE{when}"), WARN), notes)
-}
-
-fn away(absence: &Absence, due: Option<Timestamp>) -> String {
-    let because = if due.is_some_and(|due| absence.covers(due)) { "late because" } else { "later still because" };
-    let Absence { since, until, opened, was_closed } = absence;
-    let gone = human(between(*since, *until));
-    if *was_closed {
-        format!("{because} the journal was closed from {since} to {until} ({gone}), opened again at position {opened}")
-    } else {
-        format!(
-            "{because} the supervisor went away after {since}, its last entry, and the next one opened the journal at \
-             {until} ({gone} later), position {opened}"
-        )
-    }
+    (Cell::styled(format!("dispatched LATE{when}"), WARN), words::late_because(late_us, absences, due))
 }
 
 fn took(micros: Option<i64>) -> String {

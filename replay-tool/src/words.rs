@@ -1,9 +1,16 @@
 //! What happened, in words for people: one line each, without the time and the actor.
 
+mod told;
+
 use tachograph_adapters::process::{Conclusion, Witnessed};
 use tachograph_engine::domain::{
     Action, Actor, CancelCause, Drain, Event, EventName, Exit, ExitStatus, Failure, Guard, OutputReceipt,
     RefusedCommand, RunId, RunSpec, Session, SnapshotId, StartCause, StartMode, SystemFact, Timestamp, Workload,
+};
+
+pub use self::told::{
+    CHANGED_NOTHING, NEVER_CREATED, again, away, late_because, missing, opened, overdue_us, refused_so_often, remedy,
+    still_open, why_refused,
 };
 
 use crate::duration;

@@ -3,6 +3,7 @@
 //! Documented field by field in docs/json.md. Within one major version fields are added, never renamed or removed.
 //! Times are RFC 3339 in UTC with microseconds, ids are ULIDs as text, absent values are `null`.
 
+mod account;
 mod adoption;
 mod entry;
 mod event;
@@ -15,6 +16,7 @@ mod timeline;
 mod timer;
 mod verification;
 
+pub use account::{AccountView, GapView, SentenceView, StandingView, StillView, TimerToldView};
 pub use adoption::{AdoptionView, AmendedView, ForeseenView};
 pub use entry::{ActorView, CommandView, EntryView, RefusalView, SessionView, SystemView, TornTailView};
 pub use event::{EventView, FailureView, GuardView};

@@ -33,6 +33,7 @@ fn every_help_has_examples() {
             "runs",
             "show",
             "timeline",
+            "why",
             "timers",
             "why-timer",
             "restore",

@@ -6,12 +6,12 @@ use tachograph_adapters::journal::{Loss, Severity, VerifyFinding, VerifyReport};
 use tachograph_adapters::snapshot::Restored;
 use tachograph_engine::domain::{Digest, Position};
 use tachograph_engine::ports::Head;
-use tachograph_replay::cli::{RunsArgs, ShowArgs, TailArgs, TimelineArgs, TimersArgs, WhyTimerArgs};
+use tachograph_replay::cli::{RunsArgs, ShowArgs, TailArgs, TimelineArgs, TimersArgs, WhyArgs, WhyTimerArgs};
 use tachograph_replay::output::Format;
 use tachograph_replay::restore::Image;
 use tachograph_replay::view::RestoredView;
 use tachograph_replay::when::AsOf;
-use tachograph_replay::{runs, show, tail, timeline, timers, verify, why_timer};
+use tachograph_replay::{runs, show, tail, timeline, timers, verify, why, why_timer};
 
 use crate::kept::printed;
 use crate::made::{self, BUILD, BUILD_AGAIN, LOUD, NAMELESS, NEVER, NIGHTLY};
@@ -83,6 +83,24 @@ fn what_became_of_a_snapshot_is_told() {
         check(&format!("{name}.json"), &json);
         let text = printed(Format::Text, async |reading| why_timer::tell(reading, &args).await).unwrap();
         check(&format!("{name}.txt"), &text);
+    }
+}
+
+#[test]
+fn the_account_of_a_run_is_told() {
+    for (run, name) in [
+        (BUILD, "build"),
+        (NIGHTLY, "nightly"),
+        (BUILD_AGAIN, "build-again"),
+        (NAMELESS, "nameless"),
+        (LOUD, "loud"),
+        (NEVER, "never"),
+    ] {
+        let args = WhyArgs { run: run.to_owned(), at: None, silence: "20s".parse().unwrap() };
+        let json = printed(Format::Json, async |reading| why::tell(reading, &args).await).unwrap();
+        check(&format!("why-{name}.json"), &json);
+        let text = printed(Format::Text, async |reading| why::tell(reading, &args).await).unwrap();
+        check(&format!("why-{name}.txt"), &text);
     }
 }
 

@@ -8,6 +8,8 @@ mod binary;
 mod damaged;
 /// Help and documents.
 mod documented;
+/// One of everything that a history can hold.
+mod every;
 /// What each command prints, byte by byte.
 mod golden;
 /// A reader over entries, and an output that is kept.
@@ -24,6 +26,8 @@ mod recorded;
 mod restore;
 /// What is armed.
 mod timers;
+/// The account of a run.
+mod why;
 /// What became of one snapshot.
 mod why_timer;
 /// Whether the last writer still lives, and how long what it left open lasted.
