@@ -14,11 +14,11 @@ use crate::error::{Error, exit};
 use crate::machine::Machine;
 use crate::output::{Context, Format, Reading};
 use crate::snapshot_problem::SnapshotProblem;
-use crate::why;
 use crate::{
     adopt, cancel_snapshot, destroy, kill, logs, ps, recheck, report, restore, run, runs, show, supervise, tail,
     timeline, timers, verify, why_timer,
 };
+use crate::{compare, why};
 use crate::{export, import};
 
 /// Threads with this name read an index that may be damaged; the panics of its store are caught and lead to a rebuild.
@@ -69,6 +69,7 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
             Command::Show(args) => read(context, async |reading| show::show(reading, &args).await).await,
             Command::Timeline(args) => read(context, async |reading| timeline::tell(reading, &args).await).await,
             Command::Why(args) => read(context, async |reading| why::tell(reading, &args).await).await,
+            Command::Compare(args) => read(context, async |reading| compare::compare(reading, &args).await).await,
             Command::Timers(args) => read(context, async |reading| timers::list(reading, &args).await).await,
             Command::WhyTimer(args) => read(context, async |reading| why_timer::tell(reading, &args).await).await,
             Command::Restore(args) => read(context, async |reading| restore::restore(reading, &args).await).await,

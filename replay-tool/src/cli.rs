@@ -16,7 +16,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use tachograph_engine::domain::{Position, StatusName};
 
-pub use self::account::WhyArgs;
+pub use self::account::{CompareArgs, WhyArgs};
 use self::control::parse_delay;
 pub use self::control::{CancelSnapshotArgs, GuardArgs, Report, ReportArgs};
 pub use self::export::ExportArgs;
@@ -116,6 +116,8 @@ pub enum Command {
     Timeline(TimelineArgs),
     /// Tell how a run came to its state: who did what, what was refused, where there are gaps
     Why(WhyArgs),
+    /// Compare two runs step by step, or one with the healthy run that is most like it
+    Compare(CompareArgs),
     /// List what is armed: snapshots and deadlines
     Timers(TimersArgs),
     /// Tell what became of one snapshot, and why

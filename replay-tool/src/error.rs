@@ -10,7 +10,7 @@ use tachograph_engine::ports::JournalError;
 
 use crate::control_problem::ControlProblem;
 use crate::import::ImportProblem;
-use crate::jobs::JobsError;
+use crate::jobs::{Expectation, JobsError};
 use crate::logs_problem::LogsProblem;
 use crate::snapshot_problem::SnapshotProblem;
 use crate::table::printable;
@@ -96,6 +96,14 @@ pub enum Error {
         count: usize,
         /// The first few of them.
         candidates: Vec<RunId>,
+    },
+    /// No run that ended as expected is like the one that is asked about.
+    #[error("no other run that ended with {expected} has the command, the name or a label of run {run}")]
+    NoHealthyRun {
+        /// The run.
+        run: RunId,
+        /// How a healthy run ends.
+        expected: Expectation,
     },
     /// A snapshot cannot be told about or restored.
     #[error(transparent)]
@@ -205,6 +213,7 @@ impl Error {
             Self::Control(problem) => problem.code(),
             Self::Import(problem) => problem.code(),
             Self::UnknownRun { .. } | Self::NotYet { .. } => "unknown_run",
+            Self::NoHealthyRun { .. } => "no_healthy_run",
             Self::AmbiguousRun { .. } => "ambiguous_run",
             Self::Snapshot(problem) => problem.code(),
             Self::Restore(error) => restore_code(error),
@@ -233,6 +242,7 @@ impl Error {
             Self::Import(problem) => problem.exit_code(),
             Self::Input { .. } | Self::Jobs(_) | Self::Refused(Refusal::InvalidInput { .. }) => exit::USAGE,
             Self::UnknownRun { .. } | Self::NotYet { .. } | Self::Refused(Refusal::UnknownRun) => exit::UNKNOWN_RUN,
+            Self::NoHealthyRun { .. } => exit::UNKNOWN_RUN,
             Self::AmbiguousRun { .. } => exit::AMBIGUOUS_RUN,
             Self::Snapshot(problem) => problem.exit_code(),
             Self::Restore(error) => match error {
@@ -279,6 +289,9 @@ impl Error {
             Self::Input { remedy, .. } => remedy.clone(),
             Self::UnknownRun { similar: Some(name), .. } => format!("did you mean {name:?}? `tacho runs` lists all"),
             Self::UnknownRun { similar: None, .. } => "`tacho runs` lists all; is --data right?".to_owned(),
+            Self::NoHealthyRun { .. } => {
+                "name the run to compare it with; --expect-code says how healthy runs end".to_owned()
+            }
             Self::NotYet { .. } => "ask for a later position or time".to_owned(),
             Self::AmbiguousRun { .. } => "give more characters of the run id".to_owned(),
             Self::Snapshot(problem) => problem.remedy(),
@@ -414,6 +427,12 @@ mod tests {
             (Error::UnknownRun { text: "a".into(), data: path(), similar: None }, "unknown_run", 3, 125),
             (Error::AmbiguousRun { prefix: "a".into(), count: 2, candidates: vec![] }, "ambiguous_run", 4, 125),
             (Error::NotYet { run: RunId::from_u128(1), at: Position(1), created: Position(2) }, "unknown_run", 3, 125),
+            (
+                Error::NoHealthyRun { run: RunId::from_u128(1), expected: Expectation::Code(0) },
+                "no_healthy_run",
+                3,
+                125,
+            ),
             (SnapshotProblem::NeverArmed { run: RunId::from_u128(1) }.into(), "unknown_snapshot", 3, 125),
             (
                 SnapshotProblem::Ambiguous { prefix: "a".into(), count: 2, candidates: vec![] }.into(),

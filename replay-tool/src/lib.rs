@@ -18,6 +18,7 @@
 //! | [`report`], [`cancel_snapshot`], [`kill`], [`destroy`] | the commands that speak with a supervisor |
 //! | [`control_problem`], [`operator`] | what can go wrong with that, and who speaks |
 //! | [`runs`], [`show`], [`timeline`], [`timers`], [`why_timer`], [`tail`], [`verify`] | the commands that read |
+//! | [`comparison`], [`compare`] | two runs side by side |
 //! | [`account`], [`why`] | how a run came to its state, in data and in words |
 //! | [`ps`], [`logs`], [`logs_problem`] | the commands about what runs now, and what it printed |
 //! | [`processes`] | the processes of this machine: which of them belong to an attempt |
@@ -40,6 +41,8 @@ pub mod app;
 pub mod armed;
 pub mod cancel_snapshot;
 pub mod cli;
+pub mod compare;
+pub mod comparison;
 pub mod control_problem;
 pub mod dataset;
 pub mod destroy;

@@ -27,3 +27,28 @@ pub struct WhyArgs {
     #[arg(long, value_name = "DURATION", default_value = "5m")]
     pub silence: DurationMs,
 }
+
+/// Arguments of `tacho compare`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Steps are compared without ids and times of day: attempts, runners and snapshots by their number within the run. \
+= is the same in both, ~ differs, < the right run lacks, > the left run lacks. SLOWER is how much longer the step took in \
+the right run, since the step before it in each.
+
+Examples:
+  tacho compare build-17 build-18
+  tacho compare build --nearest               # beside the most similar run that exited with 0
+  tacho compare nightly --nearest --expect-code 2 --format json")]
+pub struct CompareArgs {
+    /// A run id, the beginning of one, or a name
+    pub run: String,
+    /// The run to compare it with
+    #[arg(value_name = "OTHER", required_unless_present = "nearest", conflicts_with = "nearest")]
+    pub other: Option<String>,
+    /// Compare it with the healthy run that is most like it
+    #[arg(long)]
+    pub nearest: bool,
+    /// With --nearest: the exit code that healthy runs have
+    #[arg(long, value_name = "CODE", default_value_t = 0, requires = "nearest", allow_negative_numbers = true)]
+    pub expect_code: i32,
+}

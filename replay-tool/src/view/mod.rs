@@ -5,6 +5,7 @@
 
 mod account;
 mod adoption;
+mod comparison;
 mod entry;
 mod event;
 mod live;
@@ -18,6 +19,7 @@ mod verification;
 
 pub use account::{AccountView, GapView, SentenceView, StandingView, StillView, TimerToldView};
 pub use adoption::{AdoptionView, AmendedView, ForeseenView};
+pub use comparison::{ComparisonView, FieldDifferenceView, NearestView, RowView, SideStepView, SideView};
 pub use entry::{ActorView, CommandView, EntryView, RefusalView, SessionView, SystemView, TornTailView};
 pub use event::{EventView, FailureView, GuardView};
 pub use live::{LiveView, ProcessView};

@@ -17,6 +17,9 @@ pub const NEVER_CREATED: &str = "was never created here; these are the refused c
 const LATE_BESIDE_A_WRITER: &str = "the writer was there when it was due: it waited for a place among the concurrent snapshots, or the supervisor or its \
      machine stood still; no entry tells which";
 
+/// Said of an alignment that may not be the best one.
+pub const ALIGNED_BY_STRETCHES: &str = "the histories are too long to be aligned as wholes: they are aligned by stretches, and a better alignment may exist";
+
 /// Why a command was refused, with the stable code.
 pub fn why_refused(refusal: &Refusal) -> String {
     format!("why [{}]: {refusal}", refusal.code())

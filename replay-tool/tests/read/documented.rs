@@ -34,6 +34,7 @@ fn every_help_has_examples() {
             "show",
             "timeline",
             "why",
+            "compare",
             "timers",
             "why-timer",
             "restore",

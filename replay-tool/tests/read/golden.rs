@@ -6,12 +6,14 @@ use tachograph_adapters::journal::{Loss, Severity, VerifyFinding, VerifyReport};
 use tachograph_adapters::snapshot::Restored;
 use tachograph_engine::domain::{Digest, Position};
 use tachograph_engine::ports::Head;
-use tachograph_replay::cli::{RunsArgs, ShowArgs, TailArgs, TimelineArgs, TimersArgs, WhyArgs, WhyTimerArgs};
+use tachograph_replay::cli::{
+    CompareArgs, RunsArgs, ShowArgs, TailArgs, TimelineArgs, TimersArgs, WhyArgs, WhyTimerArgs,
+};
 use tachograph_replay::output::Format;
 use tachograph_replay::restore::Image;
 use tachograph_replay::view::RestoredView;
 use tachograph_replay::when::AsOf;
-use tachograph_replay::{runs, show, tail, timeline, timers, verify, why, why_timer};
+use tachograph_replay::{compare, runs, show, tail, timeline, timers, verify, why, why_timer};
 
 use crate::kept::printed;
 use crate::made::{self, BUILD, BUILD_AGAIN, LOUD, NAMELESS, NEVER, NIGHTLY};
@@ -101,6 +103,22 @@ fn the_account_of_a_run_is_told() {
         check(&format!("why-{name}.json"), &json);
         let text = printed(Format::Text, async |reading| why::tell(reading, &args).await).unwrap();
         check(&format!("why-{name}.txt"), &text);
+    }
+}
+
+#[test]
+fn two_runs_are_compared() {
+    for (left, right, name) in [
+        (BUILD, Some(LOUD), "compare-two"),
+        (BUILD, Some(BUILD), "compare-same"),
+        (BUILD_AGAIN, None, "compare-nearest"),
+    ] {
+        let (run, other) = (left.to_owned(), right.map(str::to_owned));
+        let args = CompareArgs { run, nearest: other.is_none(), other, expect_code: 0 };
+        let json = printed(Format::Json, async |reading| compare::compare(reading, &args).await).unwrap();
+        check(&format!("{name}.json"), &json);
+        let text = printed(Format::Text, async |reading| compare::compare(reading, &args).await).unwrap();
+        check(&format!("{name}.txt"), &text);
     }
 }
 

@@ -4,6 +4,8 @@
 
 /// The binary itself.
 mod binary;
+/// Two runs side by side.
+mod compare;
 /// Files with damage: all that is sound is shown, and nobody takes it for whole.
 mod damaged;
 /// Help and documents.
