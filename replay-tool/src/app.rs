@@ -16,7 +16,7 @@ use crate::output::{Context, Format, Reading};
 use crate::snapshot_problem::SnapshotProblem;
 use crate::{
     adopt, cancel_snapshot, destroy, kill, logs, ps, recheck, report, restore, run, runs, show, supervise, tail,
-    timeline, timers, verify, why_timer,
+    timeline, timers, verify, whatif, why_timer,
 };
 use crate::{compare, why};
 use crate::{export, import};
@@ -75,6 +75,7 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
             Command::Restore(args) => read(context, async |reading| restore::restore(reading, &args).await).await,
             Command::Tail(args) => read(context, async |reading| tail::follow(reading, &args).await).await,
             Command::Verify(VerifyArgs {}) => verify::verify(context),
+            Command::Whatif(args) => read(context, async |reading| whatif::tell(reading, &args).await).await,
             Command::Recheck(args) => read(context, async |reading| recheck::report(reading, &args).await).await,
             Command::Export(args) => read(context, async |reading| export::export(reading, &args).await).await,
             Command::Import(args) => import::execute(context, args).await,

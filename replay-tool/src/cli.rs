@@ -23,7 +23,7 @@ pub use self::export::ExportArgs;
 pub use self::import::{ImportArgs, Source};
 pub use self::live::{DestroyArgs, KillArgs, LogsArgs, PsArgs};
 pub use self::ready::ReadyArgs;
-pub use self::rule::RecheckArgs;
+pub use self::rule::{RecheckArgs, RuleArgs, WhatifArgs};
 
 use crate::duration::DurationMs;
 use crate::output::{Color, Format};
@@ -134,6 +134,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Make a journal out of an export
     Import(ImportArgs),
+    /// Replay the recorded commands under other rules, and list the runs that come out otherwise
+    Whatif(WhatifArgs),
 }
 
 /// Arguments of `tacho run`.

@@ -28,7 +28,7 @@
 //! | [`armed`], [`story`], [`snapshot_search`], [`snapshot_problem`] | what is armed, what became of a snapshot, which one is meant |
 //! | [`export`], [`import`], [`jsonl`] | a journal as JSON Lines, and back |
 //! | [`dataset`] | a journal that is read: which runs there are, which one is meant, what happened |
-//! | [`rule`], [`recheck`] | recorded commands, decided again |
+//! | [`rule`], [`recheck`], [`whatif`] | recorded commands, decided again, and under other rules |
 //! | [`writer`] | a data directory, opened for writing |
 //! | [`view`], [`words`] | what happened, for programs and for people |
 //!
@@ -87,6 +87,7 @@ pub mod timeline;
 pub mod timers;
 pub mod verify;
 pub mod view;
+pub mod whatif;
 pub mod when;
 pub mod why;
 pub mod why_timer;

@@ -81,11 +81,11 @@ fn summary(rechecked: &Rechecked) -> String {
     ));
     let mut note = |count: u64, what: &str, style: anstyle::Style| {
         if count > 0 {
-            text.push_str(&format!("{}note: {count} {what}{}\n", style.render(), style.render_reset()));
+            text.push_str(&format!("{}note: {what}: {count}{}\n", style.render(), style.render_reset()));
         }
     };
-    note(tally.undecided, "commands cannot be decided: entries before them are missing", WARN);
-    note(tally.headers, "refused commands were out of bounds: only their headers were kept", DIM);
-    note(tally.counted, "refusals at least were counted without an entry", DIM);
+    note(tally.undecided, "commands that cannot be decided, because entries before them are missing", WARN);
+    note(tally.headers, "refused commands that were out of bounds, so that only their headers were kept", DIM);
+    note(tally.counted, "refusals that were counted without an entry, at least", DIM);
     text
 }

@@ -16,6 +16,7 @@ mod story;
 mod timeline;
 mod timer;
 mod verification;
+mod whatif;
 
 pub use account::{AccountView, GapView, SentenceView, StandingView, StillView, TimerToldView};
 pub use adoption::{AdoptionView, AmendedView, ForeseenView};
@@ -33,3 +34,4 @@ pub use story::{AbsenceView, RefusedView, StepView, StoryView, WhatView};
 pub use timeline::{ItemView, TimelineView};
 pub use timer::TimerView;
 pub use verification::{FindingView, HeadView, LossView, VerificationView};
+pub use whatif::{BecameView, ChangeView, EndingView, FlipView, FlipsView, WhatIfView};

@@ -43,6 +43,7 @@ fn every_help_has_examples() {
             "recheck",
             "export",
             "import",
+            "whatif",
             "help"
         ]
     );

@@ -28,6 +28,8 @@ mod recorded;
 mod restore;
 /// What is armed.
 mod timers;
+/// The recorded commands under other rules.
+mod whatif;
 /// The account of a run.
 mod why;
 /// What became of one snapshot.
