@@ -11,6 +11,7 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::{AdoptArgs, Cli, Command, VerifyArgs};
 use crate::dataset::Dataset;
 use crate::error::{Error, exit};
+use crate::explore;
 use crate::machine::Machine;
 use crate::output::{Context, Format, Reading};
 use crate::snapshot_problem::SnapshotProblem;
@@ -74,6 +75,7 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
             Command::WhyTimer(args) => read(context, async |reading| why_timer::tell(reading, &args).await).await,
             Command::Restore(args) => read(context, async |reading| restore::restore(reading, &args).await).await,
             Command::Tail(args) => read(context, async |reading| tail::follow(reading, &args).await).await,
+            Command::Explore(args) => explore::execute(context, args).await,
             Command::Verify(VerifyArgs {}) => verify::verify(context),
             Command::Whatif(args) => read(context, async |reading| whatif::tell(reading, &args).await).await,
             Command::Recheck(args) => read(context, async |reading| recheck::report(reading, &args).await).await,

@@ -2,6 +2,7 @@
 
 mod account;
 mod control;
+mod explore;
 mod export;
 mod import;
 mod live;
@@ -19,6 +20,7 @@ use tachograph_engine::domain::{Position, StatusName};
 pub use self::account::{CompareArgs, WhyArgs};
 use self::control::parse_delay;
 pub use self::control::{CancelSnapshotArgs, GuardArgs, Report, ReportArgs};
+pub use self::explore::ExploreArgs;
 pub use self::export::ExportArgs;
 pub use self::import::{ImportArgs, Source};
 pub use self::live::{DestroyArgs, KillArgs, LogsArgs, PsArgs};
@@ -126,6 +128,8 @@ pub enum Command {
     Restore(RestoreArgs),
     /// Print the last entries of the journal, and follow it
     Tail(TailArgs),
+    /// Look through the journal on a terminal, back and forth in time
+    Explore(ExploreArgs),
     /// Check every byte of the journal
     Verify(VerifyArgs),
     /// Decide every recorded command again, and report what comes out otherwise

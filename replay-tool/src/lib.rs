@@ -20,6 +20,7 @@
 //! | [`runs`], [`show`], [`timeline`], [`timers`], [`why_timer`], [`tail`], [`verify`] | the commands that read |
 //! | [`comparison`], [`compare`] | two runs side by side |
 //! | [`account`], [`why`] | how a run came to its state, in data and in words |
+//! | [`explore`] | a journal on a terminal, back and forth in time |
 //! | [`ps`], [`logs`], [`logs_problem`] | the commands about what runs now, and what it printed |
 //! | [`processes`] | the processes of this machine: which of them belong to an attempt |
 //! | [`adopt`] | what opening would conclude about runs that were left open |
@@ -49,6 +50,7 @@ pub mod destroy;
 mod direct;
 pub mod duration;
 pub mod error;
+pub mod explore;
 pub mod export;
 pub mod import;
 pub mod interrupt;
