@@ -44,6 +44,7 @@ impl Facts {
 
     fn due(&mut self, name: &'static str, value: String, due: Timestamp, now: Timestamp) {
         let aside = match duration::between(due, now) {
+            0 if due == now => ", now".to_owned(),
             0 => format!(", in {}", duration::human(duration::between(now, due))),
             micros => format!(", OVERDUE BY {}", duration::human(micros)),
         };
@@ -83,7 +84,9 @@ pub(crate) fn facts(record: &RunRecord, now: Timestamp) -> Vec<Fact> {
     facts.all("limit", limits(&run.spec.limits));
     facts.all("parent", run.spec.parent.map(|parent| parent.to_string()));
     facts.add("created", format!("{} (position {})", record.created_at, record.created));
-    facts.add("updated", format!("{} (position {})", record.updated_at, record.updated));
+    // Every entry changes it, so that a change of it says nothing.
+    let updated = format!("{} (position {})", record.updated_at, record.updated);
+    facts.0.push(Fact { name: "updated", value: String::new(), aside: updated });
     facts.all("earlier", run.spent.iter().map(|attempt| format!("attempt {attempt}")));
     facts.0
 }

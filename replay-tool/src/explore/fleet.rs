@@ -6,9 +6,6 @@ use std::sync::Arc;
 use tachograph_engine::domain::{Entry, Position, RunId, RunRecord, StatusName};
 use tachograph_projections::{CurrentState, Projection};
 
-/// Entries that can be taken back one by one.
-pub(crate) const UNDO_MAX: usize = 16_384;
-
 /// Where each run was created. It holds for every position: what is created later is not among the records yet.
 #[derive(Debug, Default)]
 pub(crate) struct Births(HashMap<RunId, Position>);
@@ -136,12 +133,12 @@ impl Fleet {
         Self { runs, undo: VecDeque::new() }
     }
 
-    /// Folds an entry in that can be taken back.
-    pub(crate) fn step(&mut self, entry: &Entry, births: &mut Births) {
-        if self.undo.len() >= UNDO_MAX {
+    /// Folds an entry in that can be taken back as long as it is among the last so many.
+    pub(crate) fn step(&mut self, entry: &Entry, births: &mut Births, undo_max: usize) {
+        self.undo.push_back(self.runs.apply_undoable(entry, births));
+        while self.undo.len() > undo_max {
             self.undo.pop_front();
         }
-        self.undo.push_back(self.runs.apply_undoable(entry, births));
     }
 
     /// Folds an entry in that will not be taken back.

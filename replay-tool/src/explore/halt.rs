@@ -6,9 +6,6 @@ use tachograph_engine::ports::JournalError;
 
 use crate::error::Error;
 
-/// Entries between two looks at whether to go on.
-pub(crate) const LOOK_EVERY: u64 = 1_024;
-
 /// How far a read has come, in entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Progress {

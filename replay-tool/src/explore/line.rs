@@ -35,7 +35,7 @@ pub(crate) fn style(entry: &Entry) -> anstyle::Style {
     use tachograph_engine::domain::Event::Exited;
     match &entry.body {
         EntryBody::Committed(committed) => {
-            let is_zero = |event| matches!(event, Exited { exit, .. } if exit.status == ExitStatus::Code(0));
+            let is_zero = |event: &_| matches!(event, Exited { exit, .. } if exit.status == ExitStatus::Code(0));
             let led_to = committed.events.iter().find_map(|event| event.leads_to());
             led_to.map_or(DIM, |status| status_style(status, committed.events.iter().any(is_zero)))
         }

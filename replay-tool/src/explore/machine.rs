@@ -7,8 +7,8 @@ use tachograph_engine::domain::{Entry, Position, RunId, RunRecord, StatusName, T
 use tachograph_engine::ports::JournalError;
 use tachograph_projections::Projection;
 
-use super::fleet::{Births, Fleet, Runs, UNDO_MAX};
-use super::halt::{Halt, LOOK_EVERY, Progress, Watch};
+use super::fleet::{Births, Fleet, Runs};
+use super::halt::{Halt, Progress, Watch};
 use super::marks::Marks;
 use super::pages::Pages;
 use crate::dataset::Dataset;
@@ -16,9 +16,6 @@ use crate::error::Error;
 
 /// Entries that are looked through at a time on the way back.
 const CHUNK_ENTRIES: u64 = 4_096;
-/// So many entries further than anything in memory, a saved checkpoint is looked for.
-const CHECKPOINT_WORTH: u64 = 65_536;
-
 /// Which way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -28,12 +25,33 @@ pub enum Direction {
     Backward,
 }
 
+/// What a time machine holds, and how often it looks up from reading. The answers do not depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Entries that can be taken back one by one, without reading.
+    pub undo_max: usize,
+    /// Folds that are kept on the way.
+    pub marks_max: usize,
+    /// Entries between two of them at first; twice as many whenever there are too many of them.
+    pub mark_spacing: u64,
+    /// So many entries further than anything in memory, a saved checkpoint is looked for.
+    pub checkpoint_worth: u64,
+    /// Entries between two looks at whether to go on reading.
+    pub look_every: u64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { undo_max: 16_384, marks_max: 16, mark_spacing: 8_192, checkpoint_worth: 65_536, look_every: 1_024 }
+    }
+}
+
 /// A cursor over a journal with all runs as they were at its position: the same as a fold from the first entry, however
 /// the cursor came there.
 ///
 /// Memory is bounded by the number of runs, not of entries: it holds a few pages of entries around the cursor, what the
-/// last 16,384 entries replaced (a step back takes no reading), and at most 16 folds on the way, which share the runs
-/// that did not change between them. Nothing in the journal is changed.
+/// last entries replaced (a step back takes no reading), and a few folds on the way, which share the runs that did not
+/// change between them; [`Bounds`] says how many. Nothing in the journal is changed.
 #[derive(Debug)]
 pub struct Machine {
     pages: Pages,
@@ -42,13 +60,19 @@ pub struct Machine {
     fleet: Fleet,
     /// The entry at the cursor.
     entry: Option<Arc<Entry>>,
+    bounds: Bounds,
 }
 
 impl Machine {
     /// A cursor before the first entry. Reads nothing.
     pub fn new(dataset: Dataset) -> Self {
-        let pages = Pages::of(dataset);
-        Self { pages, births: Births::default(), marks: Marks::default(), fleet: Fleet::default(), entry: None }
+        Self::with(dataset, Bounds::default())
+    }
+
+    /// The same within other bounds.
+    pub fn with(dataset: Dataset, bounds: Bounds) -> Self {
+        let (pages, marks) = (Pages::of(dataset), Marks::of(bounds.marks_max, bounds.mark_spacing));
+        Self { pages, births: Births::default(), marks, fleet: Fleet::default(), entry: None, bounds }
     }
 
     /// The journal.
@@ -144,14 +168,19 @@ impl Machine {
     ///
     /// [`Halt`]; the cursor is then where it was, or at an entry on a short way.
     pub async fn seek(&mut self, to: Position, watch: Watch<'_>) -> Result<(), Halt> {
-        let to = to.min(self.head());
-        if to < self.position() && self.fleet.leads_back_to(to) {
+        let (from, to) = (self.position(), to.min(self.head()));
+        let mut came = Ok(());
+        if to < from && self.fleet.leads_back_to(to) {
             self.fleet.back_to(to);
-        } else if to != self.position() {
-            self.fold_to(to, watch).await?;
+        } else if to != from {
+            came = self.fold_to(to, watch).await;
         }
-        self.entry = self.pages.entry(self.position()).await?;
-        Ok(())
+        if self.position() != from {
+            // If it cannot be read, there is none rather than another one.
+            self.entry = None;
+            self.entry = self.pages.entry(self.position()).await?;
+        }
+        came
     }
 
     /// Moves the cursor to the next entry; returns whether there is one.
@@ -161,7 +190,7 @@ impl Machine {
     /// [`Error::Journal`] if the journal cannot be read; the cursor is where it was.
     pub async fn step(&mut self) -> Result<bool, Error> {
         let Some(next) = self.pages.after(self.position()).await? else { return Ok(false) };
-        self.fleet.step(&next, &mut self.births);
+        self.fleet.step(&next, &mut self.births, self.bounds.undo_max);
         self.marks.pass(&self.fleet.runs);
         self.entry = Some(next);
         Ok(true)
@@ -192,7 +221,7 @@ impl Machine {
         let (from, head) = (self.position(), self.head());
         match direction {
             Direction::Forward => {
-                let mut counted = Counted::of(head.0.saturating_sub(from.0), watch);
+                let mut counted = self.counted(head.0.saturating_sub(from.0), watch);
                 let mut found = None;
                 let visitor = |entry: Entry| {
                     found = fits(&entry).then_some(entry.position);
@@ -202,7 +231,7 @@ impl Machine {
                 counted.done(found)
             }
             Direction::Backward => {
-                let mut counted = Counted::of(from.0, watch);
+                let mut counted = self.counted(from.0, watch);
                 let mut end = from.0.saturating_sub(1);
                 let mut found = None;
                 while found.is_none() && end > 0 && !counted.is_canceled {
@@ -223,7 +252,7 @@ impl Machine {
     async fn fold_to(&mut self, to: Position, watch: Watch<'_>) -> Result<(), Halt> {
         let here = (self.position() <= to).then(|| self.position());
         let base = self.base(here, to).await;
-        let is_short = base.is_none() && here.is_some_and(|here| to.0 - here.0 <= UNDO_MAX as u64);
+        let is_short = base.is_none() && here.is_some_and(|here| to.0 - here.0 <= self.bounds.undo_max as u64);
         let mut fleet = match base {
             Some(runs) => Fleet::at(runs),
             None if is_short => std::mem::take(&mut self.fleet),
@@ -238,11 +267,16 @@ impl Machine {
         folded
     }
 
+    fn counted<'a>(&self, entries: u64, watch: Watch<'a>) -> Counted<'a> {
+        let progress = Progress { done: 0, of: entries };
+        Counted { progress, watch, look_every: self.bounds.look_every.max(1), is_canceled: false }
+    }
+
     /// A fold to begin at that is nearer than the cursor.
     async fn base(&mut self, here: Option<Position>, to: Position) -> Option<Runs> {
         let mark = self.marks.before(to).filter(|mark| here.is_none_or(|here| mark.position() > here)).cloned();
         let nearest = mark.as_ref().map(Runs::position).or(here).unwrap_or(Position::ZERO);
-        if to.0 - nearest.0 <= CHECKPOINT_WORTH {
+        if to.0 - nearest.0 <= self.bounds.checkpoint_worth {
             return mark;
         }
         let saved = self.dataset().saved(to).await;
@@ -255,14 +289,14 @@ impl Machine {
     }
 
     async fn fold(&mut self, fleet: &mut Fleet, to: Position, watch: Watch<'_>) -> Result<(), Halt> {
-        let Self { pages, births, marks, .. } = self;
         let from = fleet.runs.position();
-        let mut counted = Counted::of(to.0 - from.0, watch);
+        let mut counted = self.counted(to.0 - from.0, watch);
+        let Self { pages, births, marks, bounds, .. } = self;
         let visited: Result<(), JournalError> = pages
             .dataset()
             .visit(from, to, |entry| {
-                if to.0 - entry.position.0 < UNDO_MAX as u64 {
-                    fleet.step(&entry, births);
+                if to.0 - entry.position.0 < bounds.undo_max as u64 {
+                    fleet.step(&entry, births, bounds.undo_max);
                 } else {
                     fleet.pass(&entry, births);
                 }
@@ -279,17 +313,14 @@ impl Machine {
 struct Counted<'a> {
     progress: Progress,
     watch: Watch<'a>,
+    look_every: u64,
     is_canceled: bool,
 }
 
-impl<'a> Counted<'a> {
-    fn of(entries: u64, watch: Watch<'a>) -> Self {
-        Self { progress: Progress { done: 0, of: entries }, watch, is_canceled: false }
-    }
-
+impl Counted<'_> {
     fn goes_on(&mut self) -> bool {
         self.progress.done += 1;
-        if self.progress.done.is_multiple_of(LOOK_EVERY) {
+        if self.progress.done.is_multiple_of(self.look_every) {
             self.is_canceled = matches!((self.watch)(self.progress), ControlFlow::Break(()));
         }
         !self.is_canceled

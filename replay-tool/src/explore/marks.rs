@@ -4,11 +4,6 @@ use tachograph_engine::domain::Position;
 
 use super::fleet::Runs;
 
-/// Folds that are kept at most. More would not make a seek noticeably faster.
-const MARKS_MAX: usize = 16;
-/// Entries between two of them at first.
-const SPACING: u64 = 8_192;
-
 /// Folds at positions that were passed. Their number is bounded: once there are too many, every other one goes and the
 /// rest lie twice as far apart.
 #[derive(Debug)]
@@ -16,15 +11,15 @@ pub(crate) struct Marks {
     /// In the order of their positions.
     kept: Vec<Runs>,
     spacing: u64,
-}
-
-impl Default for Marks {
-    fn default() -> Self {
-        Self { kept: Vec::new(), spacing: SPACING }
-    }
+    marks_max: usize,
 }
 
 impl Marks {
+    /// At most so many, and so many entries apart at first.
+    pub(crate) fn of(marks_max: usize, spacing: u64) -> Self {
+        Self { kept: Vec::new(), spacing, marks_max }
+    }
+
     /// The last one at or before a position.
     pub(crate) fn before(&self, to: Position) -> Option<&Runs> {
         self.kept[..self.kept.partition_point(|mark| mark.position() <= to)].last()
@@ -40,7 +35,7 @@ impl Marks {
             return;
         }
         self.kept.insert(index, runs.clone());
-        if self.kept.len() > MARKS_MAX {
+        if self.kept.len() > self.marks_max {
             let mut keeps = false;
             self.kept.retain(|_| {
                 keeps = !keeps;
@@ -77,14 +72,14 @@ mod tests {
 
     #[test]
     fn their_number_is_bounded_and_they_stay_spread() {
-        let (mut marks, mut runs, mut births) = (Marks::default(), Runs::default(), Births::default());
+        let (mut marks, mut runs, mut births) = (Marks::of(16, 8_192), Runs::default(), Births::default());
         for position in (1..=400_000).step_by(16) {
             runs.apply(&closed(position), &mut births);
             marks.pass(&runs);
-            assert!(marks.kept.len() <= MARKS_MAX);
+            assert!(marks.kept.len() <= 16);
         }
         let positions = marks.positions();
-        assert!(positions.len() > MARKS_MAX / 2 - 2, "{positions:?}");
+        assert!(positions.len() > 6, "{positions:?}");
         assert!(positions.windows(2).all(|pair| pair[1] - pair[0] < 65_536 * 2), "{positions:?}");
         assert!(positions[0] <= 65_536 && *positions.last().unwrap() > 400_000 - 65_536, "{positions:?}");
         let before = |to| marks.before(Position(to)).map(|mark| mark.position().0);

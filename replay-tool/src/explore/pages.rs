@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tachograph_engine::domain::{Entry, Position};
+use tachograph_engine::ports::JournalError;
 
 use crate::dataset::Dataset;
 use crate::error::Error;
@@ -128,8 +129,14 @@ impl Pages {
             entries.push(Arc::new(entry));
             true
         };
-        self.dataset.visit(start, end.min(head), visitor).await?;
-        Ok(Page { number, entries, head })
+        match self.dataset.visit(start, end.min(head), visitor).await {
+            Ok(()) => Ok(Page { number, entries, head }),
+            // What lies before damage can be read; it is asked for anew, so that nobody takes it for all there is.
+            Err(JournalError::Damaged { .. }) if !entries.is_empty() => {
+                Ok(Page { number, entries, head: Position::ZERO })
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tachograph_engine::domain::{Entry, Position, RunId, RunRecord, StatusName, Timestamp};
+use tachograph_engine::domain::{Entry, Event, Position, RunId, RunRecord, StatusName, Timestamp};
 
 use super::halt::{Halt, Watch};
 use super::machine::{Direction, Machine};
@@ -178,8 +178,8 @@ impl Session {
         // Backwards, an entry at the cursor is left out; what is behind it otherwise is the first one back.
         let is_at = track.positions().binary_search(&at).is_ok();
         let index = match by {
-            0.. => here - 1 + by,
-            _ => here + by - i64::from(is_at),
+            0.. => (here - 1).saturating_add(by),
+            _ => (here - i64::from(is_at)).saturating_add(by),
         };
         let last = track.positions().len() as i64 - 1;
         let found = usize::try_from(index.clamp(0, last.max(0))).ok().and_then(|index| track.positions().get(index));
@@ -353,7 +353,12 @@ impl Session {
 
     fn entry_row(&self, entry: Arc<Entry>) -> EntryRow {
         let record = entry.run().and_then(|run| self.machine.run(run));
-        EntryRow { name: record.and_then(|record| record.run.spec.name.clone()), entry }
+        let created = entry.events().iter().find_map(|event| match event {
+            Event::Created { spec, .. } => Some(spec),
+            _ => None,
+        });
+        let spec = record.map(|record| &record.run.spec).or(created);
+        EntryRow { name: spec.and_then(|spec| spec.name.clone()), entry }
     }
 }
 

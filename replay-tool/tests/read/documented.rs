@@ -39,6 +39,7 @@ fn every_help_has_examples() {
             "why-timer",
             "restore",
             "tail",
+            "explore",
             "verify",
             "recheck",
             "export",

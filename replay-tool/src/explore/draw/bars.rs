@@ -49,7 +49,7 @@ pub(super) fn status(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Th
     frame.render_widget(line, area);
 }
 
-const HINT: &str = "? help  ←/→ step  [/] own  r refusal  / search  : go to  s status  t timeline  Enter entry  q quit";
+const HINT: &str = "? help ←→ step ][ own r refusal / search : go to t timeline Enter entry q quit";
 
 /// The end of the line stays in sight, with the terminal's cursor behind it.
 fn typed(frame: &mut Frame<'_>, area: Rect, text: &str) {

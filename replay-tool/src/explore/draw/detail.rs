@@ -47,7 +47,7 @@ fn parts(entry: &Entry) -> Vec<(&'static str, String)> {
     parts.extend(entry.run().map(|run| ("run", run.to_string())));
     parts.extend(entry.command_id().map(|command| ("command id", command.to_string())));
     parts.push(("entry id", entry.id.to_string()));
-    parts.extend(entry.previous.map(|previous| ("run before at", previous.to_string())));
+    parts.extend(entry.previous.map(|previous| ("previous", previous.to_string())));
     parts
 }
 

@@ -16,7 +16,7 @@ use crate::table::status_style;
 use crate::words;
 
 /// Columns of the longest status.
-const STATUS_COLUMNS: usize = 9;
+const STATUS_COLUMNS: usize = 11;
 /// Characters of a run id's end, which tells runs of the same moment apart.
 const ID_CHARS: usize = 6;
 
@@ -39,7 +39,7 @@ fn line(record: &RunRecord, is_selected: bool, columns: usize, theme: Theme) -> 
     let status = record.run.status.name();
     let mark = if is_selected { ">" } else { " " };
     let name = columns.saturating_sub(STATUS_COLUMNS + 3);
-    let (label, outcome) = (padded(&short(record), name), outcome(record, status));
+    let (label, outcome) = (padded(&short(record, name), name), outcome(record, status));
     let line = Line::from(vec![
         Span::raw(format!("{mark} ")),
         Span::raw(label),
@@ -56,19 +56,20 @@ fn outcome(record: &RunRecord, status: StatusName) -> String {
     match (status, outcome.and_then(|outcome| outcome.exit_status())) {
         (StatusName::Exited, Some(Code(code))) => format!("Exited {code}"),
         (StatusName::Exited, Some(Signal(number))) => match crate::signal::name(*number) {
-            Some(name) => format!("Ex. {name}"),
-            None => format!("Ex. sig{number}"),
+            Some(name) => format!("Exited {name}"),
+            None => format!("Exited s{number}"),
         },
         (StatusName::Exited, Some(Unknown { .. })) => "Exited ?".to_owned(),
         _ => status.name().to_owned(),
     }
 }
 
-/// The name of a run and the end of its id; of one without a name what it executes.
-fn short(record: &RunRecord) -> String {
+/// The name of a run and, where there is room, the end of its id; of one without a name what it executes.
+fn short(record: &RunRecord, columns: usize) -> String {
     let id = record.run.id.to_string();
     let end = &id[id.len().saturating_sub(ID_CHARS)..];
     match &record.run.spec.name {
+        Some(name) if name.chars().count() + ID_CHARS + 2 > columns => name.clone(),
         Some(name) => format!("{name} …{end}"),
         None => format!("…{end} {}", words::workload(&record.run.spec.workload)),
     }

@@ -14,6 +14,8 @@ use super::{framed, has_focus, lines};
 
 /// Columns of marks and names before the values.
 const INDENT: usize = 15;
+/// Rows from which on one of them can tell that there are more.
+const ROWS_FOR_HINT: u16 = 3;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Theme) {
     let scene = &model.scene;
@@ -24,6 +26,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, theme: Them
     let mut shown: Vec<Line<'static>> = all.into_iter().skip(from).take(usize::from(within.height)).collect();
     // Rows that are hidden below must not be missed.
     if from < last
+        && within.height >= ROWS_FOR_HINT
         && let Some(row) = shown.last_mut()
     {
         let text = format!("  … {} more rows (Tab to this pane, ↓)", last - from + 1);
