@@ -14,6 +14,7 @@ use crate::error::{Error, exit};
 use crate::explore;
 use crate::machine::Machine;
 use crate::output::{Context, Format, Reading};
+use crate::page;
 use crate::snapshot_problem::SnapshotProblem;
 use crate::{
     adopt, cancel_snapshot, destroy, kill, logs, ps, recheck, report, restore, run, runs, show, supervise, tail,
@@ -59,7 +60,10 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
         match command {
             Command::Run(args) => run::execute(context, args).await,
             Command::Supervise(args) => supervise::execute(context, args).await,
-            Command::Report(args) => report::execute(context, args).await,
+            Command::Report(mut args) => match args.report.take() {
+                Some(said) => report::execute(context, said, args).await,
+                None => read(context, async |reading| page::command::write(reading, &args).await).await,
+            },
             Command::CancelSnapshot(args) => cancel_snapshot::execute(context, args).await,
             Command::Kill(args) => kill::execute(context, args).await,
             Command::Destroy(args) => destroy::execute(context, args).await,

@@ -6,6 +6,7 @@ mod explore;
 mod export;
 mod import;
 mod live;
+mod page;
 mod ready;
 mod rule;
 
@@ -24,6 +25,7 @@ pub use self::explore::ExploreArgs;
 pub use self::export::ExportArgs;
 pub use self::import::{ImportArgs, Source};
 pub use self::live::{DestroyArgs, KillArgs, LogsArgs, PsArgs};
+pub use self::page::PageArgs;
 pub use self::ready::ReadyArgs;
 pub use self::rule::{RecheckArgs, RuleArgs, WhatifArgs};
 
@@ -96,7 +98,7 @@ pub enum Command {
     Run(RunArgs),
     /// Run the jobs of a file and record them
     Supervise(SuperviseArgs),
-    /// Inside a run: report that it waits, goes on, or wants a snapshot
+    /// Write a page about the history; inside a run: report that it waits, goes on, or wants a snapshot
     Report(ReportArgs),
     /// Cancel the armed snapshot of a run
     CancelSnapshot(CancelSnapshotArgs),

@@ -12,6 +12,7 @@ use crate::control_problem::ControlProblem;
 use crate::import::ImportProblem;
 use crate::jobs::{Expectation, JobsError};
 use crate::logs_problem::LogsProblem;
+use crate::page::problem::PageProblem;
 use crate::snapshot_problem::SnapshotProblem;
 use crate::table::printable;
 
@@ -114,6 +115,9 @@ pub enum Error {
     /// The output of a run cannot be shown.
     #[error(transparent)]
     Logs(#[from] LogsProblem),
+    /// A page was not written.
+    #[error(transparent)]
+    Page(#[from] PageProblem),
     /// A supervisor did not do what it was asked to.
     #[error(transparent)]
     Control(#[from] ControlProblem),
@@ -218,6 +222,7 @@ impl Error {
             Self::Snapshot(problem) => problem.code(),
             Self::Restore(error) => restore_code(error),
             Self::Logs(problem) => problem.code(),
+            Self::Page(problem) => problem.code(),
             Self::Jobs(JobsError::Invalid { .. }) => "invalid_jobs",
             Self::Jobs(JobsError::Unreadable { .. } | JobsError::TooLong { .. }) => "unreadable_jobs",
             Self::Refused(refusal) => refusal.code(),
@@ -257,6 +262,7 @@ impl Error {
                 | RestoreError::Unreadable { .. } => exit::DAMAGED,
             },
             Self::Logs(problem) => problem.exit_code(),
+            Self::Page(problem) => problem.exit_code(),
             Self::Refused(_) => exit::REFUSED,
             Self::Differs { .. } => exit::DIFFERS,
             Self::Journal(error) => match error {
@@ -297,6 +303,7 @@ impl Error {
             Self::Snapshot(problem) => problem.remedy(),
             Self::Restore(error) => restore_remedy(error).to_owned(),
             Self::Logs(problem) => problem.remedy().to_owned(),
+            Self::Page(problem) => problem.remedy().to_owned(),
             Self::Control(problem) => problem.remedy(),
             Self::Import(problem) => problem.remedy().to_owned(),
             Self::Jobs(JobsError::Invalid { .. }) => "correct the file; nothing was run".to_owned(),

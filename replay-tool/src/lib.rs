@@ -26,6 +26,7 @@
 //! | [`adopt`] | what opening would conclude about runs that were left open |
 //! | [`lock_wait`] | how long is waited for a journal that somebody else has open |
 //! | [`restore`] | a directory out of the image of a snapshot |
+//! | [`page`] | one self-contained page that shows the history of a fleet |
 //! | [`armed`], [`story`], [`snapshot_search`], [`snapshot_problem`] | what is armed, what became of a snapshot, which one is meant |
 //! | [`export`], [`import`], [`jsonl`] | a journal as JSON Lines, and back |
 //! | [`dataset`] | a journal that is read: which runs there are, which one is meant, what happened |
@@ -63,6 +64,7 @@ pub mod logs_problem;
 pub mod machine;
 pub mod operator;
 pub mod output;
+pub mod page;
 pub mod processes;
 pub mod ps;
 pub mod recheck;

@@ -2,11 +2,13 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::Serialize;
 use tachograph_adapters::clock::UlidSource;
 use tachograph_adapters::control::{ControlOutcome, ControlRequest, FirstOutcome, RunReport, SnapshotArmed};
-use tachograph_engine::domain::CommandId;
+use tachograph_engine::domain::id::IdError;
+use tachograph_engine::domain::{CommandId, RunId};
 use tachograph_engine::ports::IdSource;
 
 use crate::cli::{Report, ReportArgs};
@@ -19,6 +21,10 @@ use crate::table::printable;
 
 /// Names the socket that the supervisor of a run listens at.
 const CONTROL_VARIABLE: &str = "TACHO_CONTROL";
+/// Names the run that this process belongs to.
+const RUN_VARIABLE: &str = "TACHO_RUN_ID";
+/// Names its attempt.
+const ATTEMPT_VARIABLE: &str = "TACHO_ATTEMPT_ID";
 /// Names the directory of an attempt: `runs/RUN/attempt-N` in the data directory.
 const DIRECTORY_VARIABLE: &str = "TACHO_RUN_DIR";
 
@@ -73,11 +79,19 @@ pub struct RefusedView {
 /// # Errors
 ///
 /// [`Error`] if it is refused, or if nobody supervises the run.
-pub async fn execute(context: &Context, args: ReportArgs) -> Result<u8, Error> {
-    let run = args.run.ok_or_else(|| outside("TACHO_RUN_ID", "--run ID"))?;
-    let attempt = args.attempt.ok_or_else(|| outside("TACHO_ATTEMPT_ID", "--attempt ID"))?;
+pub async fn execute(context: &Context, said: Report, args: ReportArgs) -> Result<u8, Error> {
+    if !args.page.is_empty() {
+        let message = "--out, --from, --to, --entries-max and --force belong to the page that `tacho report` writes";
+        let remedy = "leave them out to report, or leave out what to report";
+        return Err(Error::Input { code: "usage", message: message.to_owned(), remedy: remedy.to_owned() });
+    }
+    let run: RunId = named(args.run, RUN_VARIABLE, "--run ID")?;
+    let attempt = match args.attempt {
+        Some(attempt) => attempt,
+        None => named(None, ATTEMPT_VARIABLE, "--attempt ID")?,
+    };
     let command = CommandId::from_ulid(UlidSource::default().next());
-    let request = ControlRequest::Report { command, run, attempt, report: report(args.report) };
+    let request = ControlRequest::Report { command, run, attempt, report: report(said) };
     let spoken = ask(context, &request).await?;
     if let Some(refused) = spoken.outcome.refusal() {
         return Err(ControlProblem::Refused(refused.clone()).into());
@@ -93,6 +107,22 @@ pub async fn execute(context: &Context, args: ReportArgs) -> Result<u8, Error> {
         let _ = writeln!(std::io::stderr(), "tacho: note: no snapshot is armed: {message}\n  help: {remedy}");
     }
     Ok(exit::OK)
+}
+
+/// What is named by an option, else by a variable of the environment.
+fn named<T: FromStr<Err = IdError>>(given: Option<String>, variable: &str, option: &str) -> Result<T, Error> {
+    let (by, text) = match given {
+        Some(text) => (option, text),
+        None => (variable, std::env::var(variable).map_err(|_| outside(variable, option))?),
+    };
+    text.parse().map_err(|error: IdError| {
+        let message = format!("{by}: {error}");
+        Error::Input {
+            code: "usage",
+            message,
+            remedy: "a report needs the whole id; inside a run leave it out".to_owned(),
+        }
+    })
 }
 
 fn outside(variable: &str, option: &str) -> Error {

@@ -2,8 +2,9 @@
 
 use clap::{Args, Subcommand};
 use tachograph_engine::domain::limits::{ACTOR_ID_BYTES_MAX, MESSAGE_BYTES_MAX};
-use tachograph_engine::domain::{AttemptId, Guard, RunId, RunnerId};
+use tachograph_engine::domain::{AttemptId, Guard, RunnerId};
 
+use super::page::PageArgs;
 use crate::duration::{DurationMs, check_snapshot_delay};
 
 const IN_A_RUN: &str = "In a run";
@@ -53,24 +54,37 @@ impl GuardArgs {
 
 /// Arguments of `tacho report`.
 #[derive(Debug, Clone, Args)]
-#[command(after_help = "\
-To be called inside a run: which run and attempt it speaks for, and where it is heard, is in the environment of every run. \
+#[command(
+    subcommand_negates_reqs = true,
+    after_help = "\
+It has two forms. With --out it writes a page for a browser, about all runs or one: who did what when, what was refused, \
+which snapshots were armed. It reads the journal and changes nothing in it. RUN is a run id, at least 4 characters that only \
+one run id begins with, or a name; TIME is RFC 3339 or a duration before now.
+
+With `waiting`, `resume` or `snapshot` it is to be called inside a run: which run and attempt it speaks for, and where it is heard, is in the environment of every run. \
 Prints nothing unless --format json asks for the answer. Exits with 5 if the report is refused, for example because a newer \
 attempt has taken the place of this one, and with 11 if nobody supervises the run.
 
 Examples:
+  tacho report --out report.html
+  tacho report --out report.html --run build --force
+  tacho report --out night.html --from 2026-11-21T02:00:00Z --to 2026-11-21T04:00:00Z
   tacho report waiting --on 'a review' --deadline 2h
   tacho report resume
-  tacho report snapshot --after 30s           # instead of the job's own delay")]
+  tacho report snapshot --after 30s           # instead of the job's own delay"
+)]
 pub struct ReportArgs {
-    /// What to report
+    /// What to report, inside a run
     #[command(subcommand)]
-    pub report: Report,
-    /// The run [default: TACHO_RUN_ID]
-    #[arg(long, global = true, help_heading = IN_A_RUN, value_name = "ID", env = "TACHO_RUN_ID", hide_env = true)]
-    pub run: Option<RunId>,
+    pub report: Option<Report>,
+    /// Which page to write, if nothing is reported
+    #[command(flatten)]
+    pub page: PageArgs,
+    /// The run: of the page the only one that it shows; of a report its id [default of a report: TACHO_RUN_ID]
+    #[arg(long, global = true, value_name = "RUN")]
+    pub run: Option<String>,
     /// The attempt, as its id [default: TACHO_ATTEMPT_ID]
-    #[arg(long, global = true, help_heading = IN_A_RUN, value_name = "ID", env = "TACHO_ATTEMPT_ID", hide_env = true)]
+    #[arg(long, global = true, help_heading = IN_A_RUN, value_name = "ID")]
     pub attempt: Option<AttemptId>,
 }
 

@@ -9,6 +9,7 @@ mod comparison;
 mod entry;
 mod event;
 mod live;
+mod page;
 mod recheck;
 mod restored;
 mod run;
@@ -24,6 +25,7 @@ pub use comparison::{ComparisonView, FieldDifferenceView, NearestView, RowView, 
 pub use entry::{ActorView, CommandView, EntryView, RefusalView, SessionView, SystemView, TornTailView};
 pub use event::{EventView, FailureView, GuardView};
 pub use live::{LiveView, ProcessView};
+pub use page::PageView;
 pub use recheck::{DecidedView, DifferenceView, RecheckView};
 pub use restored::RestoredView;
 pub use run::{

@@ -11,7 +11,7 @@ use tachograph_replay::cli::{
 };
 use tachograph_replay::output::Format;
 use tachograph_replay::restore::Image;
-use tachograph_replay::view::RestoredView;
+use tachograph_replay::view::{PageView, RestoredView};
 use tachograph_replay::when::AsOf;
 use tachograph_replay::{compare, runs, show, tail, timeline, timers, verify, why, why_timer};
 
@@ -138,6 +138,21 @@ fn what_was_restored_is_told() {
     let view = RestoredView::of(&image, Path::new("restored"), &restored);
     let json = printed(Format::Json, async |reading| reading.output.json(&view)).unwrap();
     check("restored.json", &json);
+}
+
+#[test]
+fn a_page_that_was_written_is_told() {
+    let view = PageView {
+        file: "report.html".to_owned(),
+        bytes: 97_863,
+        runs: 19,
+        entries: 72,
+        after: 10,
+        up_to: 82,
+        left_out: 10,
+    };
+    let json = printed(Format::Json, async |reading| reading.output.json(&view)).unwrap();
+    check("page.json", &json);
 }
 
 #[test]
