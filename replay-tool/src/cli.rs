@@ -138,7 +138,7 @@ pub enum Command {
     Recheck(RecheckArgs),
     /// Write the journal for other programs
     Export(ExportArgs),
-    /// Make a journal out of an export
+    /// Make a journal out of an export, or out of what something else recorded
     Import(ImportArgs),
     /// Replay the recorded commands under other rules, and list the runs that come out otherwise
     Whatif(WhatifArgs),

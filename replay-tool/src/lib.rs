@@ -28,7 +28,7 @@
 //! | [`restore`] | a directory out of the image of a snapshot |
 //! | [`page`] | one self-contained page that shows the history of a fleet |
 //! | [`armed`], [`story`], [`snapshot_search`], [`snapshot_problem`] | what is armed, what became of a snapshot, which one is meant |
-//! | [`export`], [`import`], [`jsonl`] | a journal as JSON Lines, and back |
+//! | [`export`], [`import`], [`jsonl`] | a journal as JSON Lines, and back; journals out of [`foreign`] histories |
 //! | [`dataset`] | a journal that is read: which runs there are, which one is meant, what happened |
 //! | [`rule`], [`recheck`], [`whatif`] | recorded commands, decided again, and under other rules |
 //! | [`writer`] | a data directory, opened for writing |
@@ -53,6 +53,7 @@ pub mod duration;
 pub mod error;
 pub mod explore;
 pub mod export;
+pub mod foreign;
 pub mod import;
 pub mod interrupt;
 pub mod jobs;

@@ -1,12 +1,14 @@
-//! `tacho import`: a journal out of an export.
+//! `tacho import`: a journal out of an export, or out of what something else recorded.
 //!
 //! | file | is |
 //! | --- | --- |
 //! | `lines` | lines of a file that is not trusted |
+//! | `foreign` | what is printed of a foreign history |
 //! | `target` | a data directory that comes to be as a whole or not at all |
 //! | `problem` | what can go wrong |
 
 mod bar;
+mod foreign;
 mod lines;
 mod problem;
 mod target;
@@ -18,11 +20,13 @@ use std::path::Path;
 use serde::Serialize;
 
 pub use self::bar::Bar;
+use self::foreign::foreign;
 pub use self::lines::{Line, Lines};
 pub use self::problem::ImportProblem;
 pub use self::target::Target;
 use crate::cli::{ImportArgs, Source};
 use crate::error::{Error, exit};
+use crate::foreign::ForeignSource;
 use crate::jsonl;
 use crate::jsonl::import::Imported;
 use crate::output::Context;
@@ -52,9 +56,16 @@ pub struct ImportedView {
 ///
 /// [`Error::Import`] for what is wrong with the file or the place, [`Error::Journal`] if the journal cannot be written.
 pub async fn execute(context: &Context, args: ImportArgs) -> Result<u8, Error> {
-    let input = Input::open(&args.file)?;
+    let mut input = Input::open(&args.file)?;
     match args.from {
         Source::TachographJsonl => journal(context, input).await,
+        Source::DockerEvents => foreign(context, input, ForeignSource::DockerEvents, args.strict).await,
+        Source::K8sEvents => foreign(context, input, ForeignSource::K8sEvents, args.strict).await,
+        Source::Jsonl => match input.is_journal() {
+            Ok(true) => journal(context, input).await,
+            Ok(false) => foreign(context, input, ForeignSource::Jsonl, args.strict).await,
+            Err(problem) => Err(problem.into()),
+        },
     }
 }
 
@@ -110,6 +121,14 @@ impl Input {
         }
         let bytes = metadata.is_file().then_some(metadata.len());
         Ok(Self { reader: Box::new(BufReader::with_capacity(READ_BYTES, file)), bytes, name })
+    }
+
+    /// Whether it begins as a journal does that was exported as JSON Lines. Takes nothing out of it.
+    fn is_journal(&mut self) -> Result<bool, ImportProblem> {
+        let unreadable = |source| ImportProblem::Unreadable { file: self.name.clone(), source };
+        let begin = self.reader.fill_buf().map_err(unreadable)?;
+        let begin = begin.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(begin);
+        Ok(begin.starts_with(format!("{{\"format\":\"{}\"", jsonl::FORMAT).as_bytes()))
     }
 }
 

@@ -40,6 +40,20 @@ pub enum ImportProblem {
         /// Its path, or `standard input`.
         file: String,
     },
+    /// Events of a foreign history could not be read.
+    #[error("{count} of {events} events of {file} could not be read, the first at line {first}")]
+    BadLines {
+        /// Its path, or `standard input`.
+        file: String,
+        /// How many.
+        count: u64,
+        /// Events, those included.
+        events: u64,
+        /// The number of the first one.
+        first: u64,
+        /// Whether the others were imported.
+        imported: bool,
+    },
 }
 
 impl ImportProblem {
@@ -50,6 +64,7 @@ impl ImportProblem {
             Self::Unreadable { .. } => "io",
             Self::BadLine { .. } => "bad_line",
             Self::Empty { .. } => "empty_input",
+            Self::BadLines { .. } => "bad_lines",
         }
     }
 
@@ -57,7 +72,7 @@ impl ImportProblem {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Unreadable { .. } => exit::PLACE,
-            Self::Occupied { .. } | Self::BadLine { .. } | Self::Empty { .. } => exit::USAGE,
+            Self::Occupied { .. } | Self::BadLine { .. } | Self::Empty { .. } | Self::BadLines { .. } => exit::USAGE,
         }
     }
 
@@ -70,6 +85,10 @@ impl ImportProblem {
                 "nothing was imported; export the journal again, or import from what it was made of"
             }
             Self::Empty { .. } => "nothing was imported; is --from right?",
+            Self::BadLines { imported: true, .. } => {
+                "all other lines are imported; foreign/lines.jsonl in the data directory says what is wrong with each"
+            }
+            Self::BadLines { imported: false, .. } => "nothing was imported; correct them, or leave out --strict",
         }
     }
 }
