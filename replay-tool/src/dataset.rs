@@ -226,28 +226,7 @@ impl Dataset {
     ///
     /// As [`position`](Self::position).
     pub async fn last_writer(&self) -> Result<Option<LastWriter>, Error> {
-        self.last_writer_by(self.reader.head().position).await
-    }
-
-    async fn last_writer_by(&self, end: Position) -> Result<Option<LastWriter>, Error> {
-        let mut entries = CHUNK_ENTRIES as u64;
-        loop {
-            // Past damage every look begins anew, so that there is only one.
-            let start = if self.damage().is_some() { 0 } else { end.0.saturating_sub(entries) };
-            let mut writers = WriterSearch::default();
-            self.visit(Position(start), end, |entry| {
-                writers.see(&entry);
-                true
-            })
-            .await?;
-            if start == 0 {
-                return Ok(writers.found_or_any());
-            }
-            if let Some(found) = writers.found() {
-                return Ok(Some(found));
-            }
-            entries = entries.saturating_mul(4);
-        }
+        Ok(self.last_writer_by(self.reader.head().position).await?)
     }
 
     /// The run that is meant by a run id, the beginning of one, or a name. A name stands for the run that holds it at

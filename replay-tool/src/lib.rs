@@ -59,6 +59,7 @@ pub mod interrupt;
 pub mod jobs;
 pub mod jsonl;
 pub mod kill;
+mod last_writer;
 pub mod lock_wait;
 pub mod logs;
 pub mod logs_problem;
