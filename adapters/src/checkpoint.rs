@@ -53,6 +53,13 @@ impl FileCheckpoints {
         Self { dir: data.join("checkpoints"), writable: false, saving: Mutex::new(()) }
     }
 
+    /// Where there are files of checkpoints of a fold, sound or not, in order; none if they cannot be listed.
+    pub fn saved(&self, fold: &str, fold_version: u32) -> Vec<Position> {
+        let mut positions = self.positions(fold, fold_version).unwrap_or_default();
+        positions.reverse();
+        positions
+    }
+
     /// All file names; none if the directory does not exist.
     fn names(&self) -> Result<Vec<String>, JournalError> {
         let failed = |error| JournalError::io("list", &self.dir, error);

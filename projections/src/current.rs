@@ -56,6 +56,11 @@ impl CurrentState {
         self.records.values()
     }
 
+    /// All runs, by id, handed over.
+    pub fn into_records(self) -> impl ExactSizeIterator<Item = RunRecord> {
+        self.records.into_values()
+    }
+
     /// One run, if it is known.
     pub fn run(&self, run: RunId) -> Option<&RunRecord> {
         self.records.get(&run)

@@ -20,6 +20,7 @@ use crate::{
     adopt, cancel_snapshot, destroy, kill, logs, ps, recheck, report, restore, run, runs, show, supervise, tail,
     timeline, timers, verify, whatif, why_timer,
 };
+use crate::{bisect, diff, state};
 use crate::{compare, why};
 use crate::{export, import};
 
@@ -78,6 +79,11 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
             Command::Timers(args) => read(context, async |reading| timers::list(reading, &args).await).await,
             Command::WhyTimer(args) => read(context, async |reading| why_timer::tell(reading, &args).await).await,
             Command::Restore(args) => read(context, async |reading| restore::restore(reading, &args).await).await,
+            Command::State(args) => read(context, async |reading| state::show(reading, &args).await).await,
+            Command::Diff(args) => {
+                read(&args.context(context), async |reading| diff::compare(reading, &args).await).await
+            }
+            Command::Bisect(args) => read(context, async |reading| bisect::find(reading, &args).await).await,
             Command::Tail(args) => read(context, async |reading| tail::follow(reading, &args).await).await,
             Command::Explore(args) => explore::execute(context, args).await,
             Command::Verify(VerifyArgs {}) => verify::verify(context),

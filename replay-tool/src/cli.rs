@@ -7,6 +7,7 @@ mod export;
 mod import;
 mod live;
 mod page;
+mod point;
 mod ready;
 mod rule;
 
@@ -26,6 +27,7 @@ pub use self::export::ExportArgs;
 pub use self::import::{ImportArgs, Source};
 pub use self::live::{DestroyArgs, KillArgs, LogsArgs, PsArgs};
 pub use self::page::PageArgs;
+pub use self::point::{BisectArgs, DiffArgs, StateArgs};
 pub use self::ready::ReadyArgs;
 pub use self::rule::{RecheckArgs, RuleArgs, WhatifArgs};
 
@@ -128,6 +130,12 @@ pub enum Command {
     WhyTimer(WhyTimerArgs),
     /// Unpack the image of a snapshot into a directory
     Restore(RestoreArgs),
+    /// Show what was open and armed at a point
+    State(StateArgs),
+    /// Tell what differs between two points, or two journals
+    Diff(DiffArgs),
+    /// Find the position at which something became true
+    Bisect(BisectArgs),
     /// Print the last entries of the journal, and follow it
     Tail(TailArgs),
     /// Look through the journal on a terminal, back and forth in time

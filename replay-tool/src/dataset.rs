@@ -125,8 +125,14 @@ impl Dataset {
         }
     }
 
-    /// Looks backwards from the end: a time that is asked for is more often recent than not.
+    /// By the footers of the files, if those are read. Else looks backwards from the end: a time that is asked for is more
+    /// often recent than not.
     async fn position_at(&self, time: Timestamp, head: Position) -> Result<Position, JournalError> {
+        if let Some(salvaging) = &self.salvaging
+            && let Some(position) = salvaging.position_at(time)?
+        {
+            return Ok(position);
+        }
         let mut end = head.0;
         while end > 0 {
             let start = end.saturating_sub(CHUNK_ENTRIES as u64);
@@ -207,6 +213,35 @@ impl Dataset {
         replay::begin(&*self.reader, &**checkpoints, at).await.unwrap_or_else(|error| {
             tracing::debug!(%error, "no checkpoint is used");
             CurrentState::empty()
+        })
+    }
+
+    /// All runs at a position, the checkpoint that was used, and when the entry there was recorded.
+    pub(crate) async fn all_runs(&self, at: Position) -> Result<(CurrentState, Position, Option<Timestamp>), Error> {
+        let mut state = self.saved(at).await;
+        let began_at = state.position();
+        self.visit(began_at, at, |entry| {
+            state.apply(&entry);
+            true
+        })
+        .await?;
+        Ok((state, began_at, self.recorded_at(at).await?))
+    }
+
+    /// Where there are checkpoints of all runs, sound or not, in order.
+    pub(crate) fn saved_positions(&self) -> Vec<Position> {
+        let saved = |checkpoints: &Arc<FileCheckpoints>| checkpoints.saved(CurrentState::NAME, CurrentState::VERSION);
+        self.checkpoints.as_ref().map(saved).unwrap_or_default()
+    }
+
+    /// The open runs at the latest checkpoint of the engine up to a position, and where that is; none at the beginning if
+    /// there is no checkpoint to go by.
+    pub(crate) async fn saved_open(&self, at: Position) -> (Position, Vec<RunRecord>) {
+        let nothing = (Position::ZERO, Vec::new());
+        let Some(checkpoints) = &self.checkpoints else { return nothing };
+        replay::begin_open(&*self.reader, &**checkpoints, at).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "no checkpoint is used");
+            nothing
         })
     }
 

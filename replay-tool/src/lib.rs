@@ -21,6 +21,7 @@
 //! | [`comparison`], [`compare`] | two runs side by side |
 //! | [`account`], [`why`] | how a run came to its state, in data and in words |
 //! | [`explore`] | a journal on a terminal, back and forth in time |
+//! | [`state`], [`mod@diff`], [`bisect`] | the commands about points of a history |
 //! | [`ps`], [`logs`], [`logs_problem`] | the commands about what runs now, and what it printed |
 //! | [`processes`] | the processes of this machine: which of them belong to an attempt |
 //! | [`adopt`] | what opening would conclude about runs that were left open |
@@ -31,6 +32,8 @@
 //! | [`export`], [`import`], [`jsonl`] | a journal as JSON Lines, and back; journals out of [`foreign`] histories |
 //! | [`dataset`] | a journal that is read: which runs there are, which one is meant, what happened |
 //! | [`rule`], [`recheck`], [`whatif`] | recorded commands, decided again, and under other rules |
+//! | [`rule`], [`recheck`] | recorded commands, decided again |
+//! | [`point`] | what was true at a point, what differs between two, when something became true |
 //! | [`writer`] | a data directory, opened for writing |
 //! | [`view`], [`words`] | what happened, for programs and for people |
 //!
@@ -41,6 +44,7 @@ pub mod account;
 pub mod adopt;
 pub mod app;
 pub mod armed;
+pub mod bisect;
 pub mod cancel_snapshot;
 pub mod cli;
 pub mod compare;
@@ -48,6 +52,7 @@ pub mod comparison;
 pub mod control_problem;
 pub mod dataset;
 pub mod destroy;
+pub mod diff;
 mod direct;
 pub mod duration;
 pub mod error;
@@ -67,6 +72,7 @@ pub mod machine;
 pub mod operator;
 pub mod output;
 pub mod page;
+pub mod point;
 pub mod processes;
 pub mod ps;
 pub mod recheck;
@@ -84,6 +90,7 @@ pub mod size;
 pub mod snapshot_problem;
 pub mod snapshot_search;
 mod speaking;
+pub mod state;
 pub mod stop;
 pub mod story;
 pub mod supervise;

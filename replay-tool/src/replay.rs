@@ -7,6 +7,7 @@
 use tachograph_engine::codec;
 use tachograph_engine::domain::{Digest, Entry, Position, RunRecord, Timestamp};
 use tachograph_engine::ports::{Checkpoint, CheckpointStore, JournalError, JournalReader};
+use tachograph_engine::shell::{FOLD, FOLD_VERSION};
 use tachograph_projections::{CurrentState, Projection, Until, position_at};
 
 /// Entries that are read and held at a time.
@@ -98,9 +99,34 @@ pub(crate) async fn begin(
     store: &dyn CheckpointStore,
     last: Position,
 ) -> Result<CurrentState, JournalError> {
+    let found = latest(reader, store, (CurrentState::NAME, CurrentState::VERSION), last).await?;
+    Ok(found.map_or_else(CurrentState::empty, |(position, records)| CurrentState::from_records(position, records)))
+}
+
+/// The runs that were open at the latest checkpoint of the engine that holds, at or before a position, and its position;
+/// none at the beginning if none does.
+///
+/// # Errors
+///
+/// As [`begin`].
+pub(crate) async fn begin_open(
+    reader: &dyn JournalReader,
+    store: &dyn CheckpointStore,
+    last: Position,
+) -> Result<(Position, Vec<RunRecord>), JournalError> {
+    Ok(latest(reader, store, (FOLD, FOLD_VERSION), last).await?.unwrap_or_default())
+}
+
+/// The records of a fold at its latest checkpoint at or before a position that holds.
+async fn latest(
+    reader: &dyn JournalReader,
+    store: &dyn CheckpointStore,
+    (fold, fold_version): (&str, u32),
+    last: Position,
+) -> Result<Option<(Position, Vec<RunRecord>)>, JournalError> {
     let mut at_most = last;
     for _ in 0..CHECKPOINTS_TRIED_MAX {
-        let checkpoint = match store.latest(CurrentState::NAME, CurrentState::VERSION, Some(at_most)).await {
+        let checkpoint = match store.latest(fold, fold_version, Some(at_most)).await {
             Ok(Some(checkpoint)) if checkpoint.position <= at_most => checkpoint,
             Ok(_) => break,
             Err(error) => {
@@ -110,7 +136,7 @@ pub(crate) async fn begin(
         };
         if reader.digest_at(checkpoint.position).await? == Some(checkpoint.digest) {
             match codec::decode_records(&checkpoint.payload) {
-                Ok(records) => return Ok(CurrentState::from_records(checkpoint.position, records)),
+                Ok(records) => return Ok(Some((checkpoint.position, records))),
                 Err(error) => {
                     tracing::warn!(%error, position = %checkpoint.position, "a checkpoint is damaged; skipped")
                 }
@@ -121,7 +147,7 @@ pub(crate) async fn begin(
         let Some(before) = checkpoint.position.0.checked_sub(1) else { break };
         at_most = Position(before);
     }
-    Ok(CurrentState::empty())
+    Ok(None)
 }
 
 /// As [`position_at`], over the entries up to a position.

@@ -91,7 +91,8 @@ fn writer_of_open(records: &[&RunRecord], writer: Option<&(LastWriter, WriterSta
     }
 }
 
-fn table(records: &[&RunRecord], until: Timestamp) -> String {
+/// The rows of some runs; what is open lasts until a time.
+pub(crate) fn table(records: &[&RunRecord], until: Timestamp) -> String {
     if records.is_empty() {
         return "no runs\n".to_owned();
     }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tachograph_adapters::journal::{FileReader, Gap, JOURNAL_DIR, Salvage, Salvaged};
-use tachograph_engine::domain::{CommandId, Digest, Entry, EntryBody, Event, Position, RunId, Version};
+use tachograph_engine::domain::{CommandId, Digest, Entry, EntryBody, Event, Position, RunId, Timestamp, Version};
 use tachograph_engine::ports::{Head, JournalError, JournalReader, RunHead};
 
 /// Damaged places and missing stretches that a message lists; more are counted.
@@ -118,6 +118,15 @@ impl SalvagingReader {
 
     fn plain(&self) -> Option<&FileReader> {
         self.plain.as_ref().filter(|_| !self.is_salvaging())
+    }
+
+    /// The position that a time stands for, by way of the footers; absent if damage is in the way.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalReader::read`].
+    pub(crate) fn position_at(&self, time: Timestamp) -> Result<Option<Position>, JournalError> {
+        self.unless_damaged(self.plain().map(|plain| plain.position_at(time)))
     }
 
     fn salvaged(&self, after: Position, limit: usize) -> Result<Vec<Entry>, JournalError> {
@@ -240,6 +249,13 @@ impl JournalReader for SalvagingReader {
     async fn digest_at(&self, position: Position) -> Result<Option<Digest>, JournalError> {
         match self.plain() {
             Some(plain) => plain.digest_at(position).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn digest_from(&self, position: Position) -> Result<Option<(Position, Digest)>, JournalError> {
+        match self.plain() {
+            Some(plain) => plain.digest_from(position).await,
             None => Ok(None),
         }
     }

@@ -72,20 +72,21 @@ impl Lines {
 }
 
 /// What is known of a run beside its record.
-struct Beside {
+pub(crate) struct Beside {
     /// The directory with its files.
-    files: Option<PathBuf>,
+    pub(crate) files: Option<PathBuf>,
     /// What the journal's last writer is, in words.
-    writer: Option<String>,
+    pub(crate) writer: Option<String>,
     /// Up to when it lasted, if it is open.
-    until: Timestamp,
+    pub(crate) until: Timestamp,
     /// When its timers are looked at.
-    now: Timestamp,
+    pub(crate) now: Timestamp,
     /// How late the snapshot that is being taken was dispatched, in microseconds.
-    late_us: Option<i64>,
+    pub(crate) late_us: Option<i64>,
 }
 
-fn lines(record: &RunRecord, beside: Beside) -> String {
+/// All about one run, a line each.
+pub(crate) fn lines(record: &RunRecord, beside: Beside) -> String {
     let Beside { files, writer, until, now, late_us } = beside;
     let run = &record.run;
     let spec = &run.spec;

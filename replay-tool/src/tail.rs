@@ -94,7 +94,8 @@ pub fn print_entry(entry: &Entry, format: Format, output: &mut Output) -> Result
     }
 }
 
-fn line(entry: &Entry) -> String {
+/// One entry in words, on a line of its own.
+pub(crate) fn line(entry: &Entry) -> String {
     let (actor, what, style) = match &entry.body {
         EntryBody::Committed(committed) => {
             let issued_at = Some(committed.command.issued_at);

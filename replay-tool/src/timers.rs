@@ -89,7 +89,8 @@ fn table(armed: &Armed, timers: &[&ArmedTimer], now: Timestamp) -> String {
     table.render()
 }
 
-fn due_in(timer: &ArmedTimer, now: Timestamp) -> Cell {
+/// How long until a timer is due, or how long it has been.
+pub(crate) fn due_in(timer: &ArmedTimer, now: Timestamp) -> Cell {
     if is_overdue(timer, now) {
         return Cell::styled(format!("OVERDUE {}", duration::human(duration::between(timer.due, now))), WARN);
     }

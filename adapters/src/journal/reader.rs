@@ -11,6 +11,7 @@ use ulid::Ulid;
 
 use super::JOURNAL_DIR;
 use super::disk::{Disk, RealDisk};
+use super::footer::Footer;
 use super::frame::Records;
 use super::scan::{FrameScan, RANDOM_BYTES, SEQUENTIAL_BYTES};
 use super::tail::next_commit;
@@ -188,15 +189,79 @@ impl FileReader {
     }
 
     fn digest_now(&self, position: Position) -> Result<Option<Digest>, JournalError> {
+        let found = self.digest_from_now(position)?;
+        Ok(found.filter(|(at, _)| *at == position).map(|(_, digest)| digest))
+    }
+
+    fn digest_from_now(&self, position: Position) -> Result<Option<(Position, Digest)>, JournalError> {
         if position == Position::ZERO {
-            return Ok(Some(Digest::ZERO));
+            return Ok(Some((position, Digest::ZERO)));
         }
         let Some(place) = self.place(position)? else { return Ok(None) };
         let mut frames = FrameScan::new(place.file.clone(), place.offset, place.end, RANDOM_BYTES);
         while let Some(frame) = next_commit(&mut frames, &place.path)? {
-            if frame.header.next() > position {
-                return Ok((frame.header.next() == position.next()).then(|| frame.hash()));
+            let next = frame.header.next();
+            if next > position {
+                // A frame that holds entries ends behind its first position, which is at least 1.
+                return Ok(next.0.checked_sub(1).map(|last| (Position(last), frame.hash())));
             }
+        }
+        Ok(None)
+    }
+
+    /// The position that a time stands for: that of the last entry that was recorded at or before it; zero if there is
+    /// none. Segments that are wholly later or wholly earlier are told by their footers.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalReader::read`].
+    pub fn position_at(&self, time: Timestamp) -> Result<Position, JournalError> {
+        let mut end = self.refreshed()?.tail.next;
+        while end > Position::ZERO.next() {
+            let last = Position(end.0 - 1);
+            let first = match self.sealed_footer_of(last)? {
+                Some(footer) if footer.times.1 <= time => return Ok(last),
+                Some(footer) if footer.times.0 > time => {
+                    end = footer.first;
+                    continue;
+                }
+                Some(footer) => footer.first,
+                None => self.lock().tail.name.first.min(last),
+            };
+            if let Some(found) = self.last_recorded_by(time, first, last)? {
+                return Ok(found);
+            }
+            end = first;
+        }
+        Ok(Position::ZERO)
+    }
+
+    /// The footer of the sealed segment that holds a position; absent if the tail does.
+    fn sealed_footer_of(&self, position: Position) -> Result<Option<Arc<Footer>>, JournalError> {
+        let mut view = self.lock();
+        match view.sealed_at(position) {
+            Some(index) => view.footer(&*self.disk, index).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The last of some entries that was recorded at or before a time, looked for from the end.
+    fn last_recorded_by(
+        &self,
+        time: Timestamp,
+        first: Position,
+        last: Position,
+    ) -> Result<Option<Position>, JournalError> {
+        let mut end = last.next();
+        while end > first {
+            let start = Position(end.0.saturating_sub(PAGE as u64).max(first.0));
+            let before = Position(start.0.saturating_sub(1));
+            let within = usize::try_from(end.0 - start.0).unwrap_or(PAGE);
+            let entries = self.read_now(before, within)?;
+            if let Some(found) = entries.iter().rev().find(|entry| entry.recorded_at <= time) {
+                return Ok(Some(found.position));
+            }
+            end = start;
         }
         Ok(None)
     }
@@ -279,6 +344,10 @@ impl JournalReader for FileReader {
 
     async fn digest_at(&self, position: Position) -> Result<Option<Digest>, JournalError> {
         self.digest_now(position)
+    }
+
+    async fn digest_from(&self, position: Position) -> Result<Option<(Position, Digest)>, JournalError> {
+        self.digest_from_now(position)
     }
 
     async fn run_head(&self, run: RunId) -> Result<Option<RunHead>, JournalError> {

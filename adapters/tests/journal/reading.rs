@@ -141,3 +141,37 @@ fn a_segment_of_another_history_is_not_followed() {
     disk.put(&ours[1], fs::read(&ours[1]).unwrap());
     assert!(!wait(reader.read(sealed, 10)).unwrap().is_empty());
 }
+
+#[test]
+fn a_time_stands_for_the_last_entry_by_then_also_where_the_clock_stepped_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut drafts: Vec<_> = Script::default().batches(40).into_iter().flatten().collect();
+    for (number, draft) in drafts.iter_mut().enumerate() {
+        // Back by 30 at every fortieth, so that times overlap within segments and between them.
+        let number = number as u64;
+        draft.recorded_at = at(100 + number - number / 40 * 30);
+    }
+    let (_journal, entries) = written(dir.path(), drafts.into_iter().map(|draft| vec![draft]).collect());
+    assert!(segments(dir.path()).len() > 3);
+    let reader = FileReader::open(dir.path()).unwrap();
+    for time in 90..300 {
+        let by_then = entries.iter().rev().find(|entry| entry.recorded_at <= at(time));
+        let expected = by_then.map_or(Position::ZERO, |entry| entry.position);
+        assert_eq!(reader.position_at(at(time)).unwrap(), expected, "at {time}");
+    }
+}
+
+#[test]
+fn the_next_hash_is_found_from_any_position() {
+    let dir = tempfile::tempdir().unwrap();
+    let (journal, entries) = written(dir.path(), Script::default().batches(40));
+    drop(journal);
+    let reader = FileReader::open(dir.path()).unwrap();
+    for position in (0..=entries.len() as u64 + 1).map(Position) {
+        let kept = (position.0..=entries.len() as u64).map(Position).find_map(|at| {
+            let digest = wait(reader.digest_at(at)).unwrap()?;
+            Some((at, digest))
+        });
+        assert_eq!(wait(reader.digest_from(position)).unwrap(), kept, "from {position}");
+    }
+}

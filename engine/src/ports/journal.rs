@@ -112,6 +112,23 @@ pub trait JournalReader: Send + Sync {
     /// As [`read`](Self::read).
     async fn digest_at(&self, position: Position) -> Result<Option<Digest>, JournalError>;
 
+    /// The first position at or after one at which a hash is kept, with that hash; absent if there is none up to the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    async fn digest_from(&self, position: Position) -> Result<Option<(Position, Digest)>, JournalError> {
+        let end = self.head().position;
+        let mut position = position;
+        while position <= end {
+            if let Some(digest) = self.digest_at(position).await? {
+                return Ok(Some((position, digest)));
+            }
+            position = position.next();
+        }
+        Ok(None)
+    }
+
     /// The end of one run's history; absent if no entry is known to be about it. Entries that refuse commands to a
     /// run that was never created need not be known.
     ///

@@ -24,9 +24,9 @@ use crate::ports::{
 };
 
 /// Which fold the engine's own checkpoints hold: the runs that have not ended.
-pub(super) const FOLD: &str = "engine";
+pub const FOLD: &str = "engine";
 /// Version of that fold; raised whenever [`RunRecord`] or `evolve` gives other results than before.
-pub(super) const FOLD_VERSION: u32 = 2;
+pub const FOLD_VERSION: u32 = 2;
 /// How often a batch is decided again because another writer of a shared store was faster.
 const CONFLICTS_MAX: usize = 16;
 /// How often the committer looks for more commands before it writes. More than fit into the longest wait: only a clock

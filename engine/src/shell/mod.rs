@@ -22,6 +22,7 @@ mod weak;
 mod working;
 
 pub use answer::{Answer, CommandOutcome, FirstAnswer, SubmitError};
+pub use committer::{FOLD, FOLD_VERSION};
 pub use engine::{Engine, Options, Parts, Pending};
 pub use recovery::OpenReport;
 pub use subscription::{Subscription, SubscriptionError};

@@ -10,6 +10,7 @@ mod entry;
 mod event;
 mod live;
 mod page;
+mod point;
 mod recheck;
 mod restored;
 mod run;
@@ -26,6 +27,7 @@ pub use entry::{ActorView, CommandView, EntryView, RefusalView, SessionView, Sys
 pub use event::{EventView, FailureView, GuardView};
 pub use live::{LiveView, ProcessView};
 pub use page::PageView;
+pub use point::{ArmedView, BisectionView, DiffView, DifferentRunView, FieldChangeView, PartingView, StateView};
 pub use recheck::{DecidedView, DifferenceView, RecheckView};
 pub use restored::RestoredView;
 pub use run::{

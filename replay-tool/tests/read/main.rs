@@ -20,6 +20,8 @@ mod kept;
 mod lookup;
 /// A journal with everything in it.
 mod made;
+/// What was true at a point, what differs, when something became true.
+mod points;
 /// Recorded commands, decided again.
 mod recheck;
 /// Journals that a real engine wrote, on a clock that is moved by hand.

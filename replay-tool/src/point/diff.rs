@@ -1,0 +1,270 @@
+//! What differs between two points: of one history, or of two that may share their beginning.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use tachograph_engine::domain::{Entry, Position, RunId, RunRecord};
+use tachograph_engine::ports::JournalError;
+use tachograph_projections::CurrentState;
+
+use crate::dataset::Dataset;
+use crate::error::Error;
+use crate::view::RunView;
+
+/// Entries of two histories that are compared at a time.
+const ENTRIES_AT_ONCE: usize = 4_096;
+/// So many entries are compared rather than hashes looked for.
+const COMPARED_MAX: u64 = 64;
+/// Hashes that are tried in turn where two histories keep them at different positions.
+const HASHES_TRIED_MAX: usize = 8;
+
+/// What differs between two points, the first called A and the second B.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Difference {
+    /// The point A.
+    pub a: Position,
+    /// The point B.
+    pub b: Position,
+    /// Up to here, both come from the same entries.
+    pub common: Position,
+    /// Where they part first; absent if nothing differs.
+    pub first: Option<Parting>,
+    /// The runs that differ, in the order in which they began to.
+    pub changes: Vec<Change>,
+}
+
+/// The first position at which two points differ.
+///
+/// Of two histories: the first at which their entries are not the same. Of two points of one: the first behind the earlier
+/// one at which a run changed that differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parting {
+    /// The position.
+    pub position: Position,
+    /// What A has there; absent if it ends before.
+    pub a: Option<Entry>,
+    /// What B has there; absent if it ends before.
+    pub b: Option<Entry>,
+}
+
+/// A run that differs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    /// Which run.
+    pub run: RunId,
+    /// Position of the first entry about it behind what both have in common.
+    pub first: Position,
+    /// As it was at A; absent if it was not created by then.
+    pub a: Option<RunRecord>,
+    /// As it was at B; absent if it was not created by then.
+    pub b: Option<RunRecord>,
+    /// The fields that differ, by name; none if one of the two is absent.
+    pub fields: Vec<FieldChange>,
+}
+
+impl Change {
+    /// The name of the run.
+    pub fn name(&self) -> Option<&str> {
+        self.a.as_ref().or(self.b.as_ref())?.run.spec.name.as_deref()
+    }
+
+    /// Stable snake_case name of how it differs: `changed`, `only_in_a` or `only_in_b`.
+    pub const fn kind(&self) -> &'static str {
+        match (&self.a, &self.b) {
+            (Some(_), None) => "only_in_a",
+            (None, Some(_)) => "only_in_b",
+            (Some(_), Some(_)) | (None, None) => "changed",
+        }
+    }
+}
+
+/// A field with two values.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldChange {
+    /// As `--format json` names it, with dots between an object and its field.
+    pub field: String,
+    /// Its value at A.
+    pub a: Value,
+    /// Its value at B.
+    pub b: Value,
+}
+
+/// The runs of one side that entries behind the common beginning are about.
+#[derive(Debug, Default)]
+struct Touched {
+    runs: BTreeMap<RunId, (Option<RunRecord>, Position)>,
+}
+
+impl Touched {
+    fn see(&mut self, base: &CurrentState, entry: &Entry) {
+        let Some(run) = entry.run() else { return };
+        let (record, _) = self.runs.entry(run).or_insert_with(|| (base.run(run).cloned(), entry.position));
+        *record = RunRecord::fold(record.take(), entry);
+    }
+
+    fn record<'a>(&'a self, base: &'a CurrentState, run: RunId) -> Option<&'a RunRecord> {
+        match self.runs.get(&run) {
+            Some((record, _)) => record.as_ref(),
+            None => base.run(run),
+        }
+    }
+}
+
+impl Dataset {
+    /// What differs between a point of this history and a point of another, or a later or earlier one of the same.
+    /// Absent positions stand for the end.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Journal`] if one of them cannot be read.
+    pub async fn difference(&self, a: Position, other: Option<&Self>, b: Position) -> Result<Difference, Error> {
+        let shared = match other {
+            None => a.min(b),
+            Some(other) => self.common_beginning(other, a.min(b)).await?,
+        };
+        let (base, ..) = self.all_runs(shared).await?;
+        let side_a = self.touched(&base, shared, a).await?;
+        let side_b = other.unwrap_or(self).touched(&base, shared, b).await?;
+        let changes = changes(&base, &side_a, &side_b);
+        let position = match other {
+            // The same entries lead to the same runs.
+            Some(_) => (a != shared || b != shared).then(|| shared.next()),
+            None => changes.first().map(|change| change.first),
+        };
+        let first = match position {
+            Some(position) => {
+                let at = async |dataset: &Self, end: Position| match position <= end {
+                    true => dataset.reader().entry(position).await,
+                    false => Ok(None),
+                };
+                Some(Parting { position, a: at(self, a).await?, b: at(other.unwrap_or(self), b).await? })
+            }
+            None => None,
+        };
+        Ok(Difference { a, b, common: shared, first, changes })
+    }
+
+    async fn touched(&self, base: &CurrentState, after: Position, up_to: Position) -> Result<Touched, Error> {
+        let mut touched = Touched::default();
+        self.visit(after, up_to, |entry| {
+            touched.see(base, &entry);
+            true
+        })
+        .await?;
+        Ok(touched)
+    }
+
+    /// Up to where two histories have the same entries, at most up to a position.
+    ///
+    /// A hash stands for all entries before it, so that one that is the same in both proves that they are; hashes are kept
+    /// at the ends of what was written at once. What lies between two of them is compared entry by entry.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] if one of them cannot be read.
+    pub async fn common_beginning(&self, other: &Self, up_to: Position) -> Result<Position, JournalError> {
+        let (mut same, mut unequal) = (Position::ZERO, up_to.next());
+        // Damaged histories have no hashes: their entries have to do.
+        while unequal.0 - same.0 > COMPARED_MAX {
+            let middle = Position(same.0 + (unequal.0 - same.0) / 2);
+            match self.compare_hashes(other, middle, unequal).await? {
+                Some((position, true)) => same = position,
+                // Only where to look next: entries that were written in other portions have other hashes.
+                Some((position, false)) => unequal = position,
+                None => break,
+            }
+        }
+        self.compare_entries(other, same, up_to).await
+    }
+
+    /// The first position from one on, before another, at which both keep a hash, and whether it is the same.
+    async fn compare_hashes(
+        &self,
+        other: &Self,
+        from: Position,
+        before: Position,
+    ) -> Result<Option<(Position, bool)>, JournalError> {
+        let mut from = from;
+        for _ in 0..HASHES_TRIED_MAX {
+            let Some((position, digest)) = self.reader().digest_from(from).await? else { return Ok(None) };
+            if position >= before {
+                return Ok(None);
+            }
+            if let Some(theirs) = other.reader().digest_at(position).await? {
+                return Ok(Some((position, theirs == digest)));
+            }
+            from = position.next();
+        }
+        Ok(None)
+    }
+
+    /// The last position up to which entries after another one are the same.
+    async fn compare_entries(&self, other: &Self, after: Position, up_to: Position) -> Result<Position, JournalError> {
+        let mut same = after;
+        while same < up_to {
+            let limit = usize::try_from(up_to.0 - same.0).unwrap_or(usize::MAX).min(ENTRIES_AT_ONCE);
+            let (ours, theirs) = (self.reader().read(same, limit).await?, other.reader().read(same, limit).await?);
+            let equal = ours.iter().zip(&theirs).take_while(|(one, other)| one == other).count();
+            let Some(last) = equal.checked_sub(1).and_then(|last| ours.get(last)) else { break };
+            same = last.position.min(up_to);
+            if equal < ours.len().min(theirs.len()) {
+                break;
+            }
+        }
+        Ok(same)
+    }
+}
+
+fn changes(base: &CurrentState, a: &Touched, b: &Touched) -> Vec<Change> {
+    let mut first: BTreeMap<RunId, Position> = BTreeMap::new();
+    for (run, (_, position)) in a.runs.iter().chain(&b.runs) {
+        first.entry(*run).and_modify(|known| *known = (*known).min(*position)).or_insert(*position);
+    }
+    let change = |(run, first)| {
+        let (a, b) = (a.record(base, run), b.record(base, run));
+        let fields = match (a, b) {
+            (Some(a), Some(b)) if a == b => return None,
+            (Some(a), Some(b)) => field_changes(a, b),
+            (None, None) => return None,
+            (Some(_), None) | (None, Some(_)) => Vec::new(),
+        };
+        Some(Change { run, first, a: a.cloned(), b: b.cloned(), fields })
+    };
+    let mut changes: Vec<Change> = first.into_iter().filter_map(change).collect();
+    changes.sort_by_key(|change| (change.first, change.run));
+    changes
+}
+
+fn field_changes(a: &RunRecord, b: &RunRecord) -> Vec<FieldChange> {
+    let flat = |record: &RunRecord| {
+        let mut fields = Map::new();
+        if let Ok(Value::Object(object)) = serde_json::to_value(RunView::from(record)) {
+            object.into_iter().for_each(|(name, value)| flatten(name, value, &mut fields));
+        }
+        fields
+    };
+    let (mut a, mut b) = (flat(a), flat(b));
+    // In the order in which the one that has more of them has them.
+    let (more, fewer) = if a.len() < b.len() { (&b, &a) } else { (&a, &b) };
+    let names: Vec<String> =
+        more.keys().chain(fewer.keys().filter(|name| !more.contains_key(*name))).cloned().collect();
+    let change = |field: String| {
+        let value = |fields: &mut Map<String, Value>| fields.get_mut(&field).map_or(Value::Null, Value::take);
+        let (one, other) = (value(&mut a), value(&mut b));
+        (one != other).then(|| FieldChange { field, a: one, b: other })
+    };
+    names.into_iter().filter_map(change).collect()
+}
+
+/// An object becomes its fields; what is absent is left out, and lists stay values.
+fn flatten(name: String, value: Value, fields: &mut Map<String, Value>) {
+    match value {
+        Value::Object(object) => {
+            for (inner, value) in object {
+                flatten(format!("{name}.{inner}"), value, fields);
+            }
+        }
+        Value::Null => {}
+        value => drop(fields.insert(name, value)),
+    }
+}
