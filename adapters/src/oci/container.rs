@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tachograph_engine::domain::{AttemptId, Ordinal, RunId};
+use tachograph_engine::domain::{AttemptId, Ordinal, RunId, Workload};
 
 use super::error::{ContainerError, RuntimeError};
 use super::runtime::Runtime;
@@ -43,6 +43,9 @@ impl fmt::Display for ContainerName {
         f.write_str(&self.0)
     }
 }
+
+/// The name of the file in an attempt's directory that names its container.
+pub(crate) const CONTAINER_FILE: &str = "container.json";
 
 /// The container of an attempt, as `container.json` in the attempt's directory names it.
 ///
@@ -143,6 +146,9 @@ impl Container {
 /// Ends the container of an attempt whose shim is gone, if there ever was one. Says what the runtime said of it before;
 /// absent if there was no container. The run's own copy of the bundle goes in any case.
 ///
+/// The file that names it lies in the run's own directory. So it counts only for a run that is recorded to be a container,
+/// and only if it names the place where this data directory's containers are kept: nothing else is executed or removed.
+///
 /// # Errors
 ///
 /// [`ContainerError`]: it may go on.
@@ -150,8 +156,13 @@ pub(crate) fn end_left_behind(
     directory: &AttemptDirectory,
     run: RunId,
     attempt: AttemptId,
+    workload: &Workload,
 ) -> Result<Option<ContainerState>, ContainerError> {
-    let Some(container) = Container::read(directory, run, attempt)? else {
+    if !matches!(workload, Workload::Image { .. }) {
+        return Ok(None);
+    }
+    let own = |container: &Container| same_place(container.runtime.root(), &directory.runtime_root());
+    let Some(container) = Container::read(directory, run, attempt)?.filter(own) else {
         // Whoever made it may have gone before the container was named.
         remove_bundle(directory);
         return Ok(None);
@@ -159,6 +170,12 @@ pub(crate) fn end_left_behind(
     let state = container.state().ok();
     container.end(directory)?;
     Ok(state)
+}
+
+/// Whether two paths are the same, one of them perhaps from a working directory.
+fn same_place(one: &Path, another: &Path) -> bool {
+    let absolute = |path: &Path| std::path::absolute(path).ok();
+    absolute(one).is_some_and(|one| Some(one) == absolute(another))
 }
 
 /// Where the run's own copy of the bundle is: beside the attempt's directory, so that no image holds its environment.
@@ -174,7 +191,7 @@ pub(crate) fn remove_bundle(directory: &AttemptDirectory) {
 }
 
 fn file(directory: &AttemptDirectory) -> PathBuf {
-    Path::new(directory.path()).join("container.json")
+    Path::new(directory.path()).join(CONTAINER_FILE)
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ mod runtime;
 mod state;
 
 pub use bundle::{OciBundle, RunConfig};
+pub(crate) use container::{CONTAINER_FILE, bundle_directory, end_left_behind, remove_bundle};
 pub use container::{Container, ContainerName};
-pub(crate) use container::{bundle_directory, end_left_behind, remove_bundle};
 pub use error::{BundleError, ContainerError, RuntimeError};
 pub use preparing::{Preparation, PreparationError};
 pub use runtime::{RUNTIME_DEFAULT, Runtime, runtime_environment};

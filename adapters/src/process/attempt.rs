@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tachograph_engine::domain::{
     Action, Actor, ActorKind, Claim, Diagnostics, Exit, Failure, Outcome, ResourceLimits, RunnerId, Stream, Witness,
-    limits,
+    Workload, limits,
 };
 use tachograph_engine::shell::{Answer, Engine, SubmitError};
 
@@ -28,6 +28,8 @@ pub(super) struct HeldAttempt {
     pub(super) reporter: RunnerId,
     pub(super) directory: AttemptDirectory,
     pub(super) limits: ResourceLimits,
+    /// What its run is recorded to execute.
+    pub(super) workload: Workload,
     /// The run's control socket, which goes with the last attempt that holds it.
     pub(super) socket: Option<SocketLease>,
     /// Gone with the attempt's task, however that ends.

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tachograph_engine::domain::{Diagnostics, Failure, FailureKind, ResourceLimits};
 use tokio::process::{Child, Command};
@@ -56,7 +57,7 @@ impl ProcessRunner {
             let mut released = followed.released.subscribe();
             tokio::select! {
                 biased;
-                () = follow(held, attended) => {}
+                () = follow(held, attended, Duration::ZERO) => {}
                 // What was followed goes on, and its shim writes its end down.
                 _ = released.wait_for(|released| *released) => {}
             }

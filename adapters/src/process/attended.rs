@@ -4,9 +4,9 @@ use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
-use std::process::ExitStatus;
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+use tachograph_engine::domain::ExitStatus;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt, BufReader, Interest, Lines};
 use tokio::process::{Child, ChildStdout};
@@ -43,8 +43,8 @@ enum Shim {
 pub(super) enum News {
     /// The command is being executed by this process.
     Started(u32),
-    /// The process has ended; output may still be coming.
-    Exited,
+    /// The process has ended; output may still be coming. Its status is known only to who saw it.
+    Exited(Option<ExitStatus>),
     /// The exit record is complete on disk.
     Recorded,
     /// The shim has difficulties.
@@ -56,7 +56,7 @@ pub(super) enum News {
 /// How a shim went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Parting {
-    Waited(ExitStatus),
+    Waited(std::process::ExitStatus),
     /// It was not this process's child, so nobody told.
     Unseen,
 }
@@ -129,7 +129,7 @@ impl Attended {
                 biased;
                 () = ended(process) => {
                     *process = None;
-                    News::Exited
+                    News::Exited(None)
                 }
                 _ = shim.readable() => News::Gone(Parting::Unseen),
             },
@@ -177,7 +177,9 @@ async fn next_notice(notices: &mut Option<Lines<BufReader<ChildStdout>>>) -> Opt
         };
         match Notice::parse(line.as_bytes()) {
             Ok(Notice::Started { pid }) => return Some(News::Started(pid)),
-            Ok(Notice::Exited {}) => return Some(News::Exited),
+            Ok(Notice::Exited { code, signal }) => {
+                return Some(News::Exited(code.map(ExitStatus::Code).or(signal.map(ExitStatus::Signal))));
+            }
             Ok(Notice::Recorded {}) => return Some(News::Recorded),
             Ok(Notice::Trouble { why }) => return Some(News::Trouble(why)),
             Err(error) => tracing::warn!(%error, "a shim's notice cannot be understood"),

@@ -38,7 +38,7 @@ pub struct DirectoryError {
 /// | `exit.json` | the end, as soon as it was seen |
 /// | `container.json` | which container it is, if it is one, before there is any |
 /// | `requests` | the way to ask a shim, as long as there is one |
-/// | `unwitnessed` | nothing; it marks an attempt whose end is recorded as unknown |
+/// | `exit.room` | nothing; it keeps room for `exit.json` on a disk that gets full, as long as there is a shim |
 /// | `exit.claim.json` | an `exit.json` that was there before the child ended: somebody else's claim, kept as evidence |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptDirectory {
@@ -58,6 +58,12 @@ impl AttemptDirectory {
     /// The control socket of the run, which its attempts share.
     pub fn control_socket(&self) -> PathBuf {
         self.run.join("control.sock")
+    }
+
+    /// Where runtimes keep the state of the containers of this data directory: `oci` beside the directory of all runs, so
+    /// that they meet nobody else's.
+    pub(crate) fn runtime_root(&self) -> PathBuf {
+        self.runs.with_file_name("oci")
     }
 
     /// The directory itself.
@@ -144,24 +150,34 @@ impl AttemptDirectory {
         self.path.join("requests")
     }
 
-    /// The file that marks an attempt whose end is recorded as unknown.
-    pub(super) fn unwitnessed(&self) -> PathBuf {
-        self.path.join("unwitnessed")
+    /// The file that keeps room for the exit record, as long as its shim is there, unless that was killed.
+    pub(super) fn room(&self) -> PathBuf {
+        self.path.join("exit.room")
     }
 
-    /// Leaves that mark. Without it a record that comes to light later is not looked for; nothing else depends on it.
+    /// Marks an attempt whose end is recorded as unknown. Without that a record that comes to light later is not looked for;
+    /// nothing else depends on it.
     pub(super) fn mark_unwitnessed(&self) -> Result<(), DirectoryError> {
-        let path = self.unwitnessed();
+        let (marks, mark) = (marks_beside(&self.runs), self.mark());
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(DIRECTORY_MODE).create(&marks).map_err(at("create", &marks))?;
         let mut options = OpenOptions::new();
-        match options.write(true).create_new(true).mode(FILE_MODE).open(&path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(at("create", &path)(error)),
+        match options.write(true).create_new(true).mode(FILE_MODE).open(&mark) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(at("create", &mark)(error)),
             _ => Ok(()),
         }
     }
 
-    /// Takes it away.
+    /// Takes the mark away.
     pub(super) fn unmark_unwitnessed(&self) {
-        let _ = std::fs::remove_file(self.unwitnessed());
+        let _ = std::fs::remove_file(self.mark());
+    }
+
+    /// An empty file whose name says which attempt it is. It is not in the attempt's own directory, so that those that are
+    /// marked are found without a look at all runs that ever were.
+    fn mark(&self) -> PathBuf {
+        let names = [&self.run, &self.path].map(|path| path.file_name().unwrap_or_default().to_string_lossy());
+        marks_beside(&self.runs).join(names.join("."))
     }
 
     /// Makes the directory, durably. It must not exist: an attempt is opened once.
@@ -204,6 +220,21 @@ impl AttemptDirectory {
     pub(crate) fn replace(&self, file: &Path, content: &[u8]) -> Result<(), DirectoryError> {
         replace_file(&self.path, file, content)
     }
+}
+
+/// The marked attempts of all runs, in no order; see [`AttemptDirectory::mark_unwitnessed`]. What cannot be read is passed
+/// over.
+pub(super) fn unwitnessed(runs: &Path) -> Vec<(RunId, Ordinal)> {
+    let marked = |entry: io::Result<std::fs::DirEntry>| {
+        let name = entry.ok()?.file_name();
+        let (run, attempt) = name.to_str()?.split_once('.')?;
+        Some((run.parse().ok()?, Ordinal(attempt.strip_prefix("attempt-")?.parse().ok()?)))
+    };
+    std::fs::read_dir(marks_beside(runs)).map(|marks| marks.filter_map(marked).collect()).unwrap_or_default()
+}
+
+fn marks_beside(runs: &Path) -> PathBuf {
+    runs.with_file_name("unwitnessed")
 }
 
 /// A part of what a stream delivered, in a file of its own.

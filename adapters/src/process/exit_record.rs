@@ -11,8 +11,11 @@ use tachograph_engine::domain::{
 
 use super::directory::{AttemptDirectory, DirectoryError, read_small};
 use super::drain::Drained;
+use super::room::{ROOM_BYTES, Room};
 use super::text::cut;
 
+/// Even if each byte has to be escaped, such a text leaves room for the rest of a record.
+const BRIEF_BYTES_MAX: usize = 512;
 const EXIT_RECORD_BYTES_MAX: u64 = 64 * 1_024;
 const EXIT_RECORD_FORMAT: u32 = 1;
 
@@ -146,13 +149,44 @@ impl ExitRecord {
     ///
     /// [`DirectoryError`]; an earlier record is then still there.
     pub fn write(&self, directory: &AttemptDirectory) -> Result<(), DirectoryError> {
+        let content = self.content(directory)?;
+        directory.replace(&directory.exit_record(), &content)
+    }
+
+    /// The same, in room that was taken for it before. A record that is longer than that is written as by
+    /// [`write`](Self::write), and without its evidence where that fails.
+    pub(super) fn write_into(&self, room: &Room, directory: &AttemptDirectory) -> Result<(), DirectoryError> {
         let path = directory.exit_record();
-        let content = serde_json::to_vec_pretty(&ExitFile::from_record(self)).map_err(|error| DirectoryError {
+        let mut content = self.content(directory)?;
+        if content.len() > ROOM_BYTES {
+            if self.write(directory).is_ok() {
+                return Ok(());
+            }
+            content = self.brief().content(directory)?;
+        }
+        room.become_file(&path, &content).map_err(|source| DirectoryError { action: "replace", path, source })
+    }
+
+    /// What must be known in any case: never longer than the room that is taken for it.
+    fn brief(&self) -> Self {
+        let brief = |text: &str| cut(text, BRIEF_BYTES_MAX).to_owned();
+        let status = match &self.status {
+            ExitStatus::Unknown { cause } => ExitStatus::Unknown { cause: brief(cause) },
+            known => known.clone(),
+        };
+        let failure = self.failure.as_ref().map(|(kind, message)| (brief(kind), brief(message)));
+        let kept = |name: &str| ["exit_status", "output_lost"].contains(&name);
+        let facts = self.diagnostics.facts.iter().filter(|(name, _)| kept(name));
+        let facts = facts.map(|(name, value)| (name.clone(), cut(value, BRIEF_BYTES_MAX / 4).to_owned())).collect();
+        Self { status, failure, diagnostics: Diagnostics { facts, ..Diagnostics::default() }, ..self.clone() }
+    }
+
+    fn content(&self, directory: &AttemptDirectory) -> Result<Vec<u8>, DirectoryError> {
+        serde_json::to_vec_pretty(&ExitFile::from_record(self)).map_err(|error| DirectoryError {
             action: "encode",
-            path: path.clone(),
+            path: directory.exit_record(),
             source: io::Error::other(error),
-        })?;
-        directory.replace(&path, &content)
+        })
     }
 }
 
@@ -377,6 +411,29 @@ mod tests {
             let error = ExitRecord::read(&path, ids::run(run), ids::attempt(attempt)).unwrap_err();
             assert!(matches!(error, ExitRecordError::NamesAnother { .. }), "{error}");
         }
+    }
+
+    #[test]
+    fn a_record_that_is_longer_than_its_room_is_whole_if_the_disk_takes_it_and_brief_if_not() {
+        let data = tempfile::tempdir().unwrap();
+        let long = |text: &str| text.repeat(limits::MESSAGE_BYTES_MAX);
+        let diagnostics = Diagnostics { last_output: vec![long("\u{1}"); 8], ..record().diagnostics };
+        let failure = Some(("output_lost".to_owned(), long("\u{1}")));
+        let lingering = vec![u32::MAX; limits::DIAGNOSTICS_MAX];
+        let long = ExitRecord { failure, lingering, diagnostics, ..record() };
+        let directory = AttemptDirectory::of(data.path(), ids::run(1), Ordinal(1));
+        directory.create().unwrap();
+        let brief = long.brief().content(&directory).unwrap();
+        assert!(brief.len() <= ROOM_BYTES, "{} bytes", brief.len());
+        let room = Room::take(&directory).unwrap();
+        // A directory in the place of the draft stands for a disk that takes nothing.
+        let draft = directory.path().join("exit.json.draft");
+        std::fs::create_dir(&draft).unwrap();
+        long.write_into(&room, &directory).unwrap();
+        assert_eq!(std::fs::read(directory.exit_record()).unwrap(), brief);
+        std::fs::remove_dir(&draft).unwrap();
+        long.write_into(&Room::take(&directory).unwrap(), &directory).unwrap();
+        assert_eq!(std::fs::read(directory.exit_record()).unwrap(), long.content(&directory).unwrap());
     }
 
     #[test]

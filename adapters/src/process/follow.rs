@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tachograph_engine::domain::Stream;
+use tachograph_engine::domain::{ExitStatus, Stream};
 use tachograph_engine::ports::Clock;
 use tokio::sync::{mpsc, watch};
 
@@ -19,6 +19,10 @@ use super::shim::{Request, RequestPipe};
 use super::standstill::LettingGo;
 use super::supervise::{next_signal, next_time_up, until};
 
+/// So long before its wall-clock limit an attempt is held still no longer: by then the shim, which counts by itself, ends
+/// it.
+const BEFORE_LIMIT: Duration = Duration::from_millis(100);
+
 /// Between two TERMs at least: two that are pending together are one.
 const TERM_PAUSE: Duration = Duration::from_millis(50);
 
@@ -27,8 +31,10 @@ const TERM_PAUSE: Duration = Duration::from_millis(50);
 /// The shim may be a child of this process or one that was found alive. What counts is what it left on disk: the exit
 /// record, once it says that it is complete or when it is gone. All that this runner wants of the attempt meanwhile goes
 /// through the shim's request pipe, or by TERM to the shim if the pipe is taken away: its directory is the run's own. If this task ends early, with its runtime, the shim goes on and nothing is lost.
-pub(super) async fn follow(held: HeldAttempt, attended: Attended) {
-    Follower::new(&held, attended).until_gone().await;
+///
+/// `age` is how long it has been there already, if it was found.
+pub(super) async fn follow(held: HeldAttempt, attended: Attended, age: Duration) {
+    Follower::new(&held, attended, age).until_gone().await;
 }
 
 struct Follower<'held> {
@@ -53,15 +59,19 @@ struct Follower<'held> {
     /// Before it is asked, with the shortest grace that was wished for until then.
     letting_go: LettingGo,
     grace: Duration,
-    /// When its wall-clock limit is reached, on the monotonic clock: the shim ends it then.
+    /// How long it had been there when it was found.
+    age: Duration,
+    /// Shortly before its wall-clock limit is reached, on the monotonic clock: the shim ends it then.
     limit_at: Option<Duration>,
+    /// How the process ended, if the shim has told.
+    status: Option<ExitStatus>,
     /// What the shim complained about last.
     trouble: Option<String>,
     recorded: bool,
 }
 
 impl<'held> Follower<'held> {
-    fn new(held: &'held HeldAttempt, attended: Attended) -> Self {
+    fn new(held: &'held HeldAttempt, attended: Attended, age: Duration) -> Self {
         let live = held.live();
         // Wishes from before the start count as well.
         let (mut stop, mut told, mut unread) =
@@ -84,7 +94,9 @@ impl<'held> Follower<'held> {
             ending: false,
             letting_go: LettingGo::of(live),
             grace: Duration::MAX,
+            age,
             limit_at: None,
+            status: None,
             trouble: None,
             recorded: false,
             attended,
@@ -118,7 +130,8 @@ impl<'held> Follower<'held> {
                 }
                 () = until(&*clock, self.limit_at) => {
                     self.limit_at = None;
-                    // It hears the shim's polite signal as soon as it goes on.
+                    // Whoever holds it still lets it go, so that it moves when the shim's polite signal comes, and no
+                    // image is taken of what that does.
                     self.letting_go.tell();
                 }
             }
@@ -128,7 +141,7 @@ impl<'held> Follower<'held> {
     async fn heard(&mut self, news: News) -> Option<Parting> {
         match news {
             News::Started(pid) => self.started(pid),
-            News::Exited => self.exited(),
+            News::Exited(status) => self.exited(status),
             News::Recorded => self.end(None).await,
             News::Trouble(why) => {
                 tracing::warn!(run = %self.held.claim.run, attempt = %self.held.claim.attempt, why, "a shim is in trouble");
@@ -143,13 +156,15 @@ impl<'held> Follower<'held> {
         self.attended.pid = Some(pid);
         self.requests = RequestPipe::open(&self.held.directory).ok();
         let limit = self.held.limits.wall_ms.map(Duration::from_millis);
-        self.limit_at = limit.map(|limit| self.clock.monotonic().saturating_add(limit));
+        let left = limit.map(|limit| limit.saturating_sub(self.age).saturating_sub(BEFORE_LIMIT));
+        self.limit_at = left.map(|left| self.clock.monotonic().saturating_add(left));
         let _ = self.held.live().pid.set(pid);
         self.held.live().phase.send_replace(Phase::Running);
         await_readiness(self.held, self.attended.ready.take());
     }
 
-    fn exited(&mut self) {
+    fn exited(&mut self, status: Option<ExitStatus>) {
+        self.status = status;
         self.told = None;
         self.limit_at = None;
         self.held.live().phase.send_replace(Phase::Exited);
@@ -166,7 +181,8 @@ impl<'held> Follower<'held> {
 
     /// Reports what the shim has written down. It may still be there, until the rest of the group has ended.
     async fn end(&mut self, parting: Option<Parting>) {
-        let unended = parting.map(|parting| Unended { parting, trouble: self.trouble.take() });
+        let (status, trouble) = (self.status.take(), self.trouble.take());
+        let unended = parting.map(|parting| Unended { parting, status, trouble });
         settle(self.held.live()).await;
         let unready = *self.held.live().readiness.borrow() == Readiness::Never;
         let Some(word) = LastWord::read(self.held, self.time_up.take(), unready, unended).await else { return };

@@ -86,7 +86,8 @@ impl ProcessStat {
 /// What `identity.json` says: which attempt this directory belongs to, and which process it is.
 ///
 /// Under a shim it is written once, durably, before the command is executed: with the shim and the process that will
-/// execute it. A directory without such a file belongs to an attempt whose command was never executed.
+/// execute it. The directory is the run's own, so that a missing file alone does not show that nothing was executed: the
+/// run may have removed it.
 ///
 /// Without a shim it is written twice, durably: before the spawn without the process, and right after it with the process, as a pid
 /// is known only then. A crash between the two leaves a process that is not named in the file; it still can be found,

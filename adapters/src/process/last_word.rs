@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rustix::process::{PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tachograph_engine::domain::{
-    AttemptId, Claim, Diagnostics, Exit, ExitStatus, Failure, FailureKind, Outcome, Stream, Witness, limits,
+    AttemptId, Claim, Diagnostics, Exit, ExitStatus, Failure, FailureKind, Outcome, Stream, Witness, Workload, limits,
 };
 
 use super::adoption::recorded_kind;
@@ -16,8 +16,10 @@ use super::exit_record::{ExitRecord, ResourceUsage};
 use super::group::{ProcessGroup, processes_of};
 use super::identity::{Identity, ProcessIdentity};
 use super::outcome::{Seen, TimeUp};
+use super::room;
 use super::shim;
 use super::text::cut;
+use super::traces::traces;
 
 /// How many pids are named in a cause.
 const NAMED_MAX: usize = 16;
@@ -36,8 +38,17 @@ pub(super) struct LastWord {
 #[derive(Debug)]
 pub(super) struct Unended {
     pub(super) parting: Parting,
+    /// How the process ended, if the shim had told that before.
+    pub(super) status: Option<ExitStatus>,
     /// What it complained about last.
     pub(super) trouble: Option<String>,
+}
+
+impl Unended {
+    /// Whether the shim was not killed: one that has not said that the command is executed has not executed it then.
+    fn by_itself(&self) -> bool {
+        matches!(self.parting, Parting::Waited(status) if status.code().is_some())
+    }
 }
 
 impl std::fmt::Display for Unended {
@@ -58,15 +69,16 @@ impl LastWord {
     ) -> Option<Self> {
         let (directory, claim) = (held.directory.clone(), held.claim.clone());
         let started = held.live().pid.get().copied();
-        blocking(move || Place { directory, claim, unready, started }.last_word(time_up, unended)).await
+        let workload = held.workload.clone();
+        blocking(move || Place { directory, claim, workload, unready, started }.last_word(time_up, unended)).await
     }
 
     /// Ends what is left of the group after its shim was killed.
     pub(super) async fn end_group(held: &HeldAttempt) {
         let (directory, claim) = (held.directory.clone(), held.claim.clone());
-        let started = held.live().pid.get().copied();
+        let (started, workload) = (held.live().pid.get().copied(), held.workload.clone());
         blocking(move || {
-            let place = Place { directory, claim, unready: false, started };
+            let place = Place { directory, claim, workload, unready: false, started };
             let killed = place.end_group(place.identity().as_ref());
             tracing::warn!(run = %place.claim.run, ?killed, "a shim was killed before the rest of its run had ended");
         })
@@ -78,6 +90,8 @@ impl LastWord {
 struct Place {
     directory: AttemptDirectory,
     claim: Claim,
+    /// What its run is recorded to execute.
+    workload: Workload,
     /// Whether it had a ready check and ended before that was met.
     unready: bool,
     /// The process that executed the command, if it was heard of; its identity may have been taken away since.
@@ -161,7 +175,7 @@ impl Place {
     fn killed(&self, noted: Option<ExitRecord>, unended: &Unended, no_record: &str) -> (Outcome, Option<u32>) {
         let container = self.end_container();
         let identity = self.identity();
-        if identity.is_none() && self.started.is_none() {
+        if identity.is_none() && self.started.is_none() && (unended.by_itself() || traces(&self.directory).is_none()) {
             let message = format!("{unended} before anything was executed");
             let failure = Failure { kind: FailureKind::SpawnFailed, message, diagnostics: Diagnostics::default() };
             return (Outcome::Failed(bounded(failure)), None);
@@ -170,11 +184,17 @@ impl Place {
         let left = left_alone(self.claim.attempt, &killed);
         tracing::warn!(run = %self.claim.run, attempt = %self.claim.attempt, %unended, ?killed, ?left, "a shim was killed");
         shim::forget_requests(&self.directory);
+        room::give_back(&self.directory);
         let lost = if identity.is_none() { " and its identity is gone" } else { "" };
         let pid = identity.and_then(|identity| identity.process).map_or(self.started, |process| Some(process.pid));
         if let Some(noted) = noted {
             // The status was on disk; what is missing is the rest of the output.
             return (exited(noted.status, Witness::ExitFile, None), pid);
+        }
+        if let Some(status) = unended.status.clone() {
+            // It had seen the exit, and could not write it down: its word is as good, and what is missing is the output.
+            self.write_status(status.clone());
+            return (exited(status, Witness::Waited, None), pid);
         }
         let mut cause = format!("{unended}{lost}, and {no_record}");
         cause += &container;
@@ -204,7 +224,7 @@ impl Place {
 
     /// Ends the container, if there is one: it does not end with its shim. Says what became of it.
     fn end_container(&self) -> String {
-        match crate::oci::end_left_behind(&self.directory, self.claim.run, self.claim.attempt) {
+        match crate::oci::end_left_behind(&self.directory, self.claim.run, self.claim.attempt, &self.workload) {
             Ok(None) => String::new(),
             Ok(Some(state)) => format!("; its container was {state}, and is removed"),
             Err(error) => format!("; its container may go on: {error}"),
@@ -215,11 +235,17 @@ impl Place {
     fn unknown(&self, cause: String) -> Outcome {
         let cause = cut(&cause, limits::MESSAGE_BYTES_MAX).to_owned();
         let status = ExitStatus::Unknown { cause };
+        self.write_status(status.clone());
+        exited(status, Witness::Synthesised, None)
+    }
+
+    /// So that a recovery would record the same.
+    fn write_status(&self, status: ExitStatus) {
         self.write(&ExitRecord {
             run: self.claim.run,
             attempt: self.claim.attempt,
             runner: Some(self.claim.runner.clone()),
-            status: status.clone(),
+            status,
             output: None,
             failure: None,
             lingering: Vec::new(),
@@ -227,7 +253,6 @@ impl Place {
             usage: None,
             left_out: None,
         });
-        exited(status, Witness::Synthesised, None)
     }
 
     /// Without it, only a crash before the report would lose something.

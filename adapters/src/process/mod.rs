@@ -47,6 +47,7 @@ mod pump;
 mod ready;
 mod registry;
 mod report;
+mod room;
 mod runner;
 mod scarcity;
 mod scene;
@@ -59,6 +60,7 @@ mod standstill;
 mod start_guard;
 mod supervise;
 mod text;
+mod traces;
 mod unsupervised;
 mod usage;
 

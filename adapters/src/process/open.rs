@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tachograph_engine::domain::{
-    Action, AttemptId, Claim, Diagnostics, Failure, FailureKind, Ordinal, Refusal, RunId, StartMode, Status, Stream,
+    Action, AttemptId, Claim, Diagnostics, Failure, FailureKind, Ordinal, Refusal, RunId, RunSpec, StartMode, Status,
+    Stream,
 };
 
 use super::attempt::{HeldAttempt, blocking};
@@ -68,7 +69,7 @@ impl ProcessRunner {
             guard.disarm();
             return Err(error);
         }
-        let (ordinal, limits) = self.opened(run, attempt).await?;
+        let (ordinal, spec) = self.opened(run, attempt).await?;
         let directory = AttemptDirectory::of(self.runs_dir(), run, ordinal);
         let live = registration.live.clone();
         let snapshot_delay = launch.snapshot_delay.map_or_else(OnceLock::new, OnceLock::from);
@@ -82,7 +83,8 @@ impl ProcessRunner {
             reporter: self.runner().clone(),
             claim,
             directory,
-            limits,
+            limits: spec.limits,
+            workload: spec.workload.clone(),
             socket: None,
             registration,
         };
@@ -93,17 +95,13 @@ impl ProcessRunner {
     }
 
     /// What the engine made of the start; an error if the run has moved on already.
-    async fn opened(
-        &self,
-        run: RunId,
-        attempt: AttemptId,
-    ) -> Result<(Ordinal, tachograph_engine::domain::ResourceLimits), RunnerError> {
+    async fn opened(&self, run: RunId, attempt: AttemptId) -> Result<(Ordinal, Arc<RunSpec>), RunnerError> {
         let record = self.engine().run(run).await?.ok_or(RunnerError::Refused { refusal: Refusal::UnknownRun })?;
         if let Status::Destroyed { .. } = record.run.status {
             return Err(RunnerError::Refused { refusal: Refusal::RunDestroyed });
         }
         match &record.run.attempt {
-            Some(current) if current.id == attempt => Ok((current.ordinal, record.run.spec.limits)),
+            Some(current) if current.id == attempt => Ok((current.ordinal, record.run.spec.clone())),
             current => {
                 let current = current.as_ref().map(|current| current.id);
                 Err(RunnerError::Refused { refusal: Refusal::StaleAttempt { current } })

@@ -11,8 +11,12 @@ mod ending;
 mod evidence;
 /// A child's own status, told to whoever waits, however often.
 mod exits;
+/// A disk without room, and what is known all the same.
+mod full_disk;
 /// Starts that are guarded, and given up in every way.
 mod guard;
+/// What is left of attempts whose shims were killed, or that nobody wants any more.
+mod left_behind;
 /// What arrives, what is kept, what is shown, and when the end may be told.
 mod output;
 /// Runs that become ready, and runs that do not.

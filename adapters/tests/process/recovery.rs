@@ -5,12 +5,12 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use tachograph_adapters::process::{
-    ATTEMPT_VARIABLE, AdoptionReport, AttemptDirectory, ExitRecord, Identity, Launch, ProcessIdentity,
+    ATTEMPT_VARIABLE, AdoptionReport, AttemptDirectory, ExitRecord, Identity, Launch, ProcessIdentity, foresee,
 };
 use tachograph_engine::domain::{
     Action, Actor, ActorKind, AttemptId, Claim, Diagnostics, Digest, Drain, Event, ExitStatus, Failure, FailureKind,
     Finding, Ordinal, Outcome, OutputReceipt, ResourceLimits, RunId, RunSpec, RunnerId, StartMode, Status,
-    StreamReceipt, Witness,
+    StreamReceipt, Witness, Workload,
 };
 
 use crate::support::{Bench, sh, status};
@@ -397,16 +397,41 @@ async fn a_record_that_comes_to_light_fills_an_unknown_end_once() {
 }
 
 #[tokio::test]
-async fn directories_that_nobody_knows_are_reported_and_left() {
+async fn directories_that_nobody_knows_are_left_and_told_to_who_asks() {
     let bench = Bench::open().await;
     let own = bench.sh("exit 0").await;
     status(&own).await;
     let runs = bench.data.path().join("runs");
     let unknown = [runs.join(RunId::from_ulid(bench.engine.mint()).to_string()), runs.join("notes")];
     unknown.iter().for_each(|path| std::fs::create_dir(path).unwrap());
-    let report = bench.runner.recover().await.unwrap();
-    assert_eq!(report, AdoptionReport { unknown_directories: unknown.to_vec(), ..Default::default() });
+    assert_eq!(bench.runner.recover().await.unwrap(), AdoptionReport::default());
+    assert_eq!(foresee(&runs, [&bench.record(own.run()).await.run]).unknown_directories, unknown);
     assert!(unknown.iter().all(|path| path.is_dir()));
+}
+
+/// The directory is the run's own.
+#[tokio::test]
+async fn an_identity_that_was_taken_away_does_not_show_that_nothing_was_executed() {
+    let bench = Bench::open().await;
+    let (taken, damaged) = (Lost::with_directory(&bench).await, Lost::with_directory(&bench).await);
+    taken.file("stdout", "done\n");
+    damaged.file("identity.json", "{");
+    let report = bench.runner.recover().await.unwrap();
+    assert_eq!((report.failed.len(), report.unknown.len()), (0, 2), "{report:?}");
+    let (_, detail, cause) = taken.unknown(&bench).await;
+    assert_eq!(
+        cause,
+        "its supervisor went away, and its identity is gone from its directory: it may have been executed"
+    );
+    assert!(detail.starts_with("stdout without an identity; "), "{detail}");
+    assert_eq!(damaged.unknown(&bench).await.2, "its supervisor went away, and its identity on disk does not count");
+    // The same of a run whose start is not in the journal.
+    let created = bench.runner.create(sh("exit 0")).await.unwrap();
+    let directory = AttemptDirectory::of(&bench.data.path().join("runs"), created, Ordinal(1));
+    std::fs::create_dir_all(directory.path()).unwrap();
+    std::fs::write(directory.output(tachograph_engine::domain::Stream::Stderr), "").unwrap();
+    let report = bench.runner.recover().await.unwrap();
+    assert_eq!(report.failed, [(created, FailureKind::SupervisorLost)], "{report:?}");
 }
 
 #[tokio::test]
@@ -472,4 +497,29 @@ async fn two_recoveries_at_once_record_one_end() {
     let (one, two) = tokio::join!(runner.recover(), runner.recover());
     assert!(one.unwrap().unknown.len() + two.unwrap().unknown.len() >= 1);
     assert_eq!(bench.story(lost.run).await, ["Created", "Started", "Reconciled", "Exited"]);
+}
+
+/// The directory is the run's own, and whoever opens it may be root.
+#[tokio::test]
+async fn a_container_that_a_run_only_claims_to_have_is_nobodys_to_end() {
+    let bench = Bench::open().await;
+    let command = Lost::with_directory(&bench).await;
+    let image = Workload::Image { reference: "/no/such/bundle".to_owned(), argv: Vec::new() };
+    let spec = RunSpec { workload: image, ..RunSpec::default() };
+    let contained = Lost::of_spec(&bench, "process/host/1/former", spec).await;
+    std::fs::create_dir_all(contained.directory.path()).unwrap();
+    let (executed, runtime) = (bench.data.path().join("executed"), bench.data.path().join("runtime"));
+    std::fs::write(&runtime, format!("#!/bin/sh\necho \"$@\" >> {}\n", executed.display())).unwrap();
+    std::fs::set_permissions(&runtime, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let own_root = bench.data.path().join("oci");
+    for (lost, root) in [(&command, own_root.clone()), (&contained, bench.data.path().join("elsewhere"))] {
+        lost.identity(&gone(), Some(&gone()));
+        let container = serde_json::json!({
+            "format": 1, "run": lost.run.to_string(), "attempt": lost.attempt.to_string(),
+            "name": format!("tacho-{}-1", lost.run), "runtime": runtime, "root": root,
+        });
+        lost.file("container.json", &container.to_string());
+    }
+    assert_eq!(bench.runner.recover().await.unwrap().unknown.len(), 2);
+    assert!(!executed.exists(), "{}", std::fs::read_to_string(&executed).unwrap());
 }

@@ -43,7 +43,8 @@ fn it_has_one_thread_and_holds_only_what_it_needs() {
         let kind = target.split(":[").next().unwrap().replace(shim.attempt.directory().path().to_str().unwrap(), "");
         *held.entry(kind).or_default() += 1;
     }
-    let expected = [("/requests", 1), ("/dev/null", 3), ("/stderr", 1), ("/stdout", 1), ("anon_inode", 1)];
+    let expected =
+        [("/requests", 1), ("/exit.room", 1), ("/dev/null", 3), ("/stderr", 1), ("/stdout", 1), ("anon_inode", 1)];
     let mut expected: BTreeMap<_, _> = expected.map(|(name, count)| (name.to_owned(), count)).into();
     // Both streams, and the one to the supervisor.
     expected.insert("pipe".to_owned(), 3);

@@ -35,7 +35,7 @@ fn a_grandchild_that_holds_the_pipe_and_chats_is_waited_for_until_the_one_deadli
     let mut shim = attempt.start();
     shim.started();
     go.release();
-    assert_eq!(shim.next(), Some(Notice::Exited {}));
+    assert_eq!(shim.next(), Some(Notice::Exited { code: Some(4), signal: None }));
     let begun = Instant::now();
     let (record, attempt) = shim.end_and_attempt();
     assert!(begun.elapsed().as_millis() >= 100, "{:?}", begun.elapsed());
@@ -56,7 +56,7 @@ fn the_exit_is_noted_while_output_is_awaited() {
     let go = attempt.pipe("go");
     let mut shim = attempt.start();
     shim.started();
-    assert_eq!(shim.next(), Some(Notice::Exited {}));
+    assert_eq!(shim.next(), Some(Notice::Exited { code: Some(6), signal: None }));
     let noted = loop {
         if let Some(record) = shim.attempt.record() {
             break record;
@@ -77,7 +77,7 @@ fn whoever_asks_can_shorten_the_wait_and_close_a_stream() {
     let never = attempt.pipe("never");
     let mut shim = attempt.start();
     shim.started();
-    assert_eq!(shim.next(), Some(Notice::Exited {}));
+    assert_eq!(shim.next(), Some(Notice::Exited { code: Some(0), signal: None }));
     shim.attempt.ask(Request::DrainWithin(std::time::Duration::ZERO));
     let (record, _attempt) = shim.end_and_attempt();
     assert!(matches!(record.output.unwrap().drain, Drain::DrainTimedOut { .. }));

@@ -77,6 +77,7 @@ pub(super) fn concerns(run: &Run) -> bool {
 /// | another living supervisor in the identity | leave alone |
 /// | a shim that has not got as far as an identity | leave alone (it is waited for before) |
 /// | created, and an identity with a process | promote to started |
+/// | created, and something that was executed | unknown |
 /// | created, and nothing | start abandoned |
 /// | an exit record of its runner, complete | record |
 /// | an identity of another runner, or none that counts, and something alive | orphan |
@@ -85,7 +86,7 @@ pub(super) fn concerns(run: &Run) -> bool {
 /// | another boot | unknown |
 /// | its process alive, without a shim | adopt, without a witness |
 /// | something alive with its id | orphan |
-/// | a directory without an identity, and it never waited | start abandoned |
+/// | a directory in which nothing ever was, and it never waited | start abandoned |
 /// | anything else | unknown |
 pub(super) fn conclude(run: &Run, evidence: &Evidence) -> Conclusion {
     match &evidence.identified {
@@ -108,6 +109,9 @@ fn created(identified: &Identified) -> Conclusion {
         Identified::Known(known) if known.process.is_some() && is_process_runner(&known.runner) => {
             Conclusion::PromoteToStarted
         }
+        Identified::TakenAway { .. } | Identified::Doubtful { .. } => {
+            Conclusion::Unknown { cause: cause(None, identified) }
+        }
         _ => Conclusion::StartAbandoned,
     }
 }
@@ -125,7 +129,7 @@ fn opened(has_waited: bool, runner: &RunnerId, evidence: &Evidence) -> Conclusio
     if let Recorded::Complete(record) | Recorded::Noted(record) = &evidence.recorded {
         return Conclusion::Record(record.clone());
     }
-    let cause = cause(known, &evidence.identified);
+    let cause = cause(known, &evidence.identified) + &rest(evidence);
     if known.is_some_and(|known| !known.this_boot) {
         return Conclusion::Unknown { cause };
     }
@@ -155,6 +159,14 @@ fn unverified(known: Option<&Known>, evidence: &Evidence) -> Vec<u32> {
     alive
 }
 
+/// What opening ends of it, for those who ask before.
+fn rest(evidence: &Evidence) -> String {
+    if evidence.rest.is_empty() {
+        return String::new();
+    }
+    format!("; left of its process group, and to be ended: {}", pids(&evidence.rest))
+}
+
 /// Of the end of a process that was followed by somebody who could not see how it ended.
 pub(super) fn cause_of_unwitnessed() -> String {
     "its supervisor went away, and nobody saw its end".to_owned()
@@ -168,6 +180,9 @@ fn cause(known: Option<&Known>, identified: &Identified) -> String {
         (Some(Known { process: None, .. }), _) => "its supervisor went away about the time of the spawn",
         (None, Identified::Known(_)) => "the identity on disk is another runner's",
         (None, Identified::Doubtful { .. }) => "its supervisor went away, and its identity on disk does not count",
+        (None, Identified::TakenAway { .. }) => {
+            "its supervisor went away, and its identity is gone from its directory: it may have been executed"
+        }
         (None, Identified::NotBegun | Identified::NoDirectory | Identified::Beginning { .. }) => {
             "its supervisor went away, and nothing on disk tells what became of it"
         }
@@ -253,6 +268,7 @@ mod tests {
             Identified::NotBegun,
             Identified::Beginning { shim: 9 },
             Identified::Doubtful { why: "damaged".to_owned() },
+            Identified::TakenAway { traces: "stdout without an identity".to_owned() },
         ];
         for runner in [HOLDER, "process/host/2/foreign"] {
             for other_supervisor in [None, Some(5)] {
@@ -283,6 +299,7 @@ mod tests {
                     all.push(Evidence {
                         identified,
                         recorded,
+                        rest: Vec::new(),
                         strays,
                         output_bytes: [None; 2],
                         last_output: Vec::new(),
@@ -328,6 +345,7 @@ mod tests {
                 );
                 assert!(own.is_none_or(|own| !own.shim_alive() && !own.process_alive() && own.this_boot), "{case}");
             }
+            Conclusion::Unknown { cause } if journal == Journal::Created => assert!(!cause.is_empty(), "{case}"),
             Conclusion::Unknown { cause } => {
                 assert!(!cause.is_empty() && matches!(evidence.recorded, Recorded::Nothing(_)), "{case}");
                 assert!(known.is_none_or(|known| !known.shim_alive() && !known.process_alive()), "{case}");
@@ -336,6 +354,7 @@ mod tests {
                 assert!(journal == Journal::Created && known.is_some_and(|known| known.process.is_some()), "{case}");
             }
             Conclusion::StartAbandoned if journal == Journal::Created => {
+                assert!(!matches!(evidence.identified, Identified::TakenAway { .. } | Identified::Doubtful { .. }));
                 assert!(known.is_none_or(|known| known.process.is_none()), "{case}");
             }
             Conclusion::StartAbandoned => {
@@ -372,7 +391,9 @@ mod tests {
         let nothing = || Recorded::Nothing("absent".to_owned());
         let name = |journal, identified: &Identified, recorded: Recorded, strays: &[u32]| {
             let (identified, strays) = (identified.clone(), strays.to_vec());
-            let evidence = Evidence { identified, recorded, strays, output_bytes: [None; 2], last_output: Vec::new() };
+            let rest = Vec::new();
+            let evidence =
+                Evidence { identified, recorded, rest, strays, output_bytes: [None; 2], last_output: Vec::new() };
             conclude(&run(journal), &evidence).name()
         };
         use Journal::{Created, Started, Waiting};
@@ -395,6 +416,11 @@ mod tests {
         assert_eq!(name(Created, &known(None, None), nothing(), &[]), "start_abandoned");
         assert_eq!(name(Started, &Identified::NotBegun, nothing(), &[]), "start_abandoned");
         assert_eq!(name(Waiting, &Identified::NotBegun, nothing(), &[]), "unknown", "it did speak");
+        let taken_away = Identified::TakenAway { traces: "stdout without an identity".to_owned() };
+        for journal in [Created, Started, Waiting] {
+            assert_eq!(name(journal, &taken_away, nothing(), &[]), "unknown", "the run may have taken it away");
+        }
+        assert_eq!(name(Started, &taken_away, nothing(), &[40]), "orphan");
         assert_eq!(name(Started, &Identified::NoDirectory, nothing(), &[]), "unknown");
         assert_eq!(name(Created, &Identified::NoDirectory, nothing(), &[]), "start_abandoned");
         assert_eq!(name(Started, &Identified::Beginning { shim: 9 }, nothing(), &[]), "leave_alone");

@@ -9,14 +9,18 @@ use super::super::exit_record::ExitRecord;
 use super::super::identity::{Identity, ProcessIdentity, boot_id};
 use super::super::outcome::last_output;
 use super::super::text::cut;
+use super::super::traces::traces;
 use super::processes::Processes;
+use super::rest::rest_of;
 
 /// What is left of one attempt in the world.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Evidence {
     pub(super) identified: Identified,
     pub(super) recorded: Recorded,
-    /// Processes that name the attempt in their environment, beside the one in the identity.
+    /// What is left of the process group of a shim that was killed, if that is certainly the attempt's own.
+    pub(super) rest: Vec<u32>,
+    /// Processes that name the attempt in their environment, beside the one in the identity and the rest of its group.
     pub(super) strays: Vec<u32>,
     /// Bytes in the files of both streams.
     pub(super) output_bytes: [Option<u64>; 2],
@@ -28,8 +32,10 @@ pub(super) struct Evidence {
 pub(super) enum Identified {
     /// There is not even a directory.
     NoDirectory,
-    /// There is a directory without an identity: nothing was executed.
+    /// There is a directory in which nothing ever was: nothing was executed.
     NotBegun,
+    /// There is a directory without an identity in which something was: the run may have removed it.
+    TakenAway { traces: String },
     /// The same, and its shim is alive: it may write the identity at any moment, and then execute the command.
     Beginning { shim: u32 },
     /// Something is there that does not count.
@@ -111,6 +117,7 @@ impl Evidence {
                     Ok(_) => unidentified(directory, shim.map(|(_, pid)| pid)),
                 },
                 recorded: Recorded::Nothing("not looked for".to_owned()),
+                rest: Vec::new(),
                 strays: Vec::new(),
                 output_bytes: [None; 2],
                 last_output: Vec::new(),
@@ -135,12 +142,27 @@ impl Evidence {
             Identified::Known(Known { process: Some((process, true)), .. }) => Some(process.pid),
             _ => None,
         };
-        let strays = processes.naming(attempt).iter().copied().filter(|pid| Some(*pid) != own).collect();
-        // Last: whoever was alive above may have written it since, and then it must be seen.
+        // After all that: whoever was alive above may have written it since, and then it must be seen.
         let recorded = Recorded::read(directory, run, attempt, runner);
+        let rest = match (&identified, &recorded) {
+            // A shim that has written all of it went by itself, and left what the run wanted to be left.
+            (_, Recorded::Complete(_)) => None,
+            (Identified::Known(known), _) if known.runner == *runner => rest_of(known).map(|group| group.members()),
+            _ => None,
+        };
+        let rest = rest.unwrap_or_default();
+        let strays = processes.naming(attempt).iter().copied();
+        let strays = strays.filter(|pid| Some(*pid) != own && !rest.contains(pid)).collect();
         let bytes = |stream| directory.kept_bytes(stream);
         let output_bytes = [bytes(Stream::Stdout), bytes(Stream::Stderr)];
-        Self { identified, recorded, strays, output_bytes, last_output: last_output(directory) }
+        Self { identified, recorded, rest, strays, output_bytes, last_output: last_output(directory) }
+    }
+
+    /// Whether it had a shim that is gone without having written all of its end.
+    pub(super) fn shim_was_killed(&self) -> bool {
+        let gone = |known: &Known| known.this_boot && matches!(known.shim, Some((_, false)));
+        matches!(&self.identified, Identified::Known(known) if gone(known))
+            && !matches!(self.recorded, Recorded::Complete(_))
     }
 
     /// All of it in one sentence, for the record.
@@ -154,6 +176,9 @@ impl Evidence {
             self.output_bytes.map(|bytes| bytes.map_or_else(|| "no file".to_owned(), |bytes| bytes.to_string()));
         let mut parts = vec![self.identified.told(), record];
         parts.push(format!("output on disk: {} and {} bytes", bytes[0], bytes[1]));
+        if !self.rest.is_empty() {
+            parts.push(format!("left of its process group: {}", pids(&self.rest)));
+        }
         if !self.strays.is_empty() {
             parts.push(format!("alive with its id: {}", pids(&self.strays)));
         }
@@ -171,7 +196,10 @@ fn unidentified(directory: &AttemptDirectory, shim: Option<u32>) -> Identified {
             Identified::Doubtful { why: "identity.json is damaged, or about another attempt".to_owned() }
         }
         Some(shim) => Identified::Beginning { shim },
-        None if there(directory.path()) => Identified::NotBegun,
+        None if there(directory.path()) => match traces(directory) {
+            Some(traces) => Identified::TakenAway { traces },
+            None => Identified::NotBegun,
+        },
         None => Identified::NoDirectory,
     }
 }
@@ -184,6 +212,7 @@ impl Identified {
         match self {
             Self::NoDirectory => "no directory".to_owned(),
             Self::NotBegun => "no identity".to_owned(),
+            Self::TakenAway { traces } => traces.clone(),
             Self::Beginning { shim } => format!("no identity yet, its shim {shim} is alive"),
             Self::Doubtful { why } => format!("no identity that counts: {why}"),
             Self::Known(known) if !known.this_boot => "of another boot".to_owned(),

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
-use tachograph_engine::domain::{Claim, Event, Finding, Ordinal, ResourceLimits};
+use tachograph_engine::domain::{Claim, Event, Finding, Ordinal, RunSpec};
 use tachograph_engine::ports::Clock;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
@@ -48,7 +48,7 @@ impl ProcessRunner {
         &self,
         claim: Claim,
         ordinal: Ordinal,
-        limits: ResourceLimits,
+        spec: &RunSpec,
         witnessed: &Witnessed,
         evidence: &Evidence,
         report: &mut AdoptionReport,
@@ -88,7 +88,8 @@ impl ProcessRunner {
         let socket = blocking(move || runner.lease_socket(run, &of)).await.flatten();
         let (engine, options) = (self.engine().clone(), self.options());
         let reporter = self.runner().clone();
-        let held = HeldAttempt { engine, options, claim, reporter, directory, limits, socket, registration };
+        let (limits, workload) = (spec.limits, spec.workload.clone());
+        let held = HeldAttempt { engine, options, claim, reporter, directory, limits, workload, socket, registration };
         tokio::spawn(async move {
             let mut released = live.released.subscribe();
             tokio::select! {
@@ -172,7 +173,10 @@ impl Grasp {
 
     async fn follow(self, held: HeldAttempt) {
         match self {
-            Self::Shim(attended) => follow(held, *attended).await,
+            Self::Shim(attended) => {
+                let age = age(&held).await;
+                follow(held, *attended, age).await;
+            }
             Self::Process(process, pinned) => unwitnessed(held, &process, &pinned).await,
         }
     }
@@ -213,21 +217,26 @@ async fn unwitnessed(held: HeldAttempt, process: &ProcessIdentity, pinned: &Asyn
     held.conclude(outcome, None).await;
 }
 
-/// When the wall-clock limit of an attempt is reached that somebody else started, on the monotonic clock: its time counts
-/// from when its start was recorded, by the wall clock, which is all that is left of it. A limit that was reached while
-/// nobody was there is reached now.
-async fn limit_at(held: &HeldAttempt) -> Option<Duration> {
-    let limit = Duration::from_millis(held.limits.wall_ms?);
-    let clock = held.engine.clock();
+/// How long an attempt has been there that somebody else started: from when its start was recorded, by the wall clock,
+/// which is all that is left of it. Its wall-clock limit counts on from there; one that was reached while nobody was there
+/// is reached now.
+async fn age(held: &HeldAttempt) -> Duration {
     let is_start = |event: &Event| matches!(event, Event::Started { attempt, .. } if *attempt == held.claim.attempt);
     let history = held.engine.reader().history(held.claim.run).await.unwrap_or_else(|error| {
         tracing::warn!(%error, run = %held.claim.run, "its wall-clock limit counts from its adoption");
         Vec::new()
     });
     let started = history.iter().find(|entry| entry.events().iter().any(is_start)).map(|entry| entry.recorded_at);
-    let micros = started.map_or(0, |started| clock.now().as_micros().saturating_sub(started.as_micros()));
-    let age = Duration::from_micros(u64::try_from(micros).unwrap_or(0));
-    Some(clock.monotonic().saturating_add(limit.saturating_sub(age)))
+    let now = held.engine.clock().now();
+    let micros = started.map_or(0, |started| now.as_micros().saturating_sub(started.as_micros()));
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+/// When its wall-clock limit is reached, on the monotonic clock.
+async fn limit_at(held: &HeldAttempt) -> Option<Duration> {
+    let limit = Duration::from_millis(held.limits.wall_ms?);
+    let left = limit.saturating_sub(age(held).await);
+    Some(held.engine.clock().monotonic().saturating_add(left))
 }
 
 /// Passes on what is asked of a process that is nobody's child here: to members of its group that are verified one by

@@ -6,7 +6,7 @@ use tachograph_engine::domain::{AttemptId, ExitStatus, Run, RunId};
 
 use super::conclusion::{Conclusion, concerns, conclude};
 use super::evidence::Evidence;
-use super::leftovers::{Leftovers, late_record};
+use super::leftovers::{late_record, unknown_directories};
 use super::processes::Processes;
 
 /// What opening would conclude about one open run.
@@ -29,6 +29,9 @@ pub struct Foresight {
     pub open: Vec<Foreseen>,
     /// Runs whose unknown end would be filled by a record that came to light since.
     pub amended: Vec<(RunId, ExitStatus)>,
+    /// Processes that are alive and name an attempt that has ended, by its run: left behind on purpose, or not certainly its
+    /// own. Nobody follows them.
+    pub left_alive: Vec<(RunId, Vec<u32>)>,
     /// What lies among the runs' directories and belongs to no run of the journal.
     pub unknown_directories: Vec<PathBuf>,
 }
@@ -50,13 +53,23 @@ pub fn foresee<'runs>(runs_dir: &Path, runs: impl IntoIterator<Item = &'runs Run
                 conclusion: conclude(run, &evidence),
                 evidence: evidence.told(),
             });
-        } else if let Some((_, status, _)) = late_record(runs_dir, run) {
+        } else if let Some((_, status)) = late_record(runs_dir, run) {
             foresight.amended.push((run.id, status));
         }
+        let left = left_alive(run, &processes);
+        if !left.is_empty() {
+            foresight.left_alive.push((run.id, left));
+        }
     }
-    let leftovers = Leftovers::look(runs_dir, &known);
-    let foreign = leftovers.closed.into_iter().map(|(run, _)| runs_dir.join(run.to_string()));
-    foresight.unknown_directories = leftovers.nameless.into_iter().chain(foreign).collect();
-    foresight.unknown_directories.sort();
+    foresight.unknown_directories = unknown_directories(runs_dir, &known);
     foresight
+}
+
+/// Of attempts that have ended.
+fn left_alive(run: &Run, processes: &Processes) -> Vec<u32> {
+    let ended = run.attempt.as_ref().filter(|attempt| attempt.outcome.is_some() || run.is_ended());
+    let attempts = ended.map(|attempt| attempt.id).into_iter().chain(run.spent.iter().copied());
+    let mut left: Vec<_> = attempts.flat_map(|attempt| processes.naming(attempt).iter().copied()).collect();
+    left.sort_unstable();
+    left
 }

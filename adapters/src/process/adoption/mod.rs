@@ -4,6 +4,8 @@
 //! - [`conclusion`]: what follows from that, as a pure table;
 //! - [`settling`]: the conclusion made true in the journal, once, however often it is repeated;
 //! - [`following`]: an adopted attempt to its end;
+//! - [`rest`]: what is left of the process group of a killed shim;
+//! - [`unwanted`]: attempts that go on although their run has another one, or was destroyed;
 //! - [`leftovers`]: directories that belong to no open run;
 //! - [`foresight`]: the conclusions without any of it, for people who want to know before.
 
@@ -14,7 +16,9 @@ mod foresight;
 mod leftovers;
 mod processes;
 mod report;
+mod rest;
 mod settling;
+mod unwanted;
 
 pub use conclusion::{Conclusion, Witnessed};
 pub use foresight::{Foreseen, Foresight, foresee};

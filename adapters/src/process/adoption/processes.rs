@@ -1,19 +1,22 @@
 //! Which processes of this machine belong to attempts, seen in one look.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::str::FromStr;
 
 use tachograph_engine::domain::{AttemptId, RunId};
 
 use super::super::group::all_pids;
 use super::super::identity::ProcessStat;
 use super::super::shim::run_of_shim;
-use super::super::spawn::ATTEMPT_VARIABLE;
+use super::super::spawn::{ATTEMPT_VARIABLE, RUN_VARIABLE};
 
 /// The processes of this machine that name an attempt.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Processes {
     /// By the attempt in their environment, as far as that may be read.
     named: BTreeMap<AttemptId, Vec<u32>>,
+    /// Runs and attempts that any process names, in its environment or as a shim in its command line.
+    attempts: BTreeSet<(RunId, AttemptId)>,
     /// Shims, by the run that they were started for.
     shims: BTreeMap<RunId, Vec<(AttemptId, u32)>>,
 }
@@ -24,11 +27,14 @@ impl Processes {
         let mut seen = Self::default();
         for pid in all_pids().unwrap_or_default() {
             let about = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
-            let named = named_in(&about("environ"));
+            let environ = about("environ");
+            let named = value_in(&environ, ATTEMPT_VARIABLE);
             let shim = run_of_shim(&about("cmdline"));
             if (named.is_none() && shim.is_none()) || ProcessStat::read(pid).is_ok_and(ProcessStat::is_dead) {
                 continue;
             }
+            let of_run = named.and_then(|attempt| Some((value_in(&environ, RUN_VARIABLE)?, attempt)));
+            seen.attempts.extend(of_run.into_iter().chain(shim));
             if let Some(attempt) = named {
                 seen.named.entry(attempt).or_default().push(pid);
             }
@@ -44,6 +50,11 @@ impl Processes {
         self.named.get(&attempt).map_or(&[], Vec::as_slice)
     }
 
+    /// All attempts of which anything seems to be alive, of whatever data directory.
+    pub(super) const fn attempts(&self) -> &BTreeSet<(RunId, AttemptId)> {
+        &self.attempts
+    }
+
     /// Shims that were started for attempts of this run, as their command lines say; whether one got as far as an
     /// identity is another question.
     pub(super) fn shims_of(&self, run: RunId) -> &[(AttemptId, u32)] {
@@ -56,9 +67,9 @@ impl Processes {
     }
 }
 
-fn named_in(environ: &[u8]) -> Option<AttemptId> {
+fn value_in<T: FromStr>(environ: &[u8], name: &str) -> Option<T> {
     let value = |variable: &[u8]| {
-        let value = variable.strip_prefix(ATTEMPT_VARIABLE.as_bytes())?.strip_prefix(b"=")?;
+        let value = variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
         std::str::from_utf8(value).ok()?.parse().ok()
     };
     environ.split(|byte| *byte == 0).find_map(value)
@@ -72,7 +83,7 @@ mod tests {
 
     #[test]
     fn an_environment_names_an_attempt_by_the_whole_variable() {
-        let environ = |text: String| named_in(text.as_bytes());
+        let environ = |text: String| value_in(text.as_bytes(), ATTEMPT_VARIABLE);
         let id = ids::attempt(1);
         assert_eq!(environ(format!("A=1\0TACHO_ATTEMPT_ID={id}\0B=2")), Some(id));
         assert_eq!(environ(format!("XTACHO_ATTEMPT_ID={id}\0TACHO_ATTEMPT_IDS={id}\0TACHO_ATTEMPT=1")), None);

@@ -1,6 +1,6 @@
 //! What opening found and recorded.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
 
 use tachograph_engine::domain::{AttemptId, ExitStatus, FailureKind, RunId};
 
@@ -21,8 +21,6 @@ pub struct AdoptionReport {
     pub promoted: Vec<RunId>,
     /// Runs whose unknown end was filled by a record that came to light since.
     pub amended: Vec<(RunId, ExitStatus)>,
-    /// What lies among the runs' directories and belongs to no run of the journal; it is left as it is.
-    pub unknown_directories: Vec<PathBuf>,
     /// Runs that were left alone, each with the reason: somebody else supervises them, or the engine refused.
     pub left_alone: Vec<(RunId, String)>,
 }
@@ -33,6 +31,17 @@ impl AdoptionReport {
         *self == Self::default()
     }
 
+    /// All runs that it tells about, each once.
+    pub fn runs(&self) -> BTreeSet<RunId> {
+        fn first<T>(list: &[(RunId, T)]) -> impl Iterator<Item = RunId> {
+            list.iter().map(|(run, _)| *run)
+        }
+        let Self { adopted, exited, unknown, failed, orphans, promoted, amended, left_alone } = self;
+        let ended = first(exited).chain(first(unknown)).chain(first(failed)).chain(first(amended));
+        let open = first(adopted).chain(first(left_alone)).chain(promoted.iter().copied());
+        ended.chain(open).chain(first(orphans)).collect()
+    }
+
     pub(super) fn add(&mut self, other: Self) {
         self.adopted.extend(other.adopted);
         self.exited.extend(other.exited);
@@ -41,7 +50,6 @@ impl AdoptionReport {
         self.orphans.extend(other.orphans);
         self.promoted.extend(other.promoted);
         self.amended.extend(other.amended);
-        self.unknown_directories.extend(other.unknown_directories);
         self.left_alone.extend(other.left_alone);
     }
 
@@ -53,7 +61,6 @@ impl AdoptionReport {
         self.orphans.sort();
         self.promoted.sort();
         self.amended.sort_by_key(|(run, _)| *run);
-        self.unknown_directories.sort();
         self.left_alone.sort();
     }
 }

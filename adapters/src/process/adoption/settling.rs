@@ -16,13 +16,16 @@ use super::super::directory::AttemptDirectory;
 use super::super::error::RunnerError;
 use super::super::exit_record::ExitRecord;
 use super::super::outcome::{TimeUp, last_output, receipt_facts};
+use super::super::room;
 use super::super::runner::ProcessRunner;
+use super::super::shim;
 use super::super::text::cut;
 use super::conclusion::{Conclusion, Witnessed, concerns, conclude};
-use super::evidence::{Evidence, Identified, Known};
+use super::evidence::{Evidence, Identified, Known, pids};
 use super::following::Adopted;
 use super::processes::Processes;
 use super::report::AdoptionReport;
+use super::rest::rest_of;
 
 const FACT_BYTES_MAX: usize = 1_024;
 /// How long a shim whose supervisor died is waited for until it has begun: it needs some milliseconds.
@@ -30,6 +33,35 @@ const BEGINNING_MAX: Duration = Duration::from_secs(5);
 const BEGINNING_PAUSE: Duration = Duration::from_millis(5);
 /// Derives the command ids, so that a repetition, also after a crash in the middle, is known as one.
 const FINDING_CONTEXT: &str = "tachograph 2026-11-22 the command that records what recovery found";
+
+/// What is to be recorded about an attempt, and why.
+struct Settled {
+    conclusion: Conclusion,
+    evidence: Evidence,
+    ended: Ended,
+}
+
+/// What was left of an attempt without its shim, and was ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Ended {
+    /// What became of its container.
+    container: Option<String>,
+    /// Members of its process group.
+    processes: Vec<u32>,
+}
+
+impl Ended {
+    /// As the end of a sentence that says what is known; empty if there was nothing.
+    fn told(&self) -> String {
+        let container = self.container.as_ref().map(|became| format!("; {became}")).unwrap_or_default();
+        let processes = if self.processes.is_empty() {
+            String::new()
+        } else {
+            format!("; ended of its process group: {}", pids(&self.processes))
+        };
+        container + &processes
+    }
+}
 
 impl ProcessRunner {
     /// Looks at every run that another supervisor left open, before anything is started, and makes the journal say what
@@ -40,6 +72,8 @@ impl ProcessRunner {
     /// is recorded with the status that its shim or supervisor wrote down; what ended unseen as
     /// [unknown](ExitStatus::Unknown), never with a guessed code. A run that the journal knows as created only, and that
     /// was executed, is promoted to started first. What is alive and cannot be verified is reported and never signalled.
+    /// What is left of the process group of a killed shim is ended, and so is an attempt that its run does not want any
+    /// more; both may take the grace.
     /// Each finding is a `Reconciled` fact before the transition that follows. Runs that this runner has under way, that
     /// a living supervisor holds, or that belong to another kind of runner are left alone.
     ///
@@ -53,8 +87,8 @@ impl ProcessRunner {
         let open: Vec<_> = live.iter().filter(|record| concerns(&record.run)).cloned().collect();
         let mut report = AdoptionReport::default();
         // One look serves all: whoever could start a shim for them is gone.
-        let processes = if open.is_empty() { None } else { blocking(Processes::look).await };
-        let processes = Arc::new(processes.unwrap_or_default());
+        let processes = Arc::new(blocking(Processes::look).await.unwrap_or_default());
+        report.add(self.end_unwanted(&processes).await?);
         let mut settling = JoinSet::new();
         for record in open {
             let (runner, processes) = (self.clone(), processes.clone());
@@ -64,17 +98,17 @@ impl ProcessRunner {
             let abandoned = |_| RunnerError::NotSubmitted(tachograph_engine::shell::SubmitError::Closed);
             report.add(settled.map_err(abandoned)??);
         }
-        report.add(self.look_at_leftovers(live.iter().map(|record| record.run.id).collect()).await?);
+        report.add(self.amend_unwitnessed().await?);
         report.sort();
         Ok(report)
     }
 
-    /// `container` says what became of the attempt's container, if one was found without its shim before.
+    /// `ended` says what was left of the attempt without its shim and is ended by now, if anything was found before.
     async fn settle(
         &self,
         run: &Run,
         processes: &Arc<Processes>,
-        container: Option<String>,
+        ended: Option<Ended>,
     ) -> Result<AdoptionReport, RunnerError> {
         let mut report = AdoptionReport::default();
         if self.registry().all().iter().any(|live| live.run == run.id) {
@@ -91,25 +125,27 @@ impl ProcessRunner {
                 }
             }
             (Conclusion::LeaveAlone { why }, ..) => report.left_alone.push((run.id, why.clone())),
-            (_, None, _) => self.abandon(run.id, &mut report).await?,
+            (Conclusion::Unknown { cause }, None, _) => self.give_up(run.id, lost(cause), &mut report).await?,
+            (_, None, _) => self.give_up(run.id, abandoned(), &mut report).await?,
             (_, Some(attempt), _) => {
                 let claim = Claim { run: run.id, attempt: attempt.id, runner: attempt.runner.clone() };
-                if container.is_none()
-                    && !matches!(conclusion, Conclusion::Adopt(Witnessed::ByShim(_)))
-                    && let Some(became) = self.end_container(&claim, attempt.ordinal).await
+                let by_shim = matches!(conclusion, Conclusion::Adopt(Witnessed::ByShim(_)));
+                if ended.is_none()
+                    && !by_shim
+                    && let Some(ended) = self.end_what_is_left(run, &claim, attempt.ordinal, &evidence).await
                 {
                     // What was seen of it is no more.
                     let processes = Arc::new(blocking(Processes::look).await.unwrap_or_default());
-                    report.add(Box::pin(self.settle(run, &processes, Some(became))).await?);
+                    report.add(Box::pin(self.settle(run, &processes, Some(ended))).await?);
                 } else if let Conclusion::Adopt(witnessed) = &conclusion {
-                    let limits = run.spec.limits;
-                    let adopted = self.adopt(claim, attempt.ordinal, limits, witnessed, &evidence, &mut report).await?;
+                    let (ordinal, spec) = (attempt.ordinal, &run.spec);
+                    let adopted = self.adopt(claim, ordinal, spec, witnessed, &evidence, &mut report).await?;
                     if adopted == Adopted::Vanished {
-                        report.add(Box::pin(self.settle(run, processes, container)).await?);
+                        report.add(Box::pin(self.settle(run, processes, ended)).await?);
                     }
                 } else {
-                    let conclusion = with_container(conclusion, container);
-                    self.conclude_open(claim, attempt.ordinal, conclusion, &evidence, &mut report).await?;
+                    let settled = Settled { conclusion, evidence, ended: ended.unwrap_or_default() };
+                    self.conclude_open(claim, attempt.ordinal, settled, &mut report).await?;
                 }
             }
         }
@@ -148,35 +184,55 @@ impl ProcessRunner {
         }
     }
 
-    /// Ends the container of an attempt that no shim looks after any more: it does not end with its shim, nobody sees its
-    /// end, and its name tells exactly whose it is. Says what became of it; absent if there was none.
-    async fn end_container(&self, claim: &Claim, ordinal: Ordinal) -> Option<String> {
+    /// Ends what goes on of an attempt whose shim is gone, and whose it certainly is: its container, by its name, and the
+    /// rest of its process group. Nobody would see their end. Absent if there was nothing.
+    async fn end_what_is_left(&self, run: &Run, claim: &Claim, ordinal: Ordinal, evidence: &Evidence) -> Option<Ended> {
         let (directory, claim) = (AttemptDirectory::of(self.runs_dir(), claim.run, ordinal), claim.clone());
-        match blocking(move || crate::oci::end_left_behind(&directory, claim.run, claim.attempt)).await? {
-            Ok(state) => state.map(|state| format!("; its container was {state}, and is removed")),
+        let workload = run.spec.workload.clone();
+        let end = move || crate::oci::end_left_behind(&directory, claim.run, claim.attempt, &workload);
+        let container = match blocking(end).await? {
+            Ok(state) => state.map(|state| format!("its container was {state}, and is removed")),
             Err(error) => {
                 tracing::warn!(%error, "a container may go on whose shim is gone");
-                Some(format!("; its container may go on: {error}"))
+                Some(format!("its container may go on: {error}"))
             }
-        }
+        };
+        let group = match &evidence.identified {
+            Identified::Known(known) if !evidence.rest.is_empty() => rest_of(known),
+            _ => None,
+        };
+        let processes = match group {
+            Some(group) => self.end_rest(group).await,
+            None => Vec::new(),
+        };
+        (container.is_some() || !processes.is_empty()).then_some(Ended { container, processes })
     }
 
-    async fn abandon(&self, run: RunId, report: &mut AdoptionReport) -> Result<(), RunnerError> {
+    /// Fails a run that was never started as far as the journal knows.
+    async fn give_up(&self, run: RunId, failure: Failure, report: &mut AdoptionReport) -> Result<(), RunnerError> {
         let attempt = AttemptId::from_ulid(self.engine().mint());
         let claim = Claim { run, attempt, runner: self.runner().clone() };
-        self.end(claim, Outcome::Failed(abandoned()), report).await
+        self.end(claim, Outcome::Failed(failure), report).await
     }
 
     async fn conclude_open(
         &self,
         claim: Claim,
         ordinal: Ordinal,
-        conclusion: Conclusion,
-        evidence: &Evidence,
+        settled: Settled,
         report: &mut AdoptionReport,
     ) -> Result<(), RunnerError> {
         let directory = AttemptDirectory::of(self.runs_dir(), claim.run, ordinal);
-        match self.outcome(&claim, &directory, conclusion, evidence, report).await? {
+        if settled.evidence.shim_was_killed() {
+            let directory = directory.clone();
+            // Nobody asks a shim that is gone, and it needs no room.
+            blocking(move || {
+                shim::forget_requests(&directory);
+                room::give_back(&directory);
+            })
+            .await;
+        }
+        match self.outcome(&claim, &directory, settled, report).await? {
             Some(outcome) => self.end(claim, outcome, report).await,
             None => Ok(()),
         }
@@ -187,14 +243,22 @@ impl ProcessRunner {
         &self,
         claim: &Claim,
         directory: &AttemptDirectory,
-        conclusion: Conclusion,
-        evidence: &Evidence,
+        Settled { conclusion, evidence, ended }: Settled,
         report: &mut AdoptionReport,
     ) -> Result<Option<Outcome>, RunnerError> {
-        let told = evidence.told();
+        let ended = ended.told();
+        let told = cut(&(evidence.told() + &ended), limits::MESSAGE_BYTES_MAX).to_owned();
+        if !ended.is_empty() {
+            report.orphans.push((claim.run, told.clone()));
+        }
         Ok(match conclusion {
             Conclusion::Adopt(_) | Conclusion::PromoteToStarted | Conclusion::LeaveAlone { .. } => None,
-            Conclusion::Record(record) => Some(of_record(&record, directory)),
+            Conclusion::Record(record) => {
+                if !ended.is_empty() {
+                    self.found(claim, Finding::Orphan, told).await?;
+                }
+                Some(of_record(&record, directory))
+            }
             Conclusion::StartAbandoned => {
                 self.found(claim, Finding::Lost, told).await?;
                 Some(Outcome::Failed(abandoned()))
@@ -202,13 +266,15 @@ impl ProcessRunner {
             Conclusion::Unknown { cause } => {
                 self.found(claim, Finding::Lost, told).await?;
                 leave_mark(directory).await;
-                Some(unknown(cause))
+                Some(unknown(cause + &ended))
             }
             Conclusion::Orphan { cause, .. } => {
                 self.found(claim, Finding::Orphan, told.clone()).await?;
                 leave_mark(directory).await;
-                report.orphans.push((claim.run, told));
-                Some(unknown(cause))
+                if ended.is_empty() {
+                    report.orphans.push((claim.run, told));
+                }
+                Some(unknown(cause + &ended))
             }
         })
     }
@@ -305,6 +371,12 @@ fn abandoned() -> Failure {
     Failure { kind: FailureKind::StartAbandoned, message, diagnostics: Diagnostics::default() }
 }
 
+/// What was executed although the journal knows no start, and is gone.
+fn lost(cause: &str) -> Failure {
+    let message = cut(cause, limits::MESSAGE_BYTES_MAX).to_owned();
+    Failure { kind: FailureKind::SupervisorLost, message, diagnostics: Diagnostics::default() }
+}
+
 /// An end because its time was up, with a status that nobody saw.
 pub(super) fn timed_out(time_up: &TimeUp, cause: &str) -> Outcome {
     let message = cut(&format!("{time_up}; {cause}"), limits::MESSAGE_BYTES_MAX).to_owned();
@@ -351,17 +423,7 @@ pub(in super::super) fn recorded_kind(name: &str) -> FailureKind {
     }
 }
 
-/// What became of the container stands beside the reason why nobody knows the end.
-fn with_container(conclusion: Conclusion, container: Option<String>) -> Conclusion {
-    let container = container.unwrap_or_default();
-    match conclusion {
-        Conclusion::Unknown { cause } => Conclusion::Unknown { cause: cause + &container },
-        Conclusion::Orphan { alive, cause } => Conclusion::Orphan { alive, cause: cause + &container },
-        other => other,
-    }
-}
-
-/// Marks a directory whose attempt has an unknown end, so that a record that comes to light is looked for there only.
+/// Marks an attempt that has an unknown end, so that a record that comes to light is looked for there only.
 async fn leave_mark(directory: &AttemptDirectory) {
     let directory = directory.clone();
     blocking(move || {

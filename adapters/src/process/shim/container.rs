@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::fs::{OpenOptions, Permissions};
 use std::io::{self, PipeReader, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -21,11 +23,12 @@ use super::assignment::{Assignment, CommandBlock};
 use super::body::Body;
 use super::children::Leader;
 use super::gate::die_with;
-use super::opening::{Opened, prepare};
+use super::opening::{Opened, Prepared, prepare};
 use crate::oci::{Container, Runtime, RuntimeCall, bundle_directory, read_there, remove_bundle};
 
 /// Making a container may mean to start a machine.
 const CREATE_LIMIT_MS: u64 = 120_000;
+const FILE_MODE: u32 = 0o600;
 const PID_BYTES_MAX: u64 = 64;
 const LINES_MAX: usize = 20;
 /// What shells return for a program that could not be executed.
@@ -87,9 +90,10 @@ pub(super) fn open(
     let open = OpenContainer { call, container, directory: directory.clone() };
     let opened = create(assignment, &open, stdin);
     match opened {
-        Ok((leader, pid, (streams, requests))) => {
+        Ok((leader, pid, Prepared { streams, requests, room })) => {
             let _ = std::env::set_current_dir("/");
-            Ok(Opened { leader: Leader::of(leader), group: Body::Container(Box::new(open)), pid, streams, requests })
+            let group = Body::Container(Box::new(open));
+            Ok(Opened { leader: Leader::of(leader), group, pid, streams, requests, room })
         }
         Err(unmade) => {
             let Unmade { mut failure, leader } = *unmade;
@@ -110,13 +114,16 @@ struct Unmade {
     leader: Option<Pid>,
 }
 
-type Made = (Pid, u32, (super::streams::Streams, super::request::Requests));
+type Made = (Pid, u32, Prepared);
 
 fn create(assignment: &Assignment, open: &OpenContainer, stdin: Option<OwnedFd>) -> Result<Made, Box<Unmade>> {
     let unmade = |failure, leader| Box::new(Unmade { failure, leader });
     let OpenContainer { call, container, directory } = open;
     let bundle = bundle_directory(directory);
     let (pid_file, log) = (bundle.join("pid"), bundle.join("runtime.log"));
+    // The runtime keeps the mode of a log that is there.
+    let made = OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&log);
+    made.map_err(|error| unmade(failed(&format!("its log cannot be made: {error}")), None))?;
     let piped = || -> io::Result<_> { Ok((io::pipe()?, io::pipe()?)) };
     let ((stdout, out), (stderr, err)) = piped().map_err(|error| unmade(failed(&error.to_string()), None))?;
     let stdio = [stdin.map_or_else(Stdio::null, Stdio::from), out.into(), err.into()];
@@ -125,6 +132,9 @@ fn create(assignment: &Assignment, open: &OpenContainer, stdin: Option<OwnedFd>)
     if let Err(error) = created {
         return Err(unmade(refused(open, &error.to_string(), &stdout, &stderr), None));
     }
+    // That of its pid it makes itself.
+    let private = std::fs::set_permissions(&pid_file, Permissions::from_mode(FILE_MODE));
+    private.map_err(|error| unmade(failed(&format!("its pid is not told: {error}")), None))?;
     let (pid, leader) = first_process(&pid_file).map_err(|why| unmade(failed(&why), None))?;
     let prepared = prepare(assignment, directory, (stdout, stderr), pid);
     let prepared = prepared.map_err(|error| unmade(failed(&error.to_string()), Some(leader)))?;

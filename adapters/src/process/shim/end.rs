@@ -7,6 +7,7 @@ use tachograph_engine::domain::{Diagnostics, ExitStatus, Failure, Outcome, limit
 use super::super::directory::{AttemptDirectory, DirectoryError};
 use super::super::exit_record::{ExitRecord, LeftOut, ResourceUsage};
 use super::super::outcome::Seen;
+use super::super::room::Room;
 use super::assignment::Assignment;
 
 /// How often a record that cannot be written is tried again: a disk that is full may get room.
@@ -76,15 +77,17 @@ fn blank(assignment: &Assignment) -> ExitRecord {
     }
 }
 
-/// Writes a record that must not be lost: waits for a disk that refuses, for a while, and calls `meanwhile` before.
+/// Writes a record that must not be lost: where room was taken for it, and where that fails as any other file. Waits for
+/// a disk that refuses both, for a while, and calls `meanwhile` before.
 pub(super) fn keep(
     record: &ExitRecord,
     directory: &AttemptDirectory,
+    room: &Room,
     mut meanwhile: impl FnMut(&DirectoryError),
 ) -> Result<(), DirectoryError> {
     let mut tries = 0;
     loop {
-        match record.write(directory) {
+        match record.write_into(room, directory).or_else(|_| record.write(directory)) {
             Err(error) if tries < TRIES_MAX && !directory_is_gone(directory) => {
                 meanwhile(&error);
                 tries += 1;

@@ -6,12 +6,14 @@
 //! whoever adopts the attempt later finds on disk everything that the first one knew.
 //!
 //! - **Known before it runs.** The shim starts a gate, which becomes the command by `exec` and keeps its pid. Run,
-//!   attempt, shim, pid, start and boot are in `identity.json`, synced, before the gate is told to go on. No such file:
-//!   nothing was executed.
+//!   attempt, shim, pid, start and boot are in `identity.json`, synced, before the gate is told to go on. That file and
+//!   all others may be taken away by the run, whose directory it is: only a directory in which nothing ever was shows
+//!   that nothing was executed.
 //! - **Nothing secret on disk.** Arguments, directory and environment go through pipes; the shim itself runs without
 //!   the run's environment.
 //! - **One end.** `exit.json` is replaced atomically and synced. Until the output is drained it holds the status alone;
-//!   when the shim is gone, it holds the receipt and the resources used, or the start's failure.
+//!   when the shim is gone, it holds the receipt and the resources used, or the start's failure. Room for it is taken
+//!   before the command is executed, so that a run that fills the disk does not lose its own exit code.
 //! - **Killed with its run.** If the shim is killed, the kernel kills its child; what is left of the group is found by
 //!   the attempt's id in its environment. There is no status then, and none is invented.
 //! - **Asked through a pipe.** [`RequestPipe`] is a named pipe in the attempt's directory, for whoever may open that:

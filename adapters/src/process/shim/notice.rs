@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 use serde::{Deserialize, Serialize};
+use tachograph_engine::domain::ExitStatus;
 
 /// Nothing that a shim tells is longer.
 const NOTICE_BYTES_MAX: u64 = 4 * 1_024;
@@ -17,8 +18,15 @@ pub enum Notice {
         /// Its pid.
         pid: u32,
     },
-    /// The process has ended; output may still be coming.
-    Exited {},
+    /// The process has ended; output may still be coming. Neither of the two if nobody knows how.
+    Exited {
+        /// With this code.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<i32>,
+        /// By this signal.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<i32>,
+    },
     /// The exit record is complete on disk.
     Recorded {},
     /// The attempt could not be begun, or its end not be written down.
@@ -69,6 +77,16 @@ impl Notice {
     /// If it is no notice.
     pub fn parse(line: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(line)
+    }
+
+    /// That the process has ended like this.
+    pub(super) const fn exited(status: &ExitStatus) -> Self {
+        let (code, signal) = match status {
+            ExitStatus::Code(code) => (Some(*code), None),
+            ExitStatus::Signal(signal) => (None, Some(*signal)),
+            ExitStatus::Unknown { .. } => (None, None),
+        };
+        Self::Exited { code, signal }
     }
 
     /// Tells it. Nobody listening is no error: the supervisor may be gone.

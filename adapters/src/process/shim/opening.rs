@@ -16,6 +16,7 @@ use super::super::directory::AttemptDirectory;
 use super::super::group::ProcessGroup;
 use super::super::identity::{Identity, ProcessIdentity};
 use super::super::output_cap::OutputCap;
+use super::super::room::Room;
 use super::super::scarcity::despite_scarcity;
 use super::GATE;
 use super::assignment::{Assignment, CommandBlock};
@@ -33,6 +34,15 @@ pub(super) struct Opened {
     pub(super) pid: u32,
     pub(super) streams: Streams,
     pub(super) requests: Requests,
+    pub(super) room: Room,
+}
+
+/// What is there before the command is executed.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) streams: Streams,
+    pub(super) requests: Requests,
+    pub(super) room: Room,
 }
 
 /// Starts the gate, writes down which process it is, and gives it the word. Whatever fails, nothing was executed and
@@ -64,11 +74,11 @@ pub(super) fn open(
         Ok(prepared)
     };
     match prepared() {
-        Ok((streams, requests)) => {
+        Ok(Prepared { streams, requests, room }) => {
             // From here on the run can be anywhere; this process need not hold its directory.
             let _ = std::env::set_current_dir("/");
             let group = Body::Group(group);
-            Ok((Opened { leader: Leader::of(leader), group, pid, streams, requests }, channel))
+            Ok((Opened { leader: Leader::of(leader), group, pid, streams, requests, room }, channel))
         }
         Err(error) => {
             end_gate(leader);
@@ -77,17 +87,18 @@ pub(super) fn open(
     }
 }
 
-/// All that must be there before the command is: files, the way to ask, and last the identity.
+/// All that must be there before the command is: files, the way to ask, room for the end, and last the identity.
 pub(super) fn prepare(
     assignment: &Assignment,
     directory: &AttemptDirectory,
     (stdout, stderr): (PipeReader, PipeReader),
     pid: u32,
-) -> io::Result<(Streams, Requests)> {
+) -> io::Result<Prepared> {
     let file = |stream| directory.create_output(stream).map_err(io::Error::other);
     let stdout = (without_blocking(stdout)?, file(Stream::Stdout)?);
     let stderr = (without_blocking(stderr)?, file(Stream::Stderr)?);
     let requests = Requests::create(directory)?;
+    let room = Room::take(directory)?;
     let identity = Identity {
         run: assignment.run,
         attempt: assignment.attempt,
@@ -101,7 +112,7 @@ pub(super) fn prepare(
     };
     identity.write(directory).map_err(io::Error::other)?;
     let cap = assignment.limits.output_bytes.map(|bytes| OutputCap::new(directory.clone(), bytes));
-    Ok((Streams::new(stdout, stderr, cap), requests))
+    Ok(Prepared { streams: Streams::new(stdout, stderr, cap), requests, room })
 }
 
 fn without_blocking(pipe: PipeReader) -> io::Result<PipeReader> {

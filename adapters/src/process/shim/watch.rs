@@ -19,6 +19,7 @@ use tachograph_engine::domain::{Diagnostics, Drain, Failure, FailureKind, Stream
 use super::super::directory::AttemptDirectory;
 use super::super::exit_record::ExitRecord;
 use super::super::outcome::{Seen, TimeUp};
+use super::super::room::{self, Room};
 use super::assignment::{Assignment, CommandBlock};
 use super::body::Body;
 use super::children::{Orphans, usage};
@@ -57,6 +58,7 @@ pub(super) fn main() -> ExitCode {
         }
     };
     request::remove(&directory);
+    room::give_back(&directory);
     if recorded { ExitCode::SUCCESS } else { ExitCode::from(NOT_RECORDED) }
 }
 
@@ -223,7 +225,7 @@ impl Watch {
             Some(failure) => {
                 self.opened.leader.reap();
                 let record = end::not_started(&self.assignment, failure);
-                keep(&record, &self.directory, &self.notices)
+                keep(&record, &self.directory, &self.opened.room, &self.notices)
             }
             None => self.record(),
         }
@@ -316,7 +318,9 @@ impl Watch {
         if self.not_started.is_some() {
             return;
         }
-        Notice::Exited {}.tell(&self.notices);
+        if let Some((status, _)) = self.opened.leader.status() {
+            Notice::exited(status).tell(&self.notices);
+        }
         end::set_claim_aside(&self.directory);
         if self.assignment.options.kill_lingering || self.opened.group.ends_with_leader() {
             self.opened.group.signal(Signal::KILL);
@@ -404,7 +408,7 @@ impl Watch {
         let time_up = limit_ms.map(|limit_ms| TimeUp::WallLimit { limit_ms });
         let seen = Seen { status, witness, drained, time_up, unready: false, lingering };
         let record = end::exited(&self.assignment, &self.directory, &seen, usage());
-        let kept = keep(&record, &self.directory, &self.notices);
+        let kept = keep(&record, &self.directory, &self.opened.room, &self.notices);
         if let Err(why) = self.opened.group.remove() {
             trouble(&self.notices, &why);
         }
@@ -413,8 +417,8 @@ impl Watch {
     }
 }
 
-fn keep(record: &ExitRecord, directory: &AttemptDirectory, notices: &File) -> bool {
-    let kept = end::keep(record, directory, |error| trouble(notices, &error.to_string()));
+fn keep(record: &ExitRecord, directory: &AttemptDirectory, room: &Room, notices: &File) -> bool {
+    let kept = end::keep(record, directory, room, |error| trouble(notices, &error.to_string()));
     if kept.is_ok() {
         Notice::Recorded {}.tell(notices);
     }

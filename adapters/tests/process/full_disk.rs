@@ -1,0 +1,133 @@
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tachograph_adapters::clock::SystemClock;
+use tachograph_adapters::process::{AttemptDirectory, ExitRecord, Identity, ProcessRunner, RunHandle, RunnerOptions};
+use tachograph_engine::domain::{Drain, ExitStatus, FailureKind, Outcome, Witness};
+
+use crate::shimmed::until_gone;
+use crate::support::{Bench, by_shims, exit, failure};
+
+const DISK: &str = "size=1m";
+/// More than fits on the disk.
+const OUTPUT_BYTES: &str = "3000000";
+
+/// A small disk of its own for the directories of all runs.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Absent if nothing can be mounted here; that fails instead if nothing may be left out.
+    fn below(bench: &Bench) -> Option<Self> {
+        let place = bench.data.path().join("runs");
+        std::fs::create_dir(&place).unwrap();
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", DISK, "tmpfs"]).arg(&place).output().unwrap();
+        if mounted.status.success() {
+            return Some(Self(place));
+        }
+        assert!(std::env::var_os("TACHO_TEST_ALL").is_none(), "no disk can be mounted: {mounted:?}");
+        eprintln!("SKIPPED: no disk can be mounted here");
+        None
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+/// Fills what is left of a disk.
+fn fill(place: &Path) {
+    let mut file = std::fs::File::create(place.join("full")).unwrap();
+    let full = (0..10_000).find_map(|_| std::io::Write::write_all(&mut file, &[b'x'; 1_024]).err());
+    assert_eq!(full.unwrap().kind(), std::io::ErrorKind::StorageFull);
+}
+
+fn directory(bench: &Bench, handle: &RunHandle) -> AttemptDirectory {
+    AttemptDirectory::of(&bench.data.path().join("runs"), handle.run(), handle.ordinal().unwrap())
+}
+
+fn kept(bench: &Bench, handle: &RunHandle) -> ExitRecord {
+    let path = directory(bench, handle).exit_record();
+    ExitRecord::read(&path, handle.run(), handle.attempt()).unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn output_that_fills_the_disk_does_not_cost_the_exit_code() {
+    let bench = Bench::shimmed().await;
+    let Some(_disk) = SmallDisk::below(&bench) else { return };
+    let handle = bench.sh(&format!("head -c {OUTPUT_BYTES} /dev/zero; exit 7")).await;
+    let end = handle.wait().await.unwrap();
+    let lost = failure(&end);
+    assert_eq!(lost.kind, FailureKind::OutputLost);
+    assert!(lost.message.ends_with("ended with code 7"), "{}", lost.message);
+    let facts = &lost.diagnostics.facts;
+    assert_eq!((facts["exit_status"].as_str(), facts["stdout_bytes"].as_str()), ("code 7", OUTPUT_BYTES));
+    let record = kept(&bench, &handle);
+    assert_eq!(record.status, ExitStatus::Code(7));
+    let left_out = record.left_out.unwrap().stdout_bytes;
+    let on_disk = directory(&bench, &handle).kept_bytes(tachograph_engine::domain::Stream::Stdout).unwrap();
+    assert_eq!((left_out + on_disk).to_string(), OUTPUT_BYTES);
+    assert!(left_out > 0 && !directory(&bench, &handle).path().join("exit.room").exists());
+}
+
+#[tokio::test]
+async fn a_disk_that_the_run_filled_otherwise_takes_the_exit_record_all_the_same() {
+    let bench = Bench::shimmed().await;
+    let Some(_disk) = SmallDisk::below(&bench) else { return };
+    let handle =
+        bench.sh(&format!("head -c {OUTPUT_BYTES} /dev/zero > $TACHO_RUN_DIR/core 2> /dev/null; exit 7")).await;
+    let end = handle.wait().await.unwrap();
+    let exit = exit(&end);
+    assert_eq!((&exit.status, exit.witness), (&ExitStatus::Code(7), Witness::Waited));
+    assert!(kept(&bench, &handle).is_complete());
+}
+
+/// The supervisor is gone when the disk gets full; the next one follows the shim, or comes when that is gone, too.
+#[tokio::test]
+async fn an_exit_on_a_full_disk_is_found_by_the_next_supervisor() {
+    for before in [true, false] {
+        let bench = Bench::under(by_shims(), Arc::new(SystemClock), RunnerOptions::default()).await;
+        let Some(disk) = SmallDisk::below(&bench) else { return };
+        let (ready, go) = (bench.pipe("ready"), bench.pipe("go"));
+        let handle = bench.sh(&format!("echo > {}; read line < {}; exit 7", ready.path(), go.path())).await;
+        ready.read_to_end().await;
+        let own = directory(&bench, &handle);
+        let shim = Identity::read(&own, handle.run(), handle.attempt()).unwrap().unwrap().shim.unwrap();
+        assert_eq!(bench.runner.leave(Duration::from_secs(5)).await, 1);
+        fill(&disk.0);
+        let runner =
+            ProcessRunner::with_shim(bench.engine.clone(), disk.0.clone(), RunnerOptions::default(), by_shims());
+        if before {
+            assert_eq!(runner.recover().await.unwrap().adopted, [(handle.run(), handle.attempt())]);
+        }
+        go.release().await;
+        until_gone(shim.pid).await;
+        if before {
+            // Ended, or about to be.
+            if let Some(adopted) = runner.handle(handle.run(), handle.attempt()) {
+                adopted.wait().await.unwrap();
+            }
+        } else {
+            assert_eq!(runner.recover().await.unwrap().exited, [(handle.run(), ExitStatus::Code(7))]);
+        }
+        let record = bench.record(handle.run()).await;
+        let outcome = record.run.attempt.as_ref().and_then(|attempt| attempt.outcome.clone());
+        let Some(Outcome::Exited { exit, .. }) = outcome else { panic!("{before}: {outcome:?}") };
+        assert_eq!(exit.status, ExitStatus::Code(7), "{before}");
+        assert_eq!(exit.output.unwrap().drain, Drain::Drained, "{before}");
+        runner.shutdown(Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_takes_its_directory_away_keeps_the_code_that_its_shim_told() {
+    let bench = Bench::shimmed().await;
+    let handle = bench.sh("rm -rf \"$TACHO_RUN_DIR\"; exit 7").await;
+    let end = handle.wait().await.unwrap();
+    let exit = exit(&end);
+    assert_eq!((&exit.status, exit.witness, &exit.output), (&ExitStatus::Code(7), Witness::Waited, &None));
+    assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Exited"]);
+}
