@@ -34,7 +34,7 @@ pub async fn foretell(reading: &mut Reading) -> Result<(), Error> {
 }
 
 fn table(state: &CurrentState, foresight: &Foresight) -> String {
-    let Foresight { open, amended, unknown_directories } = foresight;
+    let Foresight { open, amended, left_alive, unknown_directories } = foresight;
     let mut text = String::new();
     if open.is_empty() {
         text.push_str("no runs were left open\n");
@@ -54,6 +54,10 @@ fn table(state: &CurrentState, foresight: &Foresight) -> String {
     for (run, status) in amended {
         text.push_str(&printable(&format!("run {run} ended unseen; a record says {status}")));
         text.push('\n');
+    }
+    for (run, pids) in left_alive {
+        let pids: Vec<_> = pids.iter().map(u32::to_string).collect();
+        text.push_str(&format!("run {run} has ended and left alive: process {}\n", pids.join(", process ")));
     }
     for path in unknown_directories {
         text.push_str(&printable(&format!("{} belongs to no run that is recorded", path.display())));

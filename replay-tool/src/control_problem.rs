@@ -49,12 +49,14 @@ pub enum ControlProblem {
         what: String,
     },
     /// An attempt was asked to end, and its end is not recorded in time.
-    #[error("run {run} was asked to end, and its end is not recorded after {waited}")]
+    #[error("run {run} was asked to end, and its end is not recorded after {waited}{}", stopped(*.stopped_shim))]
     NotEnded {
         /// Which one.
         run: RunId,
         /// How long was waited.
         waited: String,
+        /// The pid of its shim, if somebody stopped that.
+        stopped_shim: Option<u32>,
     },
     /// Somebody has the journal open and does not listen.
     #[error("{} is in use by {holder}, which does not listen at {}", data.display(), socket.display())]
@@ -121,10 +123,19 @@ impl ControlProblem {
                     .to_owned()
             }
             Self::NotUnderWay { .. } => "nothing was signalled; `tacho timeline` tells its history".to_owned(),
-            Self::NotEnded { .. } => "see with `tacho ps` what is left of it, and ask again".to_owned(),
+            Self::NotEnded { stopped_shim: Some(pid), .. } => {
+                format!("let its shim go on with `kill -CONT {pid}`: it does then what it was asked to")
+            }
+            Self::NotEnded { stopped_shim: None, .. } => {
+                "see with `tacho ps` what is left of it, and ask again".to_owned()
+            }
             Self::Deaf { .. } => "wait until that writer is done, or stop it, and repeat the command".to_owned(),
         }
     }
+}
+
+fn stopped(shim: Option<u32>) -> String {
+    shim.map(|pid| format!(": its shim, pid {pid}, is stopped")).unwrap_or_default()
 }
 
 fn listed(paths: &[PathBuf]) -> String {

@@ -163,6 +163,12 @@ pub enum Error {
         /// Which stream, why, and how the command ended.
         message: String,
     },
+    /// `tacho run`: the command has ended, and nobody saw how.
+    #[error("the exit status is unknown: {cause}")]
+    ExitUnknown {
+        /// Why nobody knows.
+        cause: String,
+    },
     /// `tacho run`: the command was ended by its timeout.
     #[error("{message}")]
     TimedOut {
@@ -236,6 +242,7 @@ impl Error {
             Self::NotReady { .. } => "start_timeout",
             Self::Output(_) => "output",
             Self::BrokenPipe => "broken_pipe",
+            Self::ExitUnknown { .. } => "exit_unknown",
             Self::Internal(_) => "internal",
         }
     }
@@ -277,7 +284,11 @@ impl Error {
             Self::Program { found: false, .. } => exit::NOT_FOUND,
             Self::TimedOut { .. } | Self::NotReady { .. } => exit::TIMED_OUT,
             Self::BrokenPipe => exit::OK,
-            Self::SpawnFailed { .. } | Self::OutputLost { .. } | Self::Output(_) | Self::Internal(_) => exit::FAILED,
+            Self::SpawnFailed { .. }
+            | Self::OutputLost { .. }
+            | Self::ExitUnknown { .. }
+            | Self::Output(_)
+            | Self::Internal(_) => exit::FAILED,
         }
     }
 
@@ -323,6 +334,10 @@ impl Error {
             Self::SpawnFailed { .. } => "mend what the message names and run it again; nothing was executed".to_owned(),
             Self::OutputLost { .. } => {
                 "make room where the data directory is; run the command again if its output matters".to_owned()
+            }
+            Self::ExitUnknown { .. } => {
+                "`tacho show` tells what was seen of it; see what the command has done before you run it again"
+                    .to_owned()
             }
             Self::TimedOut { .. } => "give it more time with --timeout".to_owned(),
             Self::NotReady { .. } => {
@@ -477,6 +492,7 @@ mod tests {
             (Error::NotReady { message: "x".into() }, "start_timeout", 124, 124),
             (Error::output(io::ErrorKind::BrokenPipe.into()), "broken_pipe", 0, 0),
             (Error::output(io::ErrorKind::StorageFull.into()), "output", 1, 125),
+            (Error::ExitUnknown { cause: "x".into() }, "exit_unknown", 1, 125),
             (Error::internal("x"), "internal", 1, 125),
         ];
         for (error, code, exit, run_exit) in cases {

@@ -21,8 +21,11 @@ use crate::tail::{ENTRIES_AT_ONCE, LOOK_EVERY};
 use crate::view::{ExitView, FailureBrief};
 use crate::words;
 
-/// How long the end may take to be recorded after the grace: output is drained for 5 s at most, and synced.
-const RECORD_TIME: Duration = Duration::from_secs(20);
+/// How much longer the end may take to be recorded: output is drained for 5 s at most, and synced.
+const RECORD_TIME: Duration = Duration::from_secs(19);
+
+/// After so long it is looked whether nothing is to be expected, since the shim that would do it is stopped.
+const STOPPED_TIME: Duration = Duration::from_secs(1);
 
 /// What became of a kill, in JSON.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -78,10 +81,16 @@ pub async fn execute(context: &Context, args: KillArgs) -> Result<u8, Error> {
             &format!("attempt {} of run {run} asked to end; killed after {after}", view.attempt),
         );
     }
-    let limit = grace.saturating_add(RECORD_TIME);
-    let Some((position, ended)) = end_of(&dataset, run, attempt.id, head, limit).await? else {
-        let waited = duration::human(u64::try_from(limit.as_micros()).unwrap_or(u64::MAX));
-        return Err(ControlProblem::NotEnded { run, waited }.into());
+    let mut waited = grace.saturating_add(STOPPED_TIME);
+    let mut end = end_of(&dataset, run, attempt.id, head, waited).await?;
+    let stopped_shim = if end.is_none() { stopped_shim(context, &record) } else { None };
+    if end.is_none() && stopped_shim.is_none() {
+        end = end_of(&dataset, run, attempt.id, head, RECORD_TIME).await?;
+        waited = waited.saturating_add(RECORD_TIME);
+    }
+    let Some((position, ended)) = end else {
+        let waited = duration::human(u64::try_from(waited.as_micros()).unwrap_or(u64::MAX));
+        return Err(ControlProblem::NotEnded { run, waited, stopped_shim }.into());
     };
     view.outcome = "ended";
     view.position = Some(position.0);
@@ -89,6 +98,13 @@ pub async fn execute(context: &Context, args: KillArgs) -> Result<u8, Error> {
     view.failure = ended.as_ref().and_then(Outcome::failure).map(Into::into);
     let text = format!("attempt {} of run {run} {} at position {position}", view.attempt, in_words(ended.as_ref()));
     print(context, &view, &text)
+}
+
+/// The pid of the attempt's shim, if somebody stopped that: it ends nothing then.
+fn stopped_shim(context: &Context, record: &RunRecord) -> Option<u32> {
+    let table = ProcessTable::scan(&Machine::this());
+    let sighting = Sighting::of(&record.run, &context.data, &table);
+    sighting.shim().filter(|shim| table.is_stopped(shim)).map(|shim| shim.pid)
 }
 
 /// Asks the supervisor. A writer that does not listen may be about to, or to end: it is asked again for a while.

@@ -58,6 +58,7 @@ pub struct ProcessTable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Observed {
     is_dead: bool,
+    is_stopped: bool,
     group: u32,
     start_ticks: u64,
     cpu_ticks: u64,
@@ -89,6 +90,12 @@ impl ProcessTable {
             Some(observed) if !observed.is_dead && observed.start_ticks == identity.start_ticks => Presence::Alive,
             Some(_) | None => Presence::Gone,
         }
+    }
+
+    /// Whether a process is alive and does nothing, because somebody stopped it.
+    pub fn is_stopped(&self, identity: &ProcessIdentity) -> bool {
+        self.presence_of(identity) == Presence::Alive
+            && self.processes.get(&identity.pid).is_some_and(|observed| observed.is_stopped)
     }
 
     /// For how long a process has been there; absent unless it is alive.
@@ -141,6 +148,7 @@ impl Observed {
         let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
         Some(Self {
             is_dead: matches!(*fields.first()?, "Z" | "X" | "x"),
+            is_stopped: matches!(*fields.first()?, "T" | "t"),
             group: fields.get(2)?.parse().ok()?,
             // Its own in user and kernel mode, and that of children whom it waited for.
             cpu_ticks: (11..15).map(|index| number(index).unwrap_or(0)).fold(0, u64::saturating_add),

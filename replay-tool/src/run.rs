@@ -195,7 +195,7 @@ fn exit_code(end: &AttemptEnd) -> Result<u8, Error> {
             // The system keeps the low byte of a code, so that it is never more.
             ExitStatus::Code(code) => Ok(u8::try_from(*code).unwrap_or(u8::MAX)),
             ExitStatus::Signal(number) => Ok(shell_code(*number)),
-            ExitStatus::Unknown { cause } => Err(Error::internal(format!("the exit status is unknown: {cause}"))),
+            ExitStatus::Unknown { cause } => Err(Error::ExitUnknown { cause: cause.clone() }),
         },
         Outcome::Failed(failure) => Err(failed(failure)),
     }

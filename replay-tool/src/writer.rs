@@ -21,7 +21,7 @@ use tachograph_adapters::host::LocalHost;
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
 use tachograph_adapters::process::{AdoptionReport, ProcessRunner, RunnerError, RunnerOptions, Shim};
 use tachograph_adapters::snapshot::{ArchiveOptions, ArchiveSnapshotter, CommandSnapshotter, ProgramImages};
-use tachograph_engine::domain::Position;
+use tachograph_engine::domain::{Position, RunId};
 use tachograph_engine::ports::{CheckpointStore, JournalError, SnapshotError, Snapshotter};
 use tachograph_engine::shell::{Engine, OpenReport, Options, Parts, SubmitError};
 use tachograph_projections::{CurrentState, Projection, Until};
@@ -54,6 +54,8 @@ pub struct Writer {
     pub opened: OpenReport,
     /// What became of the runs that the writer before left open.
     pub recovered: AdoptionReport,
+    /// What those of them are called that have a name.
+    names: BTreeMap<RunId, String>,
     /// What the writer before had frozen.
     pub thawed: ThawReport,
     timekeeping: Timekeeping,
@@ -118,12 +120,24 @@ impl Writer {
         let (freezer, thawed) = open_freezer(data.to_owned()).await?;
         let runner = ProcessRunner::with_shim(engine.clone(), data.join(RUNS_DIR), RunnerOptions::default(), shim);
         let recovered = runner.recover().await?;
+        let names = names_of(&engine, &recovered).await?;
         remove_sockets_of_ended(data, &recovered);
         // Only now: what is due of a run that is no more must not be taken of it.
         let timekeeping = Timekeeping::start(&engine, &runner, snapshotter(data, commands, freezer, &runner)?);
         handler.begin(runner.clone());
         let checkpoint_every = CHECKPOINT_EVERY;
-        Ok(Self { engine, runner, opened, recovered, thawed, timekeeping, control, checkpoints, checkpoint_every })
+        Ok(Self {
+            engine,
+            runner,
+            opened,
+            recovered,
+            names,
+            thawed,
+            timekeeping,
+            control,
+            checkpoints,
+            checkpoint_every,
+        })
     }
 
     /// What nobody should overlook about how the directory was found.
@@ -138,7 +152,7 @@ impl Writer {
         if let Some(torn) = &self.opened.opening.torn {
             remarks.push(format!("cut an incomplete write of {} bytes off {}", torn.bytes, torn.file));
         }
-        remarks.extend(found(&self.recovered));
+        remarks.extend(found(&self.recovered, &self.names));
         remarks.extend(thaw_remarks(&self.thawed));
         if let Err(error) = &self.control {
             remarks.push(format!("operators cannot reach this supervisor: {SOCKET} cannot be made: {error}"));
@@ -165,9 +179,21 @@ impl Writer {
     ///
     /// [`Error::Journal`]; what was acknowledged is safe nevertheless.
     pub async fn close(self) -> Result<(), Error> {
-        self.stop_timers(CLOSE_BUDGET).await;
+        self.close_within(CLOSE_BUDGET).await
+    }
+
+    /// The same, and all that is waited for shares one budget. What has not ended by then is left to be found by the next
+    /// writer.
+    ///
+    /// # Errors
+    ///
+    /// As [`close`](Self::close).
+    pub async fn close_within(self, budget: Duration) -> Result<(), Error> {
+        let clock = self.engine.clock().clone();
+        let deadline = clock.monotonic().saturating_add(budget);
+        self.stop_timers(budget).await;
         self.runner.let_go().await;
-        self.runner.shutdown(CLOSE_BUDGET).await;
+        self.runner.shutdown(deadline.saturating_sub(clock.monotonic())).await;
         self.give_back().await
     }
 
@@ -193,27 +219,48 @@ impl Writer {
     }
 }
 
+async fn names_of(engine: &Engine, report: &AdoptionReport) -> Result<BTreeMap<RunId, String>, Error> {
+    let mut names = BTreeMap::new();
+    for run in report.runs() {
+        if let Some(name) = engine.run(run).await?.and_then(|record| record.run.spec.name.clone()) {
+            names.insert(run, name);
+        }
+    }
+    Ok(names)
+}
+
 /// What opening found about runs, one sentence each.
-fn found(report: &AdoptionReport) -> Vec<String> {
+fn found(report: &AdoptionReport, names: &BTreeMap<RunId, String>) -> Vec<String> {
+    let named = |run: &RunId| match names.get(run) {
+        Some(name) => format!("run {name} ({run})"),
+        None => format!("run {run}"),
+    };
     let mut told = Vec::new();
-    told.extend(
-        report.promoted.iter().map(|run| format!("run {run} had been started, which the journal did not know")),
-    );
-    let adopted =
-        report.adopted.iter().map(|(run, _)| format!("run {run} goes on from the last supervisor, and is followed"));
-    told.extend(adopted);
-    told.extend(report.exited.iter().map(|(run, status)| format!("run {run} was left open: {status}")));
-    told.extend(report.unknown.iter().map(|(run, cause)| format!("run {run} was left open: unknown: {cause}")));
-    told.extend(report.failed.iter().map(|(run, kind)| format!("run {run} was left open: {}", kind.name())));
-    told.extend(report.orphans.iter().map(|(run, detail)| format!("run {run} has left something alive: {detail}")));
-    let amended =
-        report.amended.iter().map(|(run, status)| format!("run {run} had an unknown end, which was {status}"));
-    told.extend(amended);
-    told.extend(report.left_alone.iter().map(|(run, why)| format!("run {run} is still open: {why}")));
-    let foreign = report.unknown_directories.iter();
-    told.extend(
-        foreign.map(|path| format!("{} belongs to no run that is recorded; it is left as it is", path.display())),
-    );
+    let mut tell = |run: &RunId, what: String| told.push(format!("{} {what}", named(run)));
+    for run in &report.promoted {
+        tell(run, "had been started, which the journal did not know".to_owned());
+    }
+    for (run, _) in &report.adopted {
+        tell(run, "goes on from the last supervisor, and is followed".to_owned());
+    }
+    for (run, status) in &report.exited {
+        tell(run, format!("was left open: {status}"));
+    }
+    for (run, cause) in &report.unknown {
+        tell(run, format!("was left open: unknown: {cause}"));
+    }
+    for (run, kind) in &report.failed {
+        tell(run, format!("was left open: {}", kind.name()));
+    }
+    for (run, detail) in &report.orphans {
+        tell(run, format!("has left something alive: {detail}"));
+    }
+    for (run, status) in &report.amended {
+        tell(run, format!("had an unknown end, which was {status}"));
+    }
+    for (run, why) in &report.left_alone {
+        tell(run, format!("is still open: {why}"));
+    }
     told
 }
 

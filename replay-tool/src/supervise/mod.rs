@@ -19,6 +19,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tachograph_adapters::process::RunHandle;
 use tachograph_engine::domain::{Refusal, RunId};
+use tachograph_engine::ports::Clock;
 
 pub use progress::{Progress, Step};
 pub use summary::{ErrorView, ExpectationView, JobView};
@@ -60,10 +61,44 @@ pub async fn execute(context: &Context, args: SuperviseArgs) -> Result<u8, Error
         Interrupts::install().map_err(|error| Error::internal(format!("cannot catch signals: {error}")))?;
     let commands = jobs.iter().filter_map(|job| Some((job.name.clone(), job.snapshot_command.clone()?)));
     let writer = Writer::open_with(&context.data, commands.collect(), parent(args.no_shim)).await?;
-    let supervised = supervise(context, &args, &jobs, &writer, interrupts).await;
-    let closed = if args.detach { writer.detach().await } else { writer.close().await };
+    let ending = Ending::default();
+    let supervised = supervise(context, &args, &jobs, &writer, interrupts, &ending).await;
+    // Whoever asked for the end waits for all of it.
+    let closed = match ending.left(writer.engine.clock().monotonic()) {
+        _ if args.detach => writer.detach().await,
+        Some(left) => writer.close_within(left).await,
+        None => writer.close().await,
+    };
     let code = supervised?;
     closed.map(|()| code)
+}
+
+/// The wish that all ends, and by when: one budget for everything, from the first signal to the closed journal.
+#[derive(Debug, Default)]
+struct Ending {
+    stop: Stop,
+    /// On the monotonic clock.
+    deadline: OnceLock<Duration>,
+}
+
+impl Ending {
+    /// Counts from the first time that somebody asks.
+    fn deadline(&self, clock: &dyn Clock) -> Duration {
+        *self.deadline.get_or_init(|| clock.monotonic().saturating_add(SHUTDOWN_BUDGET))
+    }
+
+    /// Has it count from the first wish.
+    async fn note_deadline(&self, clock: &dyn Clock) -> Infallible {
+        self.stop.reached(Urgency::Soon).await;
+        self.deadline(clock);
+        std::future::pending().await
+    }
+
+    /// What is left of the budget now; absent if nobody wished an end. After a second signal there is no more than haste.
+    fn left(&self, now: Duration) -> Option<Duration> {
+        let left = self.deadline.get()?.saturating_sub(now);
+        Some(if self.stop.urgency() >= Urgency::Now { left.min(HASTE_BUDGET) } else { left })
+    }
 }
 
 async fn supervise(
@@ -72,6 +107,7 @@ async fn supervise(
     jobs: &[Job],
     writer: &Writer,
     mut interrupts: Interrupts,
+    ending: &Ending,
 ) -> Result<u8, Error> {
     let progress = progress(context, jobs.len());
     for remark in writer.alarm().into_iter().chain(writer.remarks()) {
@@ -85,7 +121,7 @@ async fn supervise(
     }
     let clock = writer.engine.clock().clone();
     let begun = clock.monotonic();
-    let (stop, signal) = (Stop::default(), OnceLock::new());
+    let (stop, signal) = (ending.stop.clone(), OnceLock::new());
     let mut waits = Waits::after(writer.opened.found.position, &writer.engine, jobs, &*progress);
     adopted.iter().for_each(|(name, handle)| waits.and_run(handle.run(), name));
     let launcher = ProcessLauncher::new(writer, stop.clone(), &*progress).going_on_with(adopted);
@@ -93,7 +129,7 @@ async fn supervise(
     let reports = {
         let mut scheduled = pin!(run_all(jobs, limits, &launcher, &*progress, &*clock, &stop));
         let work = async {
-            let mut stopping = pin!(stop_all(writer, &stop, args.detach, &*progress));
+            let mut stopping = pin!(stop_all(writer, ending, args.detach, &*progress));
             let reports = tokio::select! {
                 biased;
                 reports = &mut scheduled => {
@@ -116,6 +152,7 @@ async fn supervise(
         tokio::select! {
             reports = work => reports,
             never = watch(&mut interrupts, &stop, &signal, args.detach, &*progress) => match never {},
+            never = ending.note_deadline(&*clock) => match never {},
             never = tick(&*progress) => match never {},
             never = waits.watch() => match never {},
         }
@@ -173,11 +210,11 @@ fn refuse_held_names(jobs: &[Job], writer: &Writer, adopted: &BTreeMap<String, R
 }
 
 /// Waits for the wish to stop, and ends all attempts or leaves them to their shims.
-async fn stop_all(writer: &Writer, stop: &Stop, detach: bool, progress: &dyn Progress) {
+async fn stop_all(writer: &Writer, ending: &Ending, detach: bool, progress: &dyn Progress) {
     if !detach {
-        return end_all(writer, stop).await;
+        return end_all(writer, ending).await;
     }
-    stop.reached(Urgency::Soon).await;
+    ending.stop.reached(Urgency::Soon).await;
     writer.stop_timers(Duration::ZERO).await;
     let left = writer.runner.leave(SHUTDOWN_BUDGET).await;
     let text = format!("left {left} runs to their shims; whoever opens the data directory next finds them");
@@ -185,11 +222,16 @@ async fn stop_all(writer: &Writer, stop: &Stop, detach: bool, progress: &dyn Pro
 }
 
 /// Waits for the wish to stop, ends all attempts within one budget, and then gives up on what is left.
-async fn end_all(writer: &Writer, stop: &Stop) {
+async fn end_all(writer: &Writer, ending: &Ending) {
+    let stop = &ending.stop;
     stop.reached(Urgency::Soon).await;
     let runner = &writer.runner;
+    let clock = writer.engine.clock().clone();
+    let deadline = ending.deadline(&*clock);
     // A run that stands still could not follow the polite signal.
     writer.stop_timers(Duration::ZERO).await;
+    // The rest is for closing the journal.
+    let budget = deadline.saturating_sub(clock.monotonic()).mul_f64(0.9);
     let hasten = async {
         stop.reached(Urgency::Now).await;
         runner.handles().iter().for_each(|handle| handle.terminate(Duration::ZERO));
@@ -197,7 +239,7 @@ async fn end_all(writer: &Writer, stop: &Stop) {
     };
     tokio::select! {
         biased;
-        _ = runner.shutdown(SHUTDOWN_BUDGET) => {}
+        _ = runner.shutdown(budget) => {}
         () = hasten => {}
     }
     stop.request(Urgency::GivenUp);
@@ -267,7 +309,7 @@ fn verdict(reports: Vec<JobReport<'_>>, signal: Option<Signal>) -> Result<u8, Er
     let all = reports.iter().all(JobReport::is_expected);
     let error = reports.into_iter().find_map(|report| match report.result {
         JobResult::Unrecorded(error) => Some(error),
-        JobResult::Ended(_) | JobResult::NotBegun | JobResult::Left => None,
+        JobResult::Ended(_) | JobResult::Destroyed | JobResult::NotBegun | JobResult::Left => None,
     });
     match error {
         Some(error) => Err(error),

@@ -141,6 +141,7 @@ pub(super) fn line(step: &Step<'_>) -> Option<String> {
             JobResult::Unrecorded(error) => {
                 Some(format!("{}: {}", printable(&report.job.name), printable(&error.to_string())))
             }
+            JobResult::Destroyed => Some(format!("{}: destroyed by an operator", printable(&report.job.name))),
             JobResult::Ended(_) | JobResult::NotBegun | JobResult::Left => None,
         },
         Step::Remark { text } => Some((*text).to_owned()),

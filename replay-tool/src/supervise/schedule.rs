@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use tachograph_engine::domain::{AttemptId, Outcome, RunId};
+use tachograph_engine::domain::{AttemptId, Outcome, Refusal, RunId};
 use tachograph_engine::ports::Clock;
 
 use super::progress::{Progress, Step};
@@ -81,6 +81,8 @@ pub struct JobReport<'job> {
 pub enum JobResult {
     /// Like its last attempt.
     Ended(Outcome),
+    /// An operator destroyed its run.
+    Destroyed,
     /// It was not begun.
     NotBegun,
     /// It goes on by itself.
@@ -149,7 +151,11 @@ impl AtWork<'_> {
             if !matches!(error, Error::Refused(_)) {
                 self.stop.request(Urgency::Soon);
             }
-            report.result = JobResult::Unrecorded(error);
+            report.result = match error {
+                // Nothing else destroys the run of a job.
+                Error::Refused(Refusal::RunDestroyed) => JobResult::Destroyed,
+                error => JobResult::Unrecorded(error),
+            };
         }
         report.elapsed = self.clock.monotonic().saturating_sub(begun);
         report

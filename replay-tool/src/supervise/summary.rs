@@ -37,6 +37,8 @@ pub struct JobView {
     pub output_complete: Option<bool>,
     /// What became of its snapshots, in their order; empty if none was taken.
     pub snapshots: Vec<JobSnapshotView>,
+    /// Whether an operator destroyed its run; then nothing is known of how its last attempt ended.
+    pub destroyed: bool,
     /// Why it could not be recorded; null if it was.
     pub error: Option<ErrorView>,
 }
@@ -77,7 +79,7 @@ impl JobView {
     pub fn of(report: &JobReport<'_>, snapshots: &[JobSnapshotView]) -> Self {
         let (outcome, error) = match &report.result {
             JobResult::Ended(outcome) => (Some(outcome), None),
-            JobResult::NotBegun | JobResult::Left => (None, None),
+            JobResult::Destroyed | JobResult::NotBegun | JobResult::Left => (None, None),
             JobResult::Unrecorded(error) => {
                 (None, Some(ErrorView { code: error.code().to_owned(), message: error.to_string() }))
             }
@@ -94,6 +96,7 @@ impl JobView {
             output_bytes: outcome.and_then(receipt).map(bytes),
             output_complete: outcome.and_then(receipt).map(|receipt| receipt.drain == Drain::Drained),
             snapshots: snapshots.to_vec(),
+            destroyed: matches!(report.result, JobResult::Destroyed),
             error,
         }
     }
@@ -141,13 +144,14 @@ pub(super) fn sum(reports: &[JobReport<'_>], elapsed: Duration) -> String {
 fn row(report: &JobReport<'_>) -> [Cell; 7] {
     let output = match &report.result {
         JobResult::Ended(outcome) => receipt(outcome).map(output_text),
-        JobResult::NotBegun | JobResult::Left | JobResult::Unrecorded(_) => None,
+        JobResult::Destroyed | JobResult::NotBegun | JobResult::Left | JobResult::Unrecorded(_) => None,
     };
     let result = match &report.result {
         JobResult::Ended(outcome) => match outcome.failure() {
             Some(failure) => failure.kind.name().to_owned(),
             None => outcome_text(outcome),
         },
+        JobResult::Destroyed => "destroyed".to_owned(),
         JobResult::NotBegun => "not begun".to_owned(),
         JobResult::Left => "goes on".to_owned(),
         JobResult::Unrecorded(error) => error.code().to_owned(),
@@ -255,7 +259,7 @@ later  -                                  0  not begun        NO: code 0        
             serde_json::json!({
                 "job": "cut", "run": "00000000000000000000000002", "attempts": 2, "exit": {"signal": 9}, "failure": null,
                 "expect": {"signal": 9}, "expected": true, "duration_ms": 5000, "output_bytes": 42,
-                "output_complete": false, "error": null,
+                "output_complete": false, "destroyed": false, "error": null,
                 "snapshots": [{"snapshot": "01", "location": "snapshots/x", "bytes": 7, "failure": null}],
             })
         );

@@ -16,6 +16,8 @@ pub struct AdoptionView {
     pub runs: Vec<ForeseenView>,
     /// Runs whose unknown end would be filled.
     pub amended: Vec<AmendedView>,
+    /// Processes that are alive and name an attempt that has ended.
+    pub left_alive: Vec<LeftAliveView>,
     /// What belongs to no run of the journal.
     pub unknown_directories: Vec<String>,
     /// Whether the journal's last writer is alive: `alive`, `gone` or `unknown`. If it is, nothing can be opened.
@@ -54,6 +56,15 @@ pub struct AmendedView {
     pub status: String,
 }
 
+/// What goes on after the end of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftAliveView {
+    /// The run.
+    pub run: String,
+    /// Its processes.
+    pub pids: Vec<u32>,
+}
+
 impl AdoptionView {
     /// All of it; `name_of` knows the names of runs.
     pub fn of<'name>(
@@ -63,10 +74,12 @@ impl AdoptionView {
     ) -> Self {
         let amended =
             |(run, status): &(RunId, ExitStatus)| AmendedView { run: run.to_string(), status: status.to_string() };
+        let left = |(run, pids): &(RunId, Vec<u32>)| LeftAliveView { run: run.to_string(), pids: pids.clone() };
         let shown = |path: &std::path::PathBuf| Path::display(path).to_string();
         Self {
             runs: foresight.open.iter().map(|foreseen| ForeseenView::of(foreseen, name_of(foreseen.run))).collect(),
             amended: foresight.amended.iter().map(amended).collect(),
+            left_alive: foresight.left_alive.iter().map(left).collect(),
             unknown_directories: foresight.unknown_directories.iter().map(shown).collect(),
             writer: writer.map(WriterState::name),
         }

@@ -21,7 +21,7 @@ mod verification;
 mod whatif;
 
 pub use account::{AccountView, GapView, SentenceView, StandingView, StillView, TimerToldView};
-pub use adoption::{AdoptionView, AmendedView, ForeseenView};
+pub use adoption::{AdoptionView, AmendedView, ForeseenView, LeftAliveView};
 pub use comparison::{ComparisonView, FieldDifferenceView, NearestView, RowView, SideStepView, SideView};
 pub use entry::{ActorView, CommandView, EntryView, RefusalView, SessionView, SystemView, TornTailView};
 pub use event::{EventView, FailureView, GuardView};

@@ -10,6 +10,8 @@ use tachograph_engine::domain::{Event, ExitStatus, FailureKind, Finding, RunReco
 use super::snapshots::{Gate, until};
 use super::support::{Finished, Place, Ready, failure, send, status};
 
+const LARGE_BYTES: u64 = 256 * 1_024 * 1_024;
+
 /// Whether there is what a container needs; fails if it is missing and nothing may be left out.
 fn can_contain() -> bool {
     let there = |path: &str| std::path::Path::new(path).exists();
@@ -201,7 +203,10 @@ fn without_its_supervisor_a_container_goes_on_and_without_its_shim_it_is_ended()
         let mode = |path: PathBuf| path.metadata().unwrap().permissions().mode() & 0o7777;
         let own = own_bundle(&place, record);
         assert!(std::fs::read_to_string(own.join("config.json")).unwrap().contains("SECRET=is kept"));
-        assert_eq!((mode(own.clone()), mode(own.join("config.json"))), (0o700, 0o600));
+        assert_eq!(mode(own.clone()), 0o700);
+        for file in ["config.json", "pid", "runtime.log"] {
+            assert_eq!(mode(own.join(file)), 0o600, "{file}");
+        }
     }
     send(child.id(), Signal::KILL);
     child.wait().unwrap();
@@ -234,4 +239,48 @@ fn without_its_supervisor_a_container_goes_on_and_without_its_shim_it_is_ended()
     until("it is removed", || !kept_shim.is_alive());
     assert_eq!(std::fs::read_dir(place.data().join("oci")).unwrap().count(), 0);
     assert!(!own_bundle(&place, &records[0]).exists() && alive(&records[0]).is_empty());
+}
+
+#[test]
+fn a_container_that_waits_stands_still_for_its_image_and_then_goes_on() {
+    if !can_contain() {
+        return;
+    }
+    let place = Place::new();
+    let contained = Contained(&place);
+    let mut job = Job::new("waits", 7);
+    let child = supervise(&place, &place.jobs(&job.keys("expect = 7\nsnapshot_delay = 0")));
+    job.ready.next();
+    let record = record(&place, "waits");
+    // So much that it can be looked at meanwhile; none of it is on the disk.
+    let large = std::fs::File::create(directory(&place, &record).path().join("large")).unwrap();
+    large.set_len(LARGE_BYTES).unwrap();
+    let (run, attempt) = (record.run.id.to_string(), record.run.attempt.as_ref().unwrap().id.to_string());
+    let reported = place.finish(["report", "--run", &run, "--attempt", &attempt, "waiting", "--on", "a review"]);
+    assert_eq!(reported.code, Some(0), "{}", reported.stderr);
+    let stands = |status: &str| {
+        let state = contained.runtime(&["state", &container(&record)]);
+        state.contains(&format!("\"status\": \"{status}\""))
+    };
+    until("it stands still", || stands("paused"));
+    let mut image = None;
+    until("its image is taken", || {
+        let events = place.entries().into_iter().flat_map(|entry| entry.events().to_vec());
+        image = events.into_iter().find_map(|event| match event {
+            Event::SnapshotTaken { snapshot, .. } => Some(snapshot.to_string()),
+            Event::SnapshotFailed { message, .. } => panic!("{message}"),
+            _ => None,
+        });
+        image.is_some()
+    });
+    assert!(stands("running"), "it does not go on");
+    let restored = place.path("restored");
+    let finished = place.finish(["restore", &image.unwrap(), restored.to_str().unwrap()]);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert_eq!(std::fs::read_to_string(restored.join("stdout")).unwrap(), "said\n");
+    assert_eq!(restored.join("large").metadata().unwrap().len(), LARGE_BYTES);
+    job.go.open();
+    let finished = Finished::of(child);
+    assert_eq!(finished.code, Some(0), "{}{}", finished.stdout, finished.stderr);
+    assert!(contained.names().is_empty());
 }

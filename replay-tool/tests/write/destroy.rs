@@ -1,9 +1,11 @@
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 use tachograph_engine::domain::{Actor, ActorKind, Entry, EntryBody, Event, StatusName};
 
 use super::job::{Job, documented};
 use super::planted::Planted;
-use super::support::{Finished, Place};
+use super::support::{Finished, Place, Ready};
 
 fn destroy(place: &Place, arguments: &[&str]) -> Finished {
     place.finish([&["destroy"], arguments].concat())
@@ -74,4 +76,24 @@ fn what_nobody_ends_is_named_and_not_signalled() {
     assert_eq!(view["left_alive"], json!([job.pid]));
     job.open_gate();
     assert_eq!(job.ready.next(), "done", "it was not signalled");
+}
+
+#[test]
+fn a_job_that_an_operator_destroys_is_not_tried_again_and_counts_as_that() {
+    let place = Place::new();
+    let ready = Ready::at(&place.path("ready"));
+    let script = format!("echo ready > {}; exec sleep 600", ready.shown());
+    let jobs = place.jobs(&format!("[jobs.build]\ncommand = [\"sh\", \"-c\", {script:?}]\nretries = 3\n"));
+    let mut command = place.tacho(["supervise", "--format", "json", &jobs]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    ready.next();
+    let destroyed = destroy(&place, &["build", "--force"]);
+    assert_eq!(destroyed.code, Some(0), "{}", destroyed.stderr);
+    let finished = Finished::of(child);
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    assert!(finished.stderr.contains("build: destroyed by an operator\n"), "{}", finished.stderr);
+    assert!(!finished.stderr.contains("error["), "{}", finished.stderr);
+    let job = &documented(&finished.stdout)[0];
+    let told = ["destroyed", "expected", "error", "attempts"].map(|field| job[field].clone());
+    assert_eq!(told, [json!(true), json!(false), Value::Null, json!(1)]);
 }

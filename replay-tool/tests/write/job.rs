@@ -59,11 +59,42 @@ impl Job {
         Finished::of(self.child)
     }
 
+    /// The shim of its process, which is its parent.
+    pub(crate) fn shim(&self) -> u32 {
+        parent_of(self.pid)
+    }
+
     /// Ends the supervisor as a crash would, and leaves the job alone.
     pub(crate) fn crash(&mut self) {
         send(self.child.id(), Signal::KILL);
         self.child.wait().unwrap();
     }
+}
+
+/// A process that is stopped, until this is dropped.
+pub(crate) struct Stopped(u32);
+
+impl Stopped {
+    pub(crate) fn of(pid: u32) -> Self {
+        send(pid, Signal::STOP);
+        let begun = std::time::Instant::now();
+        while !std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") T ") {
+            assert!(begun.elapsed() < HANG, "it does not stop");
+            std::thread::yield_now();
+        }
+        Self(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        send(self.0, Signal::CONT);
+    }
+}
+
+pub(crate) fn parent_of(pid: u32) -> u32 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// The lines of a stream, read as they come.

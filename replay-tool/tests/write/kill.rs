@@ -1,7 +1,7 @@
 use serde_json::json;
 use tachograph_engine::domain::ExitStatus;
 
-use super::job::{Job, documented};
+use super::job::{Job, Stopped, documented};
 use super::planted::{Planted, RUNNER};
 use super::support::{Finished, Place, status};
 
@@ -96,4 +96,19 @@ fn a_writer_that_does_not_listen_and_runs_of_others_are_named() {
     job.open_gate();
     assert_eq!(job.finish().code, Some(0));
     assert_eq!(kill(&place, &["biuld"]).code, Some(3));
+}
+
+#[test]
+fn a_shim_that_is_stopped_is_named_with_what_to_do() {
+    let place = Place::new();
+    let job = Job::begin(&place, "trap '' TERM", "exit 0");
+    let shim = job.shim();
+    let stopped = Stopped::of(shim);
+    let finished = kill(&place, &["build", "--grace", "0"]);
+    assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+    let says = format!("its end is not recorded after 1.0s: its shim, pid {shim}, is stopped");
+    assert!(finished.stderr.contains(&says), "{}", finished.stderr);
+    assert!(finished.stderr.contains(&format!("`kill -CONT {shim}`")), "{}", finished.stderr);
+    drop(stopped);
+    assert_eq!(job.finish().code, Some(137), "it does then what it was asked to");
 }

@@ -4,9 +4,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::Signal;
 use tachograph_engine::domain::{Drain, ExitStatus, FailureKind, Outcome, StatusName, Stream, Witness, Workload};
 
-use super::support::{Finished, Place, failure, status};
+use super::job::{Job, parent_of};
+use super::support::{Finished, Place, failure, send, status};
 
 #[test]
 fn the_commands_code_is_passed_through_and_recorded_with_its_output() {
@@ -245,4 +247,34 @@ impl Drop for Follower {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
+}
+
+#[test]
+fn an_exit_that_nobody_saw_has_a_code_of_its_own() {
+    let place = Place::new();
+    let job = Job::begin(&place, ":", "exit 0");
+    send(job.shim(), Signal::KILL);
+    let finished = job.finish();
+    assert_eq!(finished.code, Some(125), "{}", finished.stderr);
+    let says = "tacho: error[exit_unknown]: the exit status is unknown: its shim was killed by signal 9";
+    assert!(finished.stderr.contains(says), "{}", finished.stderr);
+}
+
+#[test]
+fn the_rest_of_a_run_is_ended_by_the_next_writer_which_calls_it_by_name_and_id() {
+    let place = Place::new();
+    let sleeper = "sh -c 'exec > /dev/null 2>&1; exec sleep 600' & child=$!; say $child; :";
+    let mut job = Job::begin_with(&place, &[], sleeper, "exit 0");
+    let child = job.pid;
+    let shim = parent_of(job.shim());
+    job.crash();
+    send(shim, Signal::KILL);
+    let next = place.run(":");
+    assert_eq!(next.code, Some(0), "{}", next.stderr);
+    let id = place.records()[0].run.id;
+    assert!(next.stderr.contains(&format!("tacho: run build ({id}) was left open: unknown: ")), "{}", next.stderr);
+    assert!(next.stderr.contains(&format!("ended of its process group: process {child}\n")), "{}", next.stderr);
+    // Whoever its parent is now may not have reaped it yet.
+    let stat = std::fs::read_to_string(format!("/proc/{child}/stat"));
+    assert!(stat.is_err() || stat.unwrap().contains(") Z "), "it goes on");
 }

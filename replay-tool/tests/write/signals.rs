@@ -1,13 +1,14 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use tachograph_engine::domain::{ExitStatus, RunRecord, StatusName};
 
+use super::job::{Lines, Stopped, parent_of};
 use super::support::{Finished, HANG, Place, Ready, send, status};
 
 #[test]
@@ -126,7 +127,7 @@ fn assert_settled(prefix: &str, next: impl Fn(&Place, &str) -> Finished) {
     let unknown = |record: &RunRecord| matches!(status(record), Some(ExitStatus::Unknown { .. }));
     let lost: Vec<_> = place.records().into_iter().filter(unknown).collect();
     let Some(ExitStatus::Unknown { cause }) = status(&lost[0]) else { panic!("{lost:?}") };
-    let remark = format!("{prefix}run {} was left open: unknown: {cause}\n", lost[0].run.id);
+    let remark = format!("{prefix}run first ({}) was left open: unknown: {cause}\n", lost[0].run.id);
     assert!(finished.stderr.starts_with(&remark), "{}", finished.stderr);
 }
 
@@ -189,4 +190,28 @@ fn a_signal_that_was_ignored_from_the_beginning_stays_ignored() {
         send(child.id(), signal);
     }
     assert_eq!(Finished::of(child).code, Some(143), "the first signal that counts is the last that was sent");
+}
+
+#[test]
+fn what_a_second_signal_leaves_is_not_waited_for_again_when_the_journal_is_closed() {
+    let place = Place::new();
+    let ready = Ready::at(&place.path("ready"));
+    let jobs = two_jobs(&place, &ready, ":");
+    let mut command = place.tacho(["supervise", "--jobs", "1", &jobs]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = Lines::of(child.stderr.take().unwrap());
+    let shim = parent_of(ready.next().parse().unwrap());
+    // It ends nothing as long as it is stopped, and nothing is recorded about it.
+    let stopped = Stopped::of(shim);
+    let begun = Instant::now();
+    let supervisor = child.id();
+    send(supervisor, Signal::TERM);
+    while !lines.next().starts_with("stopping: ") {}
+    send(supervisor, Signal::TERM);
+    let code = child.wait().unwrap().code();
+    let took = begun.elapsed();
+    drop(stopped);
+    assert_eq!(code, Some(143));
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    place.assert_closed_cleanly();
 }
