@@ -165,3 +165,29 @@ impl Fleet {
         self.undo.back()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tachograph_engine::domain::testing::{Given, command, ids, spec};
+    use tachograph_engine::domain::{Action, Committed, Decision, EntryBody, Timestamp, Version};
+
+    fn created(number: u64) -> Entry {
+        let command = command(ids::run(number), Action::Create { spec: Arc::new(spec(&format!("job-{number}"))) });
+        let Ok(Decision::Append(events)) = Given::nothing().fleet().decide(&command) else { panic!("it is accepted") };
+        let body = EntryBody::Committed(Committed { command, version: Version(1), events });
+        let recorded_at = Timestamp::from_micros(0);
+        Entry { id: ids::entry(number), position: Position(number), recorded_at, previous: None, body }
+    }
+
+    #[test]
+    fn what_can_be_taken_back_is_bounded_and_the_way_back_ends_there() {
+        let (mut fleet, mut births) = (Fleet::default(), Births::default());
+        (1..=20).for_each(|number| fleet.step(&created(number), &mut births, 5));
+        assert_eq!(fleet.undo.len(), 5);
+        assert!(fleet.leads_back_to(Position(15)) && !fleet.leads_back_to(Position(14)));
+        fleet.back_to(Position(15));
+        assert_eq!((fleet.runs.position(), fleet.runs.records().len()), (Position(15), 15));
+        assert_eq!(fleet.runs.count(StatusName::Created), 15);
+    }
+}

@@ -21,6 +21,8 @@ mod many;
 mod model;
 /// A pseudo-terminal and what it shows.
 mod pty;
+/// A long journal.
+mod scale;
 /// Every screen, cell by cell.
 mod screens;
 /// The program on a pseudo-terminal: keys in, text out, and the terminal as it was.
