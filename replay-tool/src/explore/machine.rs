@@ -42,7 +42,7 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { undo_max: 16_384, marks_max: 16, mark_spacing: 8_192, checkpoint_worth: 65_536, look_every: 1_024 }
+        Self { undo_max: 16_384, marks_max: 8, mark_spacing: 8_192, checkpoint_worth: 65_536, look_every: 1_024 }
     }
 }
 

@@ -23,8 +23,8 @@ fn make(data: &Path, count: usize) {
     let mut journal = FileJournal::open(data, JournalOptions::default()).unwrap();
     let mut many = Many::of(42, 4 + count as u64 / 5);
     let draft = |entry: &Entry| Draft { id: entry.id, recorded_at: entry.recorded_at, body: entry.body.clone() };
-    for start in (0..count).step_by(5_000) {
-        let batch = many.entries((count - start).min(5_000));
+    for start in (0..count).step_by(500) {
+        let batch = many.entries((count - start).min(500));
         run(journal.append(batch.iter().map(draft).collect())).unwrap();
     }
     run(Box::new(journal).close()).unwrap();
@@ -57,8 +57,8 @@ fn once_passed_every_place_is_near() {
     let mut machine = Machine::with(Dataset::open(data).unwrap(), bounds);
     run(async {
         seek(&mut machine, end, end).await;
-        // A fold was kept at every eighth to sixteenth part of the way.
-        let near = end / 6;
+        // A fold was kept at every fourth to eighth part of the way.
+        let near = end / 3;
         let mut dice = Dice::of(9);
         for _ in 0..20 {
             seek(&mut machine, dice.roll(end), near).await;
