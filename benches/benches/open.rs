@@ -5,7 +5,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use tachograph_benches::{Failure, live, number, open, timed};
+use tachograph_benches::{Failure, fill, number, open, timed};
 
 fn main() -> Result<(), Failure> {
     let events = number("TACHO_BENCH_EVENTS", 1_000_000);
@@ -34,27 +34,6 @@ fn main() -> Result<(), Failure> {
         runtime.block_on(engine.close())?;
     }
     Ok(())
-}
-
-async fn fill(data: &Path, events: u64) -> Result<(), Failure> {
-    const TASKS: u64 = 1_024;
-    let (engine, _) = open(data).await?;
-    let runs = events.div_ceil(3);
-    let tasks: Vec<_> = (0..TASKS)
-        .map(|task| {
-            let engine = engine.clone();
-            tokio::spawn(async move {
-                for number in (task..runs).step_by(TASKS as usize) {
-                    live(&engine, number).await?;
-                }
-                Ok::<_, Failure>(())
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await??;
-    }
-    Ok(engine.close().await?)
 }
 
 fn read_all(journal: &Path) -> Result<u64, Failure> {

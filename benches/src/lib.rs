@@ -73,6 +73,32 @@ pub async fn live(engine: &Engine, number: u64) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A journal of so many events: lives of runs, 1,024 at a time. It is closed afterwards.
+///
+/// # Errors
+///
+/// Whatever the engine says.
+pub async fn fill(data: &Path, events: u64) -> Result<(), Failure> {
+    const TASKS: u64 = 1_024;
+    let (engine, _) = open(data).await?;
+    let runs = events.div_ceil(3);
+    let tasks: Vec<_> = (0..TASKS)
+        .map(|task| {
+            let engine = engine.clone();
+            tokio::spawn(async move {
+                for number in (task..runs).step_by(TASKS as usize) {
+                    live(&engine, number).await?;
+                }
+                Ok::<_, Failure>(())
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await??;
+    }
+    Ok(engine.close().await?)
+}
+
 /// Appends to one file and syncs, and nothing else: what the disk itself can do.
 pub struct Bare(File);
 

@@ -7,14 +7,18 @@ use tachograph_adapters::clock::{SystemClock, UlidSource};
 use tachograph_adapters::host::LocalHost;
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
 use tachograph_engine::domain::{RunSpec, Workload};
+use tachograph_engine::ports::Journal;
 use tachograph_engine::shell::{Engine, Options, Parts};
+
+use crate::again::Again;
 
 /// An engine over the journal of a data directory, by the system's clock.
 pub async fn open(data: &Path) -> Engine {
     let clock = Arc::new(SystemClock);
     let journal = FileJournal::open(data, JournalOptions::default()).expect("the journal opens");
+    let held = journal.reader();
     let parts = Parts {
-        journal: Box::new(journal),
+        journal: Again::over(Box::new(journal), &*held),
         clock: clock.clone(),
         ids: Arc::new(UlidSource::new()),
         host: Arc::new(LocalHost::new(clock)),

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test harness fails by panicking")]
 
 pub mod adoption;
+pub mod again;
 pub mod cases;
 pub mod commands;
 pub mod gate;

@@ -11,18 +11,22 @@ use tachograph_adapters::host::LocalHost;
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
 use tachograph_adapters::memory::MemoryJournal;
 use tachograph_engine::domain::Timestamp;
-use tachograph_engine::ports::JournalError;
+use tachograph_engine::ports::{Journal, JournalError};
 use tachograph_engine::shell::{Engine, OpenReport, Options, Parts};
 use tempfile::TempDir;
+
+use crate::again::Again;
 
 /// When every manual clock begins: 2026-11-21T03:12:00Z.
 pub const BEGIN: Timestamp = Timestamp::from_micros(1_795_230_720_000_000);
 
-/// Parts with a journal in memory, a manual clock and ids by seed.
+/// Parts with a journal in memory whose entries are decided again, a manual clock and ids by seed.
 pub fn memory_parts(seed: u64) -> Parts {
     let clock = Arc::new(ManualClock::new(BEGIN));
+    let journal = MemoryJournal::new();
+    let held = journal.reader();
     Parts {
-        journal: Box::new(MemoryJournal::new()),
+        journal: Again::over(Box::new(journal), &*held),
         clock: clock.clone(),
         ids: Arc::new(SeededIds::new(seed)),
         host: Arc::new(LocalHost::new(clock)),
@@ -80,8 +84,10 @@ impl Place {
     /// Whatever the journal says about the place.
     pub fn parts(&self) -> Result<Parts, JournalError> {
         let clock = Arc::new(self.clock.clone());
+        let journal = FileJournal::open(self.path(), JournalOptions::default())?;
+        let held = journal.reader();
         Ok(Parts {
-            journal: Box::new(FileJournal::open(self.path(), JournalOptions::default())?),
+            journal: Again::over(Box::new(journal), &*held),
             clock: clock.clone(),
             ids: self.ids.clone(),
             host: Arc::new(LocalHost::new(clock)),

@@ -9,6 +9,8 @@ use tachograph_engine::domain::{
 };
 use tachograph_engine::shell::{Answer, CommandOutcome, Engine, FirstAnswer};
 
+use crate::again::assert_decided_again;
+
 /// An exit with this code, seen by whoever waited.
 pub fn code(code: i32) -> Exit {
     Exit { status: ExitStatus::Code(code), witness: Witness::Waited, output: None }
@@ -206,13 +208,14 @@ impl Supervisor {
             .collect()
     }
 
-    /// All entries of the journal.
+    /// All entries of the journal, each decided again.
     pub async fn entries(&self) -> Vec<Entry> {
         let mut entries: Vec<Entry> = Vec::new();
         loop {
             let after = entries.last().map_or(Position::ZERO, |entry| entry.position);
             let more = self.engine.reader().read(after, 1_000).await.expect("readable");
             if more.is_empty() {
+                assert_decided_again(&entries);
                 return entries;
             }
             entries.extend(more);

@@ -15,6 +15,7 @@ use tachograph_engine::shell::{
 };
 use tokio::task::JoinHandle;
 
+use crate::again::Again;
 use crate::place::BEGIN;
 use crate::snapshotter::ScriptedSnapshotter;
 use crate::supervisor::{Expect, Supervisor, holder};
@@ -57,7 +58,7 @@ impl World {
     pub async fn open_with(&self, journal: Box<dyn Journal>, options: Options) -> Supervisor {
         let clock = Arc::new(self.clock.clone());
         let parts = Parts {
-            journal,
+            journal: Again::over(journal, &*self.storage.reader()),
             clock: clock.clone(),
             ids: self.ids.clone(),
             host: Arc::new(LocalHost::new(clock)),

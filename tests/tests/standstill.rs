@@ -18,10 +18,12 @@ use tachograph_adapters::memory::MemoryJournal;
 use tachograph_adapters::process::{ATTEMPT_VARIABLE, Launch, ProcessRunner, RunHandle, RunnerOptions};
 use tachograph_adapters::snapshot::{ArchiveOptions, ArchiveSnapshotter, restore};
 use tachograph_engine::domain::{Action, Claim, Command, CommandId, Digest, Event, ExitStatus, Position, SnapshotId};
+use tachograph_engine::ports::Journal;
 use tachograph_engine::shell::{
     Engine, Options, Parts, Subscription, Timekeeper, TimekeeperHandle, TimekeeperOptions, TimekeeperReport,
 };
 use tachograph_tests::Supervisor;
+use tachograph_tests::again::Again;
 use tachograph_tests::commands::{begin, exit_of, script};
 use tachograph_tests::rounds;
 use tachograph_tests::supervisor::{Expect, holder};
@@ -109,7 +111,9 @@ impl Bench {
         let data = tempfile::tempdir_in(place()).unwrap();
         let clock = Arc::new(SystemClock);
         let host = Arc::new(LocalHost::new(clock.clone()));
-        let journal = Box::new(MemoryJournal::new());
+        let journal = MemoryJournal::new();
+        let held = journal.reader();
+        let journal = Again::over(Box::new(journal), &*held);
         let parts = Parts { journal, clock, ids: Arc::new(UlidSource::new()), host, checkpoints: None };
         let (engine, _) = Engine::open(parts, Options::default()).await.unwrap();
         let runner = ProcessRunner::new(engine.clone(), data.path().join("runs"), RunnerOptions::default());

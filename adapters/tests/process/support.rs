@@ -10,6 +10,7 @@ use tachograph_adapters::clock::{ManualClock, SystemClock, UlidSource};
 use tachograph_adapters::host::LocalHost;
 use tachograph_adapters::memory::MemoryJournal;
 use tachograph_adapters::process::{AttemptEnd, Launch, ProcessRunner, RunHandle, RunnerOptions, Shim};
+use tachograph_engine::domain::testing::DecidedAgain;
 use tachograph_engine::domain::{
     Digest, Entry, EntryBody, Event, Exit, ExitStatus, Failure, Outcome, Refused, RunId, RunRecord, RunSpec, Timestamp,
     Workload,
@@ -60,7 +61,11 @@ impl Bench {
         let data = tempfile::tempdir().unwrap();
         let host = Arc::new(LocalHost::new(clock.clone()));
         let gate = watch::Sender::new(true);
-        let journal = Box::new(GatedJournal { journal: MemoryJournal::new(), gate: gate.subscribe() });
+        let journal = Box::new(GatedJournal {
+            journal: MemoryJournal::new(),
+            gate: gate.subscribe(),
+            again: DecidedAgain::default(),
+        });
         let parts = Parts { journal, clock, ids: Arc::new(UlidSource::new()), host, checkpoints: None };
         let (engine, _) = Engine::open(parts, bounds).await.unwrap();
         let runner = ProcessRunner::with_shim(engine.clone(), data.path().join("runs"), options, shim);
@@ -208,6 +213,8 @@ pub(crate) fn rounds(default: usize) -> usize {
 struct GatedJournal {
     journal: MemoryJournal,
     gate: watch::Receiver<bool>,
+    /// Decides again what was written.
+    again: DecidedAgain,
 }
 
 #[async_trait]
@@ -218,7 +225,9 @@ impl Journal for GatedJournal {
 
     async fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Entry>, AppendError> {
         self.gate.wait_for(|open| *open).await.unwrap();
-        self.journal.append(drafts).await
+        let entries = self.journal.append(drafts).await?;
+        entries.iter().for_each(|entry| self.again.entry(entry));
+        Ok(entries)
     }
 
     fn reader(&self) -> Arc<dyn JournalReader> {

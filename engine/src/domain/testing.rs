@@ -23,8 +23,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{
-    Action, Actor, ActorKind, Claim, Command, CommandId, Decision, Event, Fleet, Refusal, RunId, RunSpec, RunnerId,
-    Timestamp, Workload,
+    Action, Actor, ActorKind, Claim, Command, CommandId, Decision, Entry, EntryBody, Event, Fleet, Refusal,
+    RefusedCommand, RunId, RunSpec, RunnerId, Timestamp, Workload,
 };
 
 /// Ids for tests: the same number always gives the same id, and different kinds never look alike.
@@ -175,5 +175,41 @@ impl Then {
             self.fleet.apply(self.command.run, events);
         }
         Given { fleet: self.fleet }
+    }
+}
+
+/// Decides recorded commands once more, entry by entry from the first on: a recorder and its record agree.
+#[derive(Debug, Clone, Default)]
+pub struct DecidedAgain {
+    fleet: Fleet,
+    decided: u64,
+}
+
+impl DecidedAgain {
+    /// Takes the next entry in, and fails if its command would come out otherwise. Of a command that was out of bounds only
+    /// the header is kept: it is counted, and not decided.
+    #[track_caller]
+    pub fn entry(&mut self, entry: &Entry) {
+        match &entry.body {
+            EntryBody::Committed(committed) => {
+                let run = committed.command.run;
+                let decision = self.fleet.decide(&committed.command);
+                assert_eq!(decision, Ok(Decision::Append(committed.events.clone())), "{entry:?}");
+                self.fleet.apply(run, &committed.events);
+                assert_eq!(self.fleet.state(run).version(), committed.version, "{entry:?}");
+            }
+            EntryBody::Refused(refused) => {
+                if let RefusedCommand::Whole(command) = &refused.command {
+                    assert_eq!(self.fleet.decide(command), Err(refused.refusal.clone()), "{entry:?}");
+                }
+            }
+            EntryBody::System(_) => return,
+        }
+        self.decided += 1;
+    }
+
+    /// How many commands were taken in.
+    pub fn decided(&self) -> u64 {
+        self.decided
     }
 }

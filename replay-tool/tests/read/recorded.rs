@@ -107,6 +107,16 @@ impl Recorded {
     }
 }
 
+/// Whatever a test did, what it recorded is decided again.
+impl Drop for Recorded {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let rechecked = crate::kept::run(tachograph_replay::rule::recheck(&self.dataset(), 1)).unwrap();
+            assert_eq!(rechecked.differences, [], "decided again, they come out otherwise");
+        }
+    }
+}
+
 impl Supervisor {
     async fn submit(&self, actor: Actor, run: RunId, action: Action) -> CommandOutcome {
         self.engine.submit(self.engine.command(run, actor, action)).await.unwrap().outcome

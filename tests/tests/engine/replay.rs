@@ -6,11 +6,12 @@ use std::future::Future;
 use std::sync::Arc;
 
 use proptest::test_runner::TestCaseError;
-use tachograph_engine::domain::{Decision, Entry, EntryBody, Fleet, Position, RefusedCommand, RunId, RunRecord};
+use tachograph_engine::domain::testing::DecidedAgain;
+use tachograph_engine::domain::{Entry, Position, RunId, RunRecord};
 use tachograph_engine::shell::{CommandOutcome, FirstAnswer, Options};
 use tachograph_tests::cases::for_all;
 use tachograph_tests::walk::{Answer, Step, walks};
-use tachograph_tests::{Place, Supervisor};
+use tachograph_tests::{Place, Supervisor, again};
 
 use crate::queue::gated;
 
@@ -34,25 +35,12 @@ async fn assert_live_is(records: &Records, supervisor: &Supervisor, context: &st
     assert_eq!(supervisor.engine.live(), open, "{context}");
 }
 
-/// Invariant 10.
+/// Invariant 10: by the domain's own reference, and by the fold that `tacho recheck` uses.
 fn assert_decided_again(entries: &[Entry]) {
-    let mut fleet = Fleet::default();
-    for entry in entries {
-        match &entry.body {
-            EntryBody::Committed(committed) => {
-                let decision = fleet.decide(&committed.command);
-                assert_eq!(decision, Ok(Decision::Append(committed.events.clone())), "{entry:?}");
-                fleet.apply(committed.command.run, &committed.events);
-                assert_eq!(fleet.state(committed.command.run).version(), committed.version, "{entry:?}");
-            }
-            EntryBody::Refused(refused) => {
-                if let RefusedCommand::Whole(command) = &refused.command {
-                    assert_eq!(fleet.decide(command), Err(refused.refusal.clone()), "{entry:?}");
-                }
-            }
-            EntryBody::System(_) => {}
-        }
-    }
+    let mut again = DecidedAgain::default();
+    entries.iter().for_each(|entry| again.entry(entry));
+    let tally = again::assert_decided_again(entries).tally();
+    assert_eq!((tally.decided + tally.headers, tally.undecided), (again.decided(), 0));
 }
 
 /// What the engine answered to the steps so far.
