@@ -16,6 +16,10 @@ const TIME_CHARS: usize = 27;
 const ID_MARK: char = '\u{1}';
 /// Stands in a text for a time that is given beside it.
 const TIME_MARK: char = '\u{2}';
+/// Stands in a text for a number that is given beside it.
+const NUMBER_MARK: char = '\u{3}';
+/// Digits of a number that is worth a mark, and that a double still holds exactly.
+const NUMBER_DIGITS: std::ops::RangeInclusive<usize> = 2..=15;
 
 /// Texts, each once, made [`printable`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -146,14 +150,14 @@ impl Serialize for Deltas {
     }
 }
 
-/// A text with what it shares with others apart from its own ids and times: in JSON the number of the shared part, or an
+/// A text with what it shares with others apart from its own ids, times and numbers: in JSON the number of the shared part, or an
 /// array of it and of what stands at its marks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Text {
-    /// A text without ids and times.
+    /// A text without any of them.
     Plain(u32),
-    /// The number of a text, then the number of an id or a time in microseconds for each of its marks.
+    /// The number of a text, then the number of an id, a time in microseconds, or a number for each of its marks.
     Marked(Vec<i64>),
 }
 
@@ -175,6 +179,10 @@ impl Text {
                     marks.push(micros);
                     (TIME_CHARS, TIME_MARK)
                 }
+                Some(Mark::Number(number, digits)) => {
+                    marks.push(number);
+                    (digits, NUMBER_MARK)
+                }
                 None => (char.len_utf8(), char),
             };
             shared.push(kept);
@@ -188,9 +196,10 @@ impl Text {
 enum Mark {
     Id(u128),
     Time(i64),
+    Number(i64, usize),
 }
 
-/// The id or time that a text begins with, if it would be shown again exactly as it stands there.
+/// The id, time or number that a text begins with, if it would be shown again exactly as it stands there.
 fn marked(text: &str) -> Option<Mark> {
     if let Some(word) = word(text, ULID_CHARS)
         && let Ok(id) = word.parse::<RunId>()
@@ -198,9 +207,15 @@ fn marked(text: &str) -> Option<Mark> {
     {
         return Some(Mark::Id(id.to_u128()));
     }
-    let word = word(text, TIME_CHARS).filter(|word| word.as_bytes()[4] == b'-')?;
-    let time = word.parse::<Timestamp>().ok().filter(|time| time.to_string() == word)?;
-    Some(Mark::Time(time.as_micros()))
+    if let Some(word) = word(text, TIME_CHARS).filter(|word| word.as_bytes()[4] == b'-')
+        && let Ok(time) = word.parse::<Timestamp>()
+        && time.to_string() == word
+    {
+        return Some(Mark::Time(time.as_micros()));
+    }
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let word = word(text, digits).filter(|word| NUMBER_DIGITS.contains(&digits) && !word.starts_with('0'))?;
+    Some(Mark::Number(word.parse().ok()?, digits))
 }
 
 /// The first so many characters, if they are ASCII and no word goes on behind them.
@@ -227,6 +242,7 @@ mod tests {
         assert_eq!(kept("plain"), ("0".into(), "plain".into()));
         assert_eq!(kept(&format!("runner p/{ID}.")), ("[0,0]".into(), "runner p/\u{1}.".into()));
         assert_eq!(kept("due 1970-01-01T00:00:01.000002Z"), ("[0,1000002]".into(), "due \u{2}".into()));
+        assert_eq!(kept("132 bytes, code 7, 007"), ("[0,132]".into(), "\u{3} bytes, code 7, 007".into()));
         assert_eq!(kept(&format!("{ID} {ID}")), ("[0,0,0]".into(), "\u{1} \u{1}".into()));
     }
 
@@ -236,7 +252,8 @@ mod tests {
             format!("{ID}0"),
             format!("x{ID}"),
             ID.to_lowercase(),
-            "1970-13-01T00:00:01.000002Z".to_owned(),
+            "0970-13-01T00:00:01.000002Z".replace("-13-01", "-013-01"),
+            "1234567890123456".to_owned(),
             "é".repeat(20),
             "a\\u{1}b".to_owned(),
         ] {

@@ -44,12 +44,13 @@ const entries = {
 };
 const idTexts = ids(data.ids);
 
-// A text, with its own ids and times in the place of their marks.
+// A text, with its own ids, times and numbers in the place of their marks.
 function words(text) {
   if (typeof text === 'number') return data.strings[text];
   let next = 1;
-  return data.strings[text[0]].replace(/[\u0001\u0002]/g, (mark) => {
+  return data.strings[text[0]].replace(/[\u0001\u0002\u0003]/g, (mark) => {
     const own = text[next++];
+    if (mark === '\u0003') return String(own);
     return mark === '\u0001' ? idTexts[own] : iso(own);
   });
 }

@@ -12,9 +12,10 @@ function drawn(name, attributes, ...children) {
 
 function preparePrint() {
   const shown = view.rows.slice(0, PRINTED_RUNS_MAX);
+  const fitting = new Set(view.rows.map((run) => run.number));
   const refused = refusedEntries.filter((entry) => {
     const at = entries.time[entry];
-    return at >= view.from && at <= view.to && view.rows.includes(runs[entries.run[entry]]);
+    return at >= view.from && at <= view.to && fitting.has(entries.run[entry]);
   });
   sheet.replaceChildren(...[
     element('h1', {}, 'Tachograph report'),

@@ -131,6 +131,6 @@ function recall() {
   filter();
   const entry = whole.entryAt.get(Number(parts.get('at'))) ?? null;
   const run = entry === null ? runById.get(parts.get('run')) : runs[entries.run[entry]];
-  if (entry !== null || run) select(run ?? null, entry);
+  if (entry !== null || run || view.run || view.entry !== null) select(run ?? null, entry);
   if (run) bringIntoSight(run);
 }
