@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use tachograph_engine::ports::JournalError;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{AdoptArgs, Cli, Command, VerifyArgs};
+use crate::cli::{AdoptArgs, Cli, Command};
 use crate::dataset::Dataset;
 use crate::error::{Error, exit};
 use crate::explore;
@@ -21,8 +21,8 @@ use crate::{
     timeline, timers, verify, whatif, why_timer,
 };
 use crate::{bisect, diff, state};
+use crate::{bundle, export, import};
 use crate::{compare, why};
-use crate::{export, import};
 
 /// Threads with this name read an index that may be damaged; the panics of its store are caught and lead to a rebuild.
 const INDEX_THREAD: &str = "tacho-index";
@@ -86,9 +86,11 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
             Command::Bisect(args) => read(context, async |reading| bisect::find(reading, &args).await).await,
             Command::Tail(args) => read(context, async |reading| tail::follow(reading, &args).await).await,
             Command::Explore(args) => explore::execute(context, args).await,
-            Command::Verify(VerifyArgs {}) => verify::verify(context),
             Command::Whatif(args) => read(context, async |reading| whatif::tell(reading, &args).await).await,
+            Command::Verify(args) => verify::verify(context, &args),
             Command::Recheck(args) => read(context, async |reading| recheck::report(reading, &args).await).await,
+            Command::SealKey(args) => bundle::key::execute(context, &args),
+            Command::Export(args) if !args.jsonl => bundle::make::execute(context, &args).await,
             Command::Export(args) => read(context, async |reading| export::export(reading, &args).await).await,
             Command::Import(args) => import::execute(context, args).await,
         }

@@ -10,6 +10,7 @@ mod page;
 mod point;
 mod ready;
 mod rule;
+mod verify;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -23,13 +24,14 @@ pub use self::account::{CompareArgs, WhyArgs};
 use self::control::parse_delay;
 pub use self::control::{CancelSnapshotArgs, GuardArgs, Report, ReportArgs};
 pub use self::explore::ExploreArgs;
-pub use self::export::ExportArgs;
+pub use self::export::{ExportArgs, SealKeyArgs};
 pub use self::import::{ImportArgs, Source};
 pub use self::live::{DestroyArgs, KillArgs, LogsArgs, PsArgs};
 pub use self::page::PageArgs;
 pub use self::point::{BisectArgs, DiffArgs, StateArgs};
 pub use self::ready::ReadyArgs;
 pub use self::rule::{RecheckArgs, RuleArgs, WhatifArgs};
+pub use self::verify::VerifyArgs;
 
 use crate::duration::DurationMs;
 use crate::output::{Color, Format};
@@ -76,7 +78,7 @@ pub struct Cli {
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
 pub struct GlobalArgs {
-    /// The data directory
+    /// The data directory; for commands that read, also a bundle
     #[arg(long, global = true, help_heading = GLOBAL, value_name = "DIR", env = "TACHO_DATA", hide_env_values = true)]
     #[arg(default_value = "./tacho-data", value_hint = ValueHint::DirPath)]
     pub data: PathBuf,
@@ -140,13 +142,15 @@ pub enum Command {
     Tail(TailArgs),
     /// Look through the journal on a terminal, back and forth in time
     Explore(ExploreArgs),
-    /// Check every byte of the journal
+    /// Check every byte of the journal, or of a bundle, and say what is proved
     Verify(VerifyArgs),
     /// Decide every recorded command again, and report what comes out otherwise
     Recheck(RecheckArgs),
-    /// Write the journal for other programs
+    /// Write a bundle of evidence, or the journal for other programs
     Export(ExportArgs),
-    /// Make a journal out of an export, or out of what something else recorded
+    /// Make a key that seals bundles, or print its public key
+    SealKey(SealKeyArgs),
+    /// Make a journal out of a bundle, another export, or what something else recorded
     Import(ImportArgs),
     /// Replay the recorded commands under other rules, and list the runs that come out otherwise
     Whatif(WhatifArgs),
@@ -387,17 +391,6 @@ pub struct TailArgs {
     #[arg(long, value_name = "POSITION", value_parser = parse_position)]
     pub after: Option<Position>,
 }
-
-/// Arguments of `tacho verify`.
-#[derive(Debug, Clone, Args)]
-#[command(after_help = "\
-Reads everything and changes nothing. Exits 0 if the journal is sound; an incomplete last write, as a crash leaves it, \
-is reported and counts as sound. Exits 7 if bytes are not as they were written, or if acknowledged entries are missing.
-
-Examples:
-  tacho verify
-  tacho verify --data /mnt/evidence/tacho-data --format json")]
-pub struct VerifyArgs {}
 
 /// A label as `KEY=VALUE`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tachograph_adapters::bundle::BundleReader;
 use tachograph_adapters::checkpoint::FileCheckpoints;
 use tachograph_engine::domain::{Entry, Position, RunId, RunRecord, Timestamp};
 use tachograph_engine::ports::{JournalError, JournalReader};
@@ -64,14 +65,18 @@ impl History {
 }
 
 impl Dataset {
-    /// Opens the journal of a data directory for reading: takes no lock, makes nothing, changes nothing.
+    /// Opens the journal of a data directory, or of a bundle, for reading: takes no lock, makes nothing, changes nothing.
     ///
-    /// Damage is no obstacle: all that can be read is shown, and [`damage`](Self::damage) tells afterwards what cannot.
+    /// Damage in a directory is no obstacle: all that can be read is shown, and [`damage`](Self::damage) tells afterwards
+    /// what cannot. Evidence with a damaged part is none: of a bundle nothing is read behind damage.
     ///
     /// # Errors
     ///
     /// [`JournalError`] if there is no journal, or its files cannot be read at all.
     pub fn open(data: &Path) -> Result<Self, JournalError> {
+        if data.is_file() {
+            return Ok(Self::over(Arc::new(BundleReader::open(data)?), data));
+        }
         let salvaging = Arc::new(SalvagingReader::open(data)?);
         let checkpoints = Some(Arc::new(FileCheckpoints::read_only(data)));
         Ok(Self { reader: salvaging.clone(), salvaging: Some(salvaging), checkpoints, data: data.to_owned() })
@@ -127,7 +132,7 @@ impl Dataset {
 
     /// By the footers of the files, if those are read. Else looks backwards from the end: a time that is asked for is more
     /// often recent than not.
-    async fn position_at(&self, time: Timestamp, head: Position) -> Result<Position, JournalError> {
+    pub(crate) async fn position_at(&self, time: Timestamp, head: Position) -> Result<Position, JournalError> {
         if let Some(salvaging) = &self.salvaging
             && let Some(position) = salvaging.position_at(time)?
         {

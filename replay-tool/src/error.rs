@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use serde_json::json;
+use tachograph_adapters::bundle::BundleError;
 use tachograph_adapters::snapshot::RestoreError;
 use tachograph_engine::domain::{Position, Refusal, RunId};
 use tachograph_engine::ports::JournalError;
@@ -124,6 +125,9 @@ pub enum Error {
     /// Something was not imported or exported, or not all of it.
     #[error(transparent)]
     Import(#[from] ImportProblem),
+    /// A bundle was not made, read or imported.
+    #[error(transparent)]
+    Bundle(BundleError),
     /// A jobs file is wrong.
     #[error(transparent)]
     Jobs(#[from] JobsError),
@@ -192,6 +196,15 @@ pub enum Error {
     Internal(String),
 }
 
+impl From<BundleError> for Error {
+    fn from(error: BundleError) -> Self {
+        match error {
+            BundleError::Journal(error) => Self::Journal(error),
+            error => Self::Bundle(error),
+        }
+    }
+}
+
 fn listed(candidates: &[RunId], count: usize) -> String {
     let mut text = candidates.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if count > candidates.len() {
@@ -222,6 +235,7 @@ impl Error {
             Self::Input { code, .. } => code,
             Self::Control(problem) => problem.code(),
             Self::Import(problem) => problem.code(),
+            Self::Bundle(error) => error.code(),
             Self::UnknownRun { .. } | Self::NotYet { .. } => "unknown_run",
             Self::NoHealthyRun { .. } => "no_healthy_run",
             Self::AmbiguousRun { .. } => "ambiguous_run",
@@ -252,6 +266,8 @@ impl Error {
         match self {
             Self::Control(problem) => problem.exit_code(),
             Self::Import(problem) => problem.exit_code(),
+            Self::Bundle(BundleError::WrongSeal { .. }) => exit::DAMAGED,
+            Self::Bundle(_) => exit::USAGE,
             Self::Input { .. } | Self::Jobs(_) | Self::Refused(Refusal::InvalidInput { .. }) => exit::USAGE,
             Self::UnknownRun { .. } | Self::NotYet { .. } | Self::Refused(Refusal::UnknownRun) => exit::UNKNOWN_RUN,
             Self::NoHealthyRun { .. } => exit::UNKNOWN_RUN,
@@ -317,6 +333,7 @@ impl Error {
             Self::Page(problem) => problem.remedy().to_owned(),
             Self::Control(problem) => problem.remedy(),
             Self::Import(problem) => problem.remedy().to_owned(),
+            Self::Bundle(error) => error.remedy().to_owned(),
             Self::Jobs(JobsError::Invalid { .. }) => "correct the file; nothing was run".to_owned(),
             Self::Jobs(JobsError::Unreadable { .. }) => "check the path and its permissions".to_owned(),
             Self::Jobs(JobsError::TooLong { .. }) => "split the file".to_owned(),

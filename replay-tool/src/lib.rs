@@ -30,6 +30,7 @@
 //! | [`page`] | one self-contained page that shows the history of a fleet |
 //! | [`armed`], [`story`], [`snapshot_search`], [`snapshot_problem`] | what is armed, what became of a snapshot, which one is meant |
 //! | [`export`], [`import`], [`jsonl`] | a journal as JSON Lines, and back; journals out of [`foreign`] histories |
+//! | [`bundle`] | bundles of evidence: made, imported, verified, sealed |
 //! | [`dataset`] | a journal that is read: which runs there are, which one is meant, what happened |
 //! | [`rule`], [`recheck`], [`whatif`] | recorded commands, decided again, and under other rules |
 //! | [`rule`], [`recheck`] | recorded commands, decided again |
@@ -45,6 +46,7 @@ pub mod adopt;
 pub mod app;
 pub mod armed;
 pub mod bisect;
+pub mod bundle;
 pub mod cancel_snapshot;
 pub mod cli;
 pub mod compare;

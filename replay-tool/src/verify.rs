@@ -1,4 +1,4 @@
-//! `tacho verify`: every byte of the journal, checked.
+//! `tacho verify`: every byte of the journal, or of a bundle, checked.
 
 use std::io;
 use std::path::Path;
@@ -8,6 +8,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tachograph_adapters::journal::{self, Loss, Progress, Severity, VerifyFinding, VerifyReport};
 use tachograph_engine::ports::JournalError;
 
+use crate::bundle::check;
+use crate::cli::VerifyArgs;
 use crate::error::{Error, exit};
 use crate::output::{Context, Format, Output};
 use crate::table::{BAD, DIM, GOOD, WARN, printable};
@@ -23,14 +25,22 @@ const SOUND: &str = "sound";
 /// # Errors
 ///
 /// [`Error`] if there is no journal, its files cannot be read, or the output not written.
-pub fn verify(context: &Context) -> Result<u8, Error> {
-    check_place(&context.data)?;
+pub fn verify(context: &Context, args: &VerifyArgs) -> Result<u8, Error> {
+    let data = args.path.as_deref().unwrap_or(&context.data);
+    if data.is_file() {
+        return check::execute(context, data, args);
+    }
+    check_place(data)?;
+    if args.sealed_by.is_some() || args.reveal.is_some() {
+        let message = format!("{} is no bundle: it has no seal and no redacted values", data.display());
+        return Err(Error::input(message, "leave out --sealed-by and --reveal, or name a bundle"));
+    }
     let bar = Bar::default();
-    let verified = journal::verify(&context.data, |progress| bar.show(progress));
+    let verified = journal::verify(data, |progress| bar.show(progress));
     bar.0.finish_and_clear();
     let report = verified?;
     let mut output = context.stdout();
-    print(&report, &context.data, context.format, &mut output)?;
+    print(&report, data, context.format, &mut output)?;
     output.flush()?;
     Ok(if report.is_sound() { exit::OK } else { exit::DAMAGED })
 }
@@ -123,7 +133,7 @@ fn worst(report: &VerifyReport) -> (&'static str, Style) {
     }
 }
 
-fn finding(finding: &VerifyFinding) -> String {
+pub(crate) fn finding(finding: &VerifyFinding) -> String {
     let (word, style) = match finding.severity {
         Severity::Damage => ("damage", BAD),
         Severity::Missing => ("missing", BAD),

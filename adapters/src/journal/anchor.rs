@@ -16,27 +16,27 @@ use super::fields::Fields;
 use super::{FORMAT_VERSION, read_up_to};
 
 /// Bytes of the anchor file.
-pub(super) const BYTES: usize = 120;
+pub(crate) const BYTES: usize = 120;
 /// Its name in the journal directory.
-pub(super) const FILE: &str = "anchor";
+pub(crate) const FILE: &str = "anchor";
 const TEMPORARY: &str = "anchor.tmp";
 const MAGIC: &[u8; 8] = b"TACHOANC";
 const CRC_AT: usize = BYTES - 4;
 
 /// What the anchor says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Anchor {
+pub(crate) struct Anchor {
     /// Which journal.
-    pub(super) journal: Ulid,
+    pub(crate) journal: Ulid,
     /// A durable end of it.
-    pub(super) head: Head,
+    pub(crate) head: Head,
     /// Entries up to here were found to be gone when the journal was opened at `head`, and nothing was appended since.
-    pub(super) missing_up_to: Option<(Position, Digest)>,
+    pub(crate) missing_up_to: Option<(Position, Digest)>,
 }
 
 /// The anchor file as it is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// There is none: a journal in its first second, or somebody removed it.
     Absent,
     /// As it was written.
@@ -87,7 +87,7 @@ impl Anchor {
     }
 
     /// Reads the anchor of a journal directory.
-    pub(super) fn find(disk: &dyn Disk, journal_dir: &Path) -> Result<Found, JournalError> {
+    pub(crate) fn find(disk: &dyn Disk, journal_dir: &Path) -> Result<Found, JournalError> {
         let path = journal_dir.join(FILE);
         let file = match disk.open(&path, Mode::Read) {
             Ok(file) => file,
@@ -101,7 +101,7 @@ impl Anchor {
     }
 
     /// Replaces the anchor of a journal directory; a crash leaves the old or the new one whole.
-    pub(super) fn write(&self, disk: &dyn Disk, journal_dir: &Path) -> Result<(), JournalError> {
+    pub(crate) fn write(&self, disk: &dyn Disk, journal_dir: &Path) -> Result<(), JournalError> {
         let temporary = journal_dir.join(TEMPORARY);
         let write = || {
             match disk.remove(&temporary) {
@@ -119,11 +119,11 @@ impl Anchor {
 }
 
 /// Why an anchor that is not as it was written stops everything: what it would have shown is unknown.
-pub(super) const BAD: &str =
+pub(crate) const BAD: &str =
     "the anchor is not as it was written; without it a cut tail cannot be noticed: move it away to go on without it";
 
 /// What follows for a verification if there is none.
-pub(super) const ABSENT: &str =
+pub(crate) const ABSENT: &str =
     "there is no anchor: unless the journal is younger than a second, it was removed; a cut tail cannot be noticed";
 
 impl Found {
@@ -132,7 +132,7 @@ impl Found {
     /// # Errors
     ///
     /// [`JournalError::Damaged`] or [`JournalError::NewerFormat`].
-    pub(super) fn sound(self, journal_dir: &Path) -> Result<Option<Anchor>, JournalError> {
+    pub(crate) fn sound(self, journal_dir: &Path) -> Result<Option<Anchor>, JournalError> {
         let file = journal_dir.join(FILE);
         match self {
             Self::Absent => Ok(None),
@@ -145,7 +145,7 @@ impl Found {
 
 /// Replaces the anchor in a thread of its own, at most once per interval, so that no append waits for it.
 #[derive(Debug)]
-pub(super) struct AnchorKeeper {
+pub(crate) struct AnchorKeeper {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -169,7 +169,7 @@ struct Wanted {
 
 impl AnchorKeeper {
     /// Starts the thread; without an interval there is none, and the anchor is written on close alone.
-    pub(super) fn start(
+    pub(crate) fn start(
         disk: Arc<dyn Disk>,
         journal_dir: PathBuf,
         journal: Ulid,
@@ -187,7 +187,7 @@ impl AnchorKeeper {
     }
 
     /// Notes a new durable end.
-    pub(super) fn note(&self, head: Head) {
+    pub(crate) fn note(&self, head: Head) {
         if self.thread.is_none() {
             return;
         }
@@ -199,7 +199,7 @@ impl AnchorKeeper {
     }
 
     /// Ends the thread.
-    pub(super) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         if let Some(thread) = self.thread.take() {
             self.shared.lock().stop = true;
             self.shared.changed.notify_one();

@@ -10,9 +10,9 @@ use super::frame::{self, FrameHeader, FrameKind};
 use super::{disk::DiskFile, read_up_to};
 
 /// Bytes of a trailer.
-pub(super) const TRAILER_BYTES: usize = 24;
+pub(crate) const TRAILER_BYTES: usize = 24;
 /// Bytes between two rows of the sparse table, at least.
-pub(super) const SPARSE_BYTES: u64 = 64 << 10;
+pub(crate) const SPARSE_BYTES: u64 = 64 << 10;
 const TRAILER_MAGIC: &[u8; 8] = b"TACHOEND";
 const RUN_ROW_BYTES: usize = 32;
 const SPARSE_ROW_BYTES: usize = 16;
@@ -20,7 +20,7 @@ const FIXED_BYTES: usize = 48;
 
 /// The contents of a segment, gathered while its entries pass.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Contents {
+pub(crate) struct Contents {
     times: Option<(Timestamp, Timestamp)>,
     runs: HashMap<RunId, RunHead, foldhash::fast::RandomState>,
     sparse: Vec<(Position, u64)>,
@@ -28,12 +28,12 @@ pub(super) struct Contents {
 
 impl Contents {
     /// Notes where a frame begins.
-    pub(super) fn frame(&mut self, first: Position, offset: u64) {
+    pub(crate) fn frame(&mut self, first: Position, offset: u64) {
         note_frame(&mut self.sparse, first, offset);
     }
 
     /// Notes an entry. `before` is its run's end before it, asked for only if this segment does not know it.
-    pub(super) fn entry<E>(
+    pub(crate) fn entry<E>(
         &mut self,
         entry: &Entry,
         before: impl FnOnce(RunId) -> Result<Option<RunHead>, E>,
@@ -61,12 +61,12 @@ impl Contents {
     }
 
     /// The end of a run within this segment.
-    pub(super) fn run(&self, run: RunId) -> Option<RunHead> {
+    pub(crate) fn run(&self, run: RunId) -> Option<RunHead> {
         self.runs.get(&run).copied()
     }
 
     /// The payload of a footer. `first` is the segment's first position, `next` the one after its last.
-    pub(super) fn encode(&self, first: Position, next: Position) -> Vec<u8> {
+    pub(crate) fn encode(&self, first: Position, next: Position) -> Vec<u8> {
         let mut runs: Vec<(RunId, RunHead)> = self.runs.iter().map(|(run, head)| (*run, *head)).collect();
         runs.sort_unstable_by_key(|(run, _)| *run);
         let (min, max) = self.times.unwrap_or_default();
@@ -94,39 +94,39 @@ impl Contents {
 }
 
 /// Adds a frame to a sparse table, unless the row before is near enough.
-pub(super) fn note_frame(sparse: &mut Vec<(Position, u64)>, first: Position, offset: u64) {
+pub(crate) fn note_frame(sparse: &mut Vec<(Position, u64)>, first: Position, offset: u64) {
     if sparse.last().is_none_or(|(_, before)| offset - before >= SPARSE_BYTES) {
         sparse.push((first, offset));
     }
 }
 
 /// The offset in a sparse table from which a position is to be looked for.
-pub(super) fn sparse_offset(sparse: &[(Position, u64)], position: Position) -> Option<u64> {
+pub(crate) fn sparse_offset(sparse: &[(Position, u64)], position: Position) -> Option<u64> {
     let after = sparse.partition_point(|(first, _)| *first <= position);
     sparse.get(after.checked_sub(1)?).map(|(_, offset)| *offset)
 }
 
 /// A footer as it is read back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Footer {
+pub(crate) struct Footer {
     /// Earliest and latest `recorded_at`.
-    pub(super) times: (Timestamp, Timestamp),
+    pub(crate) times: (Timestamp, Timestamp),
     /// First position.
-    pub(super) first: Position,
+    pub(crate) first: Position,
     /// Last position.
-    pub(super) last: Position,
+    pub(crate) last: Position,
     /// Positions with the offsets of their frames.
-    pub(super) sparse: Vec<(Position, u64)>,
+    pub(crate) sparse: Vec<(Position, u64)>,
     /// Where the footer's frame begins.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// Hash of the commit before it.
-    pub(super) previous: Digest,
+    pub(crate) previous: Digest,
     rows: Vec<u8>,
 }
 
 impl Footer {
     /// Reads the payload of a footer's frame.
-    pub(super) fn decode(payload: &[u8], offset: u64, previous: Digest) -> Option<Self> {
+    pub(crate) fn decode(payload: &[u8], offset: u64, previous: Digest) -> Option<Self> {
         let mut fields = Fields(payload);
         let times = (Timestamp::from_micros(fields.i64()?), Timestamp::from_micros(fields.i64()?));
         let (first, last, count) = (fields.position()?, fields.position()?, fields.u64()?);
@@ -142,7 +142,7 @@ impl Footer {
     }
 
     /// The end of a run within this segment.
-    pub(super) fn run(&self, run: RunId) -> Option<RunHead> {
+    pub(crate) fn run(&self, run: RunId) -> Option<RunHead> {
         let (rows, _) = self.rows.as_chunks::<RUN_ROW_BYTES>();
         let found = rows.binary_search_by_key(&Some(run), |row| Fields(row).id().map(RunId::from_u128)).ok()?;
         let mut fields = Fields(rows.get(found)?.get(16..)?);
@@ -151,13 +151,13 @@ impl Footer {
     }
 
     /// Gives up the table of runs, for those who keep only places and times.
-    pub(super) fn without_runs(mut self) -> Self {
+    pub(crate) fn without_runs(mut self) -> Self {
         self.rows = Vec::new();
         self
     }
 
     /// Reads the footer of an open segment from the file's end; absent if the segment does not end in one.
-    pub(super) fn read(file: &dyn DiskFile) -> std::io::Result<Option<Self>> {
+    pub(crate) fn read(file: &dyn DiskFile) -> std::io::Result<Option<Self>> {
         let length = file.length()?;
         let mut trailer = [0; TRAILER_BYTES];
         let Some(at) = length.checked_sub(TRAILER_BYTES as u64) else { return Ok(None) };
@@ -183,7 +183,7 @@ impl Footer {
 }
 
 /// The last bytes of a sealed segment whose footer's frame begins at an offset.
-pub(super) fn encode_trailer(footer_offset: u64) -> [u8; TRAILER_BYTES] {
+pub(crate) fn encode_trailer(footer_offset: u64) -> [u8; TRAILER_BYTES] {
     let mut bytes = [0; TRAILER_BYTES];
     bytes[..8].copy_from_slice(&footer_offset.to_le_bytes());
     bytes[12..20].copy_from_slice(TRAILER_MAGIC);
@@ -193,14 +193,14 @@ pub(super) fn encode_trailer(footer_offset: u64) -> [u8; TRAILER_BYTES] {
 }
 
 /// The footer's offset, if the bytes are a trailer as it was written.
-pub(super) fn decode_trailer(bytes: &[u8; TRAILER_BYTES]) -> Option<u64> {
+pub(crate) fn decode_trailer(bytes: &[u8; TRAILER_BYTES]) -> Option<u64> {
     let (body, crc) = bytes.split_at(20);
     let sound = body.ends_with(TRAILER_MAGIC) && body[8..12] == [0; 4] && crc == crc32c::crc32c(body).to_le_bytes();
     sound.then(|| Fields(body).u64()).flatten()
 }
 
 /// Footer and trailer of a segment that is full, in one piece, and the hash of the footer's frame.
-pub(super) fn seal(
+pub(crate) fn seal(
     contents: &Contents,
     segment_first: Position,
     next: Position,

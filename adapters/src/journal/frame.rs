@@ -6,19 +6,19 @@ use tachograph_engine::domain::{Digest, Entry, Position};
 use super::fields::Fields;
 
 /// Bytes of a frame header.
-pub(super) const HEADER_BYTES: usize = 72;
+pub(crate) const HEADER_BYTES: usize = 72;
 /// The greatest payload of a commit frame, in bytes; a greater batch becomes several frames.
-pub(super) const COMMIT_BYTES_MAX: usize = 16 << 20;
+pub(crate) const COMMIT_BYTES_MAX: usize = 16 << 20;
 /// What a frame begins with.
-pub(super) const MAGIC: &[u8; 4] = b"TFRM";
+pub(crate) const MAGIC: &[u8; 4] = b"TFRM";
 /// The greatest entry, in bytes: what the domain's limits allow, with room, and what the codec decodes again.
-pub(super) const ENTRY_BYTES_MAX: usize = 4 << 20;
+pub(crate) const ENTRY_BYTES_MAX: usize = 4 << 20;
 const CRC_AT: usize = HEADER_BYTES - 4;
 const LENGTH_BYTES: usize = 4;
 
 /// What a frame holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FrameKind {
+pub(crate) enum FrameKind {
     /// Entries.
     Commit,
     /// The table of contents of a full segment.
@@ -27,24 +27,24 @@ pub(super) enum FrameKind {
 
 /// The first bytes of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FrameHeader {
-    pub(super) kind: FrameKind,
+pub(crate) struct FrameHeader {
+    pub(crate) kind: FrameKind,
     /// Bytes after the header.
-    pub(super) payload_bytes: u32,
+    pub(crate) payload_bytes: u32,
     /// Entries in a commit; zero in a footer.
-    pub(super) count: u32,
+    pub(crate) count: u32,
     /// Position of the first entry; in a footer the position after the segment's last.
-    pub(super) first: Position,
+    pub(crate) first: Position,
     /// The position that was durable when the frame was written.
-    pub(super) watermark: Position,
+    pub(crate) watermark: Position,
     /// Hash of the unit before: frame, or segment header.
-    pub(super) previous: Digest,
+    pub(crate) previous: Digest,
     /// CRC32C of the payload.
-    pub(super) payload_crc: u32,
+    pub(crate) payload_crc: u32,
 }
 
 impl FrameHeader {
-    pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
+    pub(crate) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..4].copy_from_slice(MAGIC);
         bytes[4] = match self.kind {
@@ -63,7 +63,7 @@ impl FrameHeader {
     }
 
     /// The header, if the bytes are one and as they were written.
-    pub(super) fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8; HEADER_BYTES]) -> Option<Self> {
         let (body, crc) = bytes.split_at(CRC_AT);
         if !body.starts_with(MAGIC) || crc != crc32c::crc32c(body).to_le_bytes() {
             return None;
@@ -97,23 +97,23 @@ impl FrameHeader {
     }
 
     /// Bytes of the whole frame.
-    pub(super) fn frame_bytes(&self) -> u64 {
+    pub(crate) fn frame_bytes(&self) -> u64 {
         HEADER_BYTES as u64 + u64::from(self.payload_bytes)
     }
 
     /// Position after the last entry.
-    pub(super) fn next(&self) -> Position {
+    pub(crate) fn next(&self) -> Position {
         Position(self.first.0.saturating_add(u64::from(self.count)))
     }
 }
 
 /// Hash of a whole frame.
-pub(super) fn hash(frame: &[u8]) -> Digest {
+pub(crate) fn hash(frame: &[u8]) -> Digest {
     Digest(*blake3::hash(frame).as_bytes())
 }
 
 /// One complete frame: header and payload in one piece.
-pub(super) fn assemble(
+pub(crate) fn assemble(
     kind: FrameKind,
     first: Position,
     watermark: Position,
@@ -134,7 +134,7 @@ pub(super) fn assemble(
 
 /// The entries of a commit's payload, one length-prefixed record after the other.
 #[derive(Debug, Clone)]
-pub(super) struct Records<'a> {
+pub(crate) struct Records<'a> {
     rest: Fields<'a>,
     left: u32,
     position: Position,
@@ -142,12 +142,12 @@ pub(super) struct Records<'a> {
 
 impl<'a> Records<'a> {
     /// Of a commit's payload.
-    pub(super) fn new(header: &FrameHeader, payload: &'a [u8]) -> Self {
+    pub(crate) fn new(header: &FrameHeader, payload: &'a [u8]) -> Self {
         Self { rest: Fields(payload), left: header.count, position: header.first }
     }
 
     /// Skips the records before a position without decoding them.
-    pub(super) fn skip_to(&mut self, position: Position) -> Result<(), &'static str> {
+    pub(crate) fn skip_to(&mut self, position: Position) -> Result<(), &'static str> {
         while self.left > 0 && self.position < position {
             self.record()?;
         }
@@ -155,7 +155,7 @@ impl<'a> Records<'a> {
     }
 
     /// The next record's position and bytes; absent after the last, which must end the payload.
-    pub(super) fn record(&mut self) -> Result<Option<(Position, &'a [u8])>, &'static str> {
+    pub(crate) fn record(&mut self) -> Result<Option<(Position, &'a [u8])>, &'static str> {
         if self.left == 0 {
             return if self.rest.0.is_empty() { Ok(None) } else { Err("bytes follow the last entry of the frame") };
         }
@@ -168,7 +168,7 @@ impl<'a> Records<'a> {
     }
 
     /// The next entry, decoded; it must be at the position that the frame gives it.
-    pub(super) fn entry(&mut self) -> Result<Option<Entry>, String> {
+    pub(crate) fn entry(&mut self) -> Result<Option<Entry>, String> {
         let Some((position, record)) = self.record()? else { return Ok(None) };
         let entry =
             codec::decode_entry(record).map_err(|error| format!("entry {position} cannot be decoded: {error}"))?;
@@ -181,7 +181,7 @@ impl<'a> Records<'a> {
 
 /// The frames of one batch, encoded in one buffer that goes to the disk with one write.
 #[derive(Debug, Default)]
-pub(super) struct FrameBatch {
+pub(crate) struct FrameBatch {
     bytes: Vec<u8>,
     frames: Vec<Pending>,
 }
@@ -195,22 +195,22 @@ struct Pending {
 
 /// A frame within the batch, complete.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Placed {
+pub(crate) struct Placed {
     /// Offset within the batch.
-    pub(super) start: usize,
+    pub(crate) start: usize,
     /// Position of its first entry.
-    pub(super) first: Position,
+    pub(crate) first: Position,
 }
 
 /// An entry that does not fit into a frame.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct TooLarge {
-    pub(super) bytes: usize,
+pub(crate) struct TooLarge {
+    pub(crate) bytes: usize,
 }
 
 impl FrameBatch {
     /// Empties it, keeping its memory.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         // One huge batch must not hold its memory for ever.
         if self.bytes.capacity() > 4 * COMMIT_BYTES_MAX {
             self.bytes = Vec::new();
@@ -220,7 +220,7 @@ impl FrameBatch {
     }
 
     /// Adds an entry, in a further frame if the present one is full.
-    pub(super) fn push(&mut self, entry: &Entry) -> Result<(), TooLarge> {
+    pub(crate) fn push(&mut self, entry: &Entry) -> Result<(), TooLarge> {
         if self.frames.is_empty() {
             self.begin(entry.position);
         }
@@ -258,12 +258,12 @@ impl FrameBatch {
     }
 
     /// Bytes of all frames together.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.bytes.len()
     }
 
     /// Fills in the headers, chained to the unit before, and returns the hash of the last frame.
-    pub(super) fn finish(&mut self, watermark: Position, mut previous: Digest) -> Digest {
+    pub(crate) fn finish(&mut self, watermark: Position, mut previous: Digest) -> Digest {
         for index in 0..self.frames.len() {
             let start = self.frames[index].start;
             let end = self.frames.get(index + 1).map_or(self.bytes.len(), |next| next.start);
@@ -286,12 +286,12 @@ impl FrameBatch {
     }
 
     /// The bytes to write.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// Where each frame begins.
-    pub(super) fn placed(&self) -> impl Iterator<Item = Placed> + '_ {
+    pub(crate) fn placed(&self) -> impl Iterator<Item = Placed> + '_ {
         self.frames.iter().map(|frame| Placed { start: frame.start, first: frame.first })
     }
 }

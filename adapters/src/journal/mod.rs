@@ -16,22 +16,22 @@
 //! | [`disk`], [`simulated`] | the seam to the disk, and a disk that fails on demand |
 
 mod active;
-mod anchor;
+pub(crate) mod anchor;
 pub mod disk;
 mod evidence;
 mod facts;
-mod fields;
+pub(crate) mod fields;
 mod follow;
-mod footer;
-mod frame;
+pub(crate) mod footer;
+pub(crate) mod frame;
 mod lock;
 mod reader;
 mod recover;
 mod report;
-mod runs;
+pub(crate) mod runs;
 mod salvage;
 mod scan;
-mod segment;
+pub(crate) mod segment;
 pub mod simulated;
 mod tail;
 mod unproved;
@@ -97,7 +97,7 @@ impl Default for JournalOptions {
 }
 
 /// Fills a buffer from an offset, as far as the file goes, and returns how much was read.
-fn read_up_to(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(crate) fn read_up_to(file: &dyn DiskFile, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut read = 0;
     while read < buffer.len() {
         match file.read_at(&mut buffer[read..], offset + read as u64) {

@@ -7,7 +7,7 @@ use tachograph_engine::ports::RunHead;
 
 /// What is known about each run after the entries so far; a few dozen bytes per run.
 #[derive(Debug, Default)]
-pub(super) struct Runs {
+pub(crate) struct Runs {
     seen: HashMap<RunId, Seen>,
 }
 
@@ -20,7 +20,7 @@ struct Seen {
 
 impl Runs {
     /// The end of a run so far.
-    pub(super) fn head(&self, run: RunId) -> Option<RunHead> {
+    pub(crate) fn head(&self, run: RunId) -> Option<RunHead> {
         self.seen.get(&run).map(|seen| RunHead { version: seen.version, last: seen.last })
     }
 
@@ -29,7 +29,7 @@ impl Runs {
     /// # Errors
     ///
     /// What about it does not follow from the entries before. It is taken in all the same, as far as that makes sense.
-    pub(super) fn observe(&mut self, entry: &Entry) -> Result<(), String> {
+    pub(crate) fn observe(&mut self, entry: &Entry) -> Result<(), String> {
         let before = entry.run().and_then(|run| self.seen.get(&run).copied());
         let pointer = check_pointer(entry, before);
         let order = match &entry.body {

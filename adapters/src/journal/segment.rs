@@ -14,7 +14,7 @@ use super::fields::Fields;
 use super::{FORMAT_VERSION, read_up_to};
 
 /// Bytes of a segment header.
-pub(super) const HEADER_BYTES: usize = 88;
+pub(crate) const HEADER_BYTES: usize = 88;
 const MAGIC: &[u8; 8] = b"TACHOSEG";
 const CRC_AT: usize = HEADER_BYTES - 4;
 const DIGITS: usize = 20;
@@ -22,20 +22,20 @@ const EXTENSION: &str = "seg";
 
 /// The first bytes of every segment: which journal, which part of it, and what came before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SegmentHeader {
+pub(crate) struct SegmentHeader {
     /// Identity of the journal, the same in all its segments.
-    pub(super) journal: Ulid,
+    pub(crate) journal: Ulid,
     /// Number of this segment: 1, 2, 3…
-    pub(super) ordinal: u64,
+    pub(crate) ordinal: u64,
     /// Position of the first entry that it may hold.
-    pub(super) first: Position,
+    pub(crate) first: Position,
     /// Hash of the last unit (frame or, in a segment without frames, header) before; zero in the first segment.
-    pub(super) previous: Digest,
+    pub(crate) previous: Digest,
 }
 
 /// Why the first bytes of a file are no segment header of this version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BadHeader {
+pub(crate) enum BadHeader {
     /// The file ends within it.
     Short,
     /// Its magic or checksum is wrong.
@@ -50,7 +50,7 @@ pub(super) enum BadHeader {
 }
 
 impl SegmentHeader {
-    pub(super) fn encode(&self) -> [u8; HEADER_BYTES] {
+    pub(crate) fn encode(&self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
@@ -64,7 +64,7 @@ impl SegmentHeader {
         bytes
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
         let bytes = bytes.get(..HEADER_BYTES).ok_or(BadHeader::Short)?;
         let (body, crc) = bytes.split_at(CRC_AT);
         if !bytes.starts_with(MAGIC) || crc != crc32c::crc32c(body).to_le_bytes() {
@@ -91,12 +91,12 @@ impl SegmentHeader {
     }
 
     /// The hash by which the first frame of the segment is chained to it.
-    pub(super) fn hash(&self) -> Digest {
+    pub(crate) fn hash(&self) -> Digest {
         Digest(*blake3::hash(&self.encode()).as_bytes())
     }
 
     /// Reads the header of an open segment file.
-    pub(super) fn read(file: &dyn DiskFile) -> io::Result<Result<Self, BadHeader>> {
+    pub(crate) fn read(file: &dyn DiskFile) -> io::Result<Result<Self, BadHeader>> {
         let mut bytes = [0; HEADER_BYTES];
         let read = read_up_to(file, &mut bytes, 0)?;
         Ok(Self::decode(&bytes[..read]))
@@ -105,7 +105,7 @@ impl SegmentHeader {
 
 impl BadHeader {
     /// The error that names the file.
-    pub(super) fn error(self, path: &Path) -> JournalError {
+    pub(crate) fn error(self, path: &Path) -> JournalError {
         match self {
             Self::Newer { found, supported } => JournalError::NewerFormat { path: path.to_owned(), found, supported },
             Self::Short | Self::Invalid => {
@@ -114,7 +114,7 @@ impl BadHeader {
         }
     }
 
-    pub(super) const fn why(self) -> &'static str {
+    pub(crate) const fn why(self) -> &'static str {
         match self {
             Self::Short => "the file ends within its segment header",
             Self::Invalid => "the segment header is not as it was written",
@@ -125,31 +125,31 @@ impl BadHeader {
 
 /// A segment file as its name tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct SegmentName {
+pub(crate) struct SegmentName {
     /// The whole path.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Position of the first entry, out of the name.
-    pub(super) first: Position,
+    pub(crate) first: Position,
 }
 
 impl SegmentName {
-    pub(super) fn of(journal_dir: &Path, first: Position) -> Self {
+    pub(crate) fn of(journal_dir: &Path, first: Position) -> Self {
         Self { path: journal_dir.join(format!("{:0DIGITS$}.{EXTENSION}", first.0)), first }
     }
 
     /// The name alone, for reports.
-    pub(super) fn file_name(&self) -> String {
+    pub(crate) fn file_name(&self) -> String {
         file_name(&self.path)
     }
 }
 
 /// The last component of a path, for reports.
-pub(super) fn file_name(path: &Path) -> String {
+pub(crate) fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(OsStr::new("")).to_string_lossy().into_owned()
 }
 
 /// All segment files of a journal directory, by first position. Other files are none of them.
-pub(super) fn list(disk: &dyn Disk, journal_dir: &Path) -> Result<Vec<SegmentName>, JournalError> {
+pub(crate) fn list(disk: &dyn Disk, journal_dir: &Path) -> Result<Vec<SegmentName>, JournalError> {
     let names = disk.list(journal_dir).map_err(|error| JournalError::io("list", journal_dir, error))?;
     let mut segments: Vec<SegmentName> =
         names.iter().filter_map(|name| parse(name)).map(|first| SegmentName::of(journal_dir, first)).collect();

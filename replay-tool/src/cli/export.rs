@@ -1,24 +1,77 @@
-//! Arguments of `tacho export`.
+//! Arguments of `tacho export` and `tacho seal-key`.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
+use crate::when::AsOf;
+
 /// Arguments of `tacho export`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
+Without --jsonl: a bundle, one file of evidence with the entries and what proves them. `tacho verify FILE` checks it on any \
+machine, and every read command takes it with --data FILE. PATH of --redact is one of label.KEY, label, name, argv, cwd, image, \
+runner, actor, waiting_on, why, message, diagnostics, cause, detail, source, location, refusal, host; every other text that \
+contains such a value is redacted, too.
+
 JSON Lines: a header, then one entry per line with all that is recorded in it, oldest first. Nothing is lost: \
 `tacho import --from tachograph-jsonl` makes the same journal of it, entry for entry.
 
 Examples:
+  tacho export --out evidence.tacho --zstd
+  tacho export --out build.tacho --run build --seal ~/.tacho-seal-key
+  tacho export --out night.tacho --from 2026-11-21T03:00:00Z --to 2026-11-21T04:00:00Z
+  tacho export --out shared.tacho --redact label.secret,argv --salts shared.salts
   tacho export --jsonl > journal.jsonl
-  tacho export --jsonl --out journal.jsonl
   tacho export --jsonl | jq -c 'select(.body.refused)'")]
 pub struct ExportArgs {
-    /// As JSON Lines
-    #[arg(long, required = true)]
+    /// As JSON Lines instead of a bundle
+    #[arg(long, conflicts_with_all = ["run", "from", "to", "zstd", "seal", "redact", "salts", "force"])]
     pub jsonl: bool,
-    /// Into this file, which must not exist yet [default: standard output]
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    /// Into this file, which must not exist yet [default with --jsonl: standard output]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, required_unless_present = "jsonl")]
     pub out: Option<PathBuf>,
+    /// Only the entries about this run, and the facts about the journal between them: a run id, the beginning of one, or a name
+    #[arg(long, conflicts_with_all = ["from", "to"])]
+    pub run: Option<String>,
+    /// Only entries from this position or time on
+    #[arg(long, value_name = "TIME|POSITION")]
+    pub from: Option<AsOf>,
+    /// Only entries up to this position or time
+    #[arg(long, value_name = "TIME|POSITION")]
+    pub to: Option<AsOf>,
+    /// Compressed
+    #[arg(long)]
+    pub zstd: bool,
+    /// Sealed with the key in this file, which `tacho seal-key --create` makes
+    #[arg(long, value_name = "KEY", value_hint = ValueHint::FilePath)]
+    pub seal: Option<PathBuf>,
+    /// Without these values: a salted commitment stands for each; several are separated by commas
+    #[arg(long, value_name = "PATH", value_delimiter = ',')]
+    pub redact: Vec<String>,
+    /// Write what proves the redacted values to this file; whoever has it knows them
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "redact")]
+    pub salts: Option<PathBuf>,
+    /// Replace files that exist
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Arguments of `tacho seal-key`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+The file has mode 0600 and holds the secret. Give the public key to those who shall know your seals, on another way than the \
+bundles go.
+
+Examples:
+  tacho seal-key --create ~/.tacho-seal-key
+  tacho seal-key ~/.tacho-seal-key             # the public key of it
+  tacho verify evidence.tacho --sealed-by $(tacho seal-key ~/.tacho-seal-key)")]
+pub struct SealKeyArgs {
+    /// Make a key; the file must not exist yet
+    #[arg(long)]
+    pub create: bool,
+    /// The key file
+    #[arg(value_name = "KEY", value_hint = ValueHint::FilePath)]
+    pub file: PathBuf,
 }

@@ -24,6 +24,7 @@ use self::foreign::foreign;
 pub use self::lines::{Line, Lines};
 pub use self::problem::ImportProblem;
 pub use self::target::Target;
+use crate::bundle;
 use crate::cli::{ImportArgs, Source};
 use crate::error::{Error, exit};
 use crate::foreign::ForeignSource;
@@ -40,7 +41,7 @@ const READ_BYTES: usize = 256 << 10;
 pub struct ImportedView {
     /// The data directory.
     pub data: String,
-    /// What it was made of: `tachograph-jsonl`.
+    /// What it was made of: `bundle` or `tachograph-jsonl`.
     pub from: &'static str,
     /// The identity of the journal.
     pub journal: String,
@@ -56,8 +57,9 @@ pub struct ImportedView {
 ///
 /// [`Error::Import`] for what is wrong with the file or the place, [`Error::Journal`] if the journal cannot be written.
 pub async fn execute(context: &Context, args: ImportArgs) -> Result<u8, Error> {
+    let Some(from) = args.from else { return bundle::open::execute(context, &args.file) };
     let mut input = Input::open(&args.file)?;
-    match args.from {
+    match from {
         Source::TachographJsonl => journal(context, input).await,
         Source::DockerEvents => foreign(context, input, ForeignSource::DockerEvents, args.strict).await,
         Source::K8sEvents => foreign(context, input, ForeignSource::K8sEvents, args.strict).await,

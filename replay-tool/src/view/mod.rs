@@ -5,6 +5,7 @@
 
 mod account;
 mod adoption;
+mod bundle;
 mod comparison;
 mod entry;
 mod event;
@@ -22,6 +23,7 @@ mod whatif;
 
 pub use account::{AccountView, GapView, SentenceView, StandingView, StillView, TimerToldView};
 pub use adoption::{AdoptionView, AmendedView, ForeseenView, LeftAliveView};
+pub use bundle::{BundleVerificationView, BundleView, RedactedView, RevealedView};
 pub use comparison::{ComparisonView, FieldDifferenceView, NearestView, RowView, SideStepView, SideView};
 pub use entry::{ActorView, CommandView, EntryView, RefusalView, SessionView, SystemView, TornTailView};
 pub use event::{EventView, FailureView, GuardView};

@@ -85,7 +85,7 @@ pub(super) fn copy(from: &Path, to: &Path) {
     }
 }
 
-const READ_COMMANDS: [&[&str]; 9] = [
+pub(super) const READ_COMMANDS: [&[&str]; 9] = [
     &["runs"],
     &["runs", "--at", "20"],
     &["show", "build"],

@@ -46,6 +46,7 @@ fn every_help_has_examples() {
             "verify",
             "recheck",
             "export",
+            "seal-key",
             "import",
             "whatif",
             "help"

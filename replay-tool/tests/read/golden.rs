@@ -18,7 +18,7 @@ use tachograph_replay::{compare, runs, show, tail, timeline, timers, verify, why
 use crate::kept::printed;
 use crate::made::{self, BUILD, BUILD_AGAIN, LOUD, NAMELESS, NEVER, NIGHTLY};
 
-pub(crate) fn check(file: &str, text: &str) {
+pub(super) fn check(file: &str, text: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/read/golden").join(file);
     if std::env::var_os("TACHO_GOLDEN").is_some_and(|value| value == "write") {
         std::fs::write(&path, text).unwrap();

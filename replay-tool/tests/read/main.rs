@@ -4,6 +4,8 @@
 
 /// The binary itself.
 mod binary;
+/// Bundles in place of a directory.
+mod bundles;
 /// Two runs side by side.
 mod compare;
 /// Files with damage: all that is sound is shown, and nobody takes it for whole.
