@@ -37,6 +37,7 @@ fn the_same_end_told_twice_is_a_duplicate() {
     );
     assert_eq!(imported.refusals(), [""; 0]);
     assert_eq!(imported.report()["duplicates"], 1);
+    assert_eq!(imported.outcomes()[3], (4, "duplicate".to_owned()));
 }
 
 #[test]
@@ -47,6 +48,7 @@ fn a_start_after_the_destruction_is_refused() {
         container(&[("create", 0, &[]), ("start", 1, &[]), ("die", 2, code), ("destroy", 3, &[]), ("start", 4, &[])]),
     );
     assert_eq!(imported.refusals(), ["run_destroyed"]);
+    assert_eq!(imported.events(), ["Created", "Started", "Exited", "Destroyed"]);
     assert_eq!(imported.run()["status"], "Destroyed");
 }
 
@@ -91,6 +93,7 @@ fn a_second_pause_and_a_second_unpause_are_refused() {
         ]),
     );
     assert_eq!(imported.refusals(), ["illegal_transition", "illegal_transition"]);
+    assert_eq!(imported.events(), ["Created", "Started", "Waiting", "Started"]);
     assert_eq!(imported.run()["status"], "Started");
 }
 

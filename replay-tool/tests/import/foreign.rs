@@ -53,6 +53,7 @@ fn whole_histories_become_these_journals() {
         let report = stdout(&imported.output).replace(imported.data().to_str().unwrap(), "DATA");
         check(&format!("{name}.report.json"), &report);
         done(&imported.data(), &["verify"]);
+        done(&imported.data(), &["recheck"]);
     }
 }
 
