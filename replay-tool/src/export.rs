@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use tachograph_adapters::bundle::BundleReader;
 use tachograph_adapters::journal::FileReader;
 use tachograph_engine::ports::JournalError;
 use ulid::Ulid;
@@ -35,8 +36,11 @@ pub async fn export(reading: &mut Reading, args: &ExportArgs) -> Result<(), Erro
     file.finish()
 }
 
-/// The identity of the journal in a data directory, if its files can be read that far.
+/// The identity of the journal in a data directory or a bundle, if its files can be read that far.
 fn identity(data: &Path) -> Option<Ulid> {
+    if data.is_file() {
+        return BundleReader::open(data).ok().map(|reader| reader.journal());
+    }
     FileReader::open(data).ok().map(|reader| reader.id())
 }
 

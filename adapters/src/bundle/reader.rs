@@ -275,6 +275,19 @@ impl JournalReader for BundleReader {
         Ok(self.index.as_ref().and_then(|index| index.run(run)))
     }
 
+    async fn facts(&self, after: Position, up_to: Position) -> Result<Vec<Entry>, JournalError> {
+        let (mut units, mut facts) = (self.units_from(after.next()), Vec::new());
+        while let Some(unit) = units.advance()? {
+            match unit {
+                Unit::Commit(header) if header.first > up_to => break,
+                Unit::Commit(header) if header.next() > after.next() => facts.extend(units.facts(&header)?),
+                Unit::Commit(_) | Unit::Segment(_) | Unit::Footer(_) => {}
+            }
+        }
+        facts.retain(|fact| after < fact.position && fact.position <= up_to);
+        Ok(facts)
+    }
+
     async fn answered(&self, run: RunId, command: CommandId) -> Result<Option<Position>, JournalError> {
         self.find_map(|entry| {
             let answers = entry.run() == Some(run) && entry.command_id() == Some(command);

@@ -129,6 +129,11 @@ impl BlockStream {
         index as u64 * self.block_bytes
     }
 
+    /// Which block holds an offset of the stream.
+    pub(super) fn index_of(&self, offset: u64) -> usize {
+        usize::try_from(offset / self.block_bytes).unwrap_or(usize::MAX)
+    }
+
     /// The entries that a block holds bytes of.
     pub(super) fn entries(&self, index: usize) -> (Position, Position) {
         let first = self.rows.get(index).map_or(Position::ZERO, |row| row.first);
@@ -211,7 +216,7 @@ impl Stream for BlockStream {
         let mut offset = offset;
         let mut rest = buffer;
         while !rest.is_empty() {
-            let index = usize::try_from(offset / self.block_bytes).unwrap_or(usize::MAX);
+            let index = self.index_of(offset);
             if index >= self.rows.len() {
                 return Err(self.damaged(offset, "the bundle ends within a unit"));
             }
@@ -229,7 +234,7 @@ impl Stream for BlockStream {
     }
 
     fn damaged(&self, offset: u64, why: &str) -> JournalError {
-        let index = usize::try_from(offset / self.block_bytes).unwrap_or(usize::MAX).min(self.rows.len().max(1) - 1);
+        let index = self.index_of(offset).min(self.rows.len().max(1) - 1);
         let (first, last) = self.entries(index);
         let why = format!("{why}, near {}", entries_text(first, last));
         JournalError::Damaged { file: self.path.clone(), offset: self.place(index).0, why }

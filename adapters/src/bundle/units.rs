@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tachograph_engine::codec::{self, CodecError};
 use tachograph_engine::domain::{Digest, Entry};
 use tachograph_engine::ports::JournalError;
 
@@ -9,8 +10,8 @@ use super::stream::Stream;
 use crate::journal::frame::{self, FrameHeader, FrameKind, Records};
 use crate::journal::segment::{self, BadHeader, SegmentHeader};
 
-/// The greatest payload of a footer that is read: a segment with some 30 million runs.
-const FOOTER_BYTES_MAX: u32 = 1 << 30;
+/// The greatest payload of a footer that is read: a segment with some 8 million runs.
+const FOOTER_BYTES_MAX: u32 = 256 << 20;
 
 /// A unit by its header.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +137,23 @@ impl Units {
             entries.push(entry);
         }
         Ok(entries)
+    }
+
+    /// The facts about the journal in the present unit, which is this commit; no other entry is decoded.
+    ///
+    /// # Errors
+    ///
+    /// As [`entries`](Self::entries).
+    pub(super) fn facts(&self, header: &FrameHeader) -> Result<Vec<Entry>, JournalError> {
+        let undecodable = |error: CodecError| self.damaged(&error.to_string());
+        let mut records = Records::new(header, self.payload());
+        let mut facts = Vec::new();
+        while let Some((_, record)) = records.record().map_err(|why| self.damaged(why))? {
+            if codec::is_fact(record).map_err(undecodable)? {
+                facts.push(codec::decode_entry(record).map_err(undecodable)?);
+            }
+        }
+        Ok(facts)
     }
 
     /// The error that says what is wrong with the present unit.

@@ -20,6 +20,8 @@ use crate::journal::frame::{self, FrameHeader};
 use crate::journal::segment::{self, SegmentHeader};
 use crate::journal::{Progress, Severity, VerifyFinding};
 
+/// How far before a block the unit may begin that reaches into it: the greatest commit, and a row of the sparse table.
+const REACH_BYTES_MAX: u64 = 20 << 20;
 /// Findings that are kept.
 const FINDINGS_MAX: usize = 1_000;
 
@@ -173,19 +175,19 @@ enum Located {
 /// Goes over the units of a damaged block, and of those before it that reach into it, up to the first bad one.
 fn locate(stream: &BlockStream, index: &Footer, block: usize) -> Option<Located> {
     let (first, _) = stream.entries(block);
-    let begin = sparse_offset(&index.sparse, first).unwrap_or(0);
     let at = stream.stream_at(block);
+    let begin = sparse_offset(&index.sparse, first).unwrap_or(0);
+    // The index may be somebody's who wants much memory to be used.
+    if at.saturating_sub(begin) > REACH_BYTES_MAX {
+        return None;
+    }
+    let from = stream.index_of(begin).min(block);
     let mut bytes = Vec::new();
-    // A row of the sparse table comes with the first frame behind 64 KiB, so only a huge one is many blocks away.
-    let from = (0..block).rev().take_while(|index| stream.stream_at(*index) + (16 << 20) > begin).last();
-    for before in from.unwrap_or(block)..block {
+    for before in from..block {
         bytes.extend_from_slice(&stream.block(before).ok()?);
     }
-    let start = begin.checked_sub(stream.stream_at(from.unwrap_or(block)));
-    let damaged_from = usize::try_from(at - stream.stream_at(from.unwrap_or(block))).ok()?;
-    bytes.truncate(damaged_from);
     bytes.extend_from_slice(&legible(stream, block)?);
-    let begin = usize::try_from(start.unwrap_or(0)).ok()?;
+    let begin = usize::try_from(begin.checked_sub(stream.stream_at(from))?).ok()?;
     Some(first_bad(bytes.get(begin..)?, index.first.max(Position(1))))
 }
 
@@ -196,7 +198,9 @@ fn legible(stream: &BlockStream, block: usize) -> Option<Vec<u8>> {
         return Some(stored);
     }
     let mut bytes = Vec::new();
-    let decoder = zstd::stream::read::Decoder::new(&stored[..]).ok()?;
+    let mut decoder = zstd::stream::read::Decoder::new(&stored[..]).ok()?;
+    // No block is longer, so none needs more to look back at.
+    decoder.window_log_max(24).ok()?;
     // What comes out before the damage is kept; the rest is an error.
     let _ = decoder.take(stream.raw_bytes(block)).read_to_end(&mut bytes);
     Some(bytes)

@@ -60,6 +60,14 @@ fn every_question_has_the_same_answer_from_a_bundle() {
         assert_eq!(wait(bundle.digest_at(at)).unwrap(), wait(journal.digest_at(at)).unwrap(), "{at}");
         assert_eq!(wait(bundle.read(at, 5)).unwrap(), wait(journal.read(at, 5)).unwrap(), "{at}");
     }
+    let (whole, reader) = (dir.path().join("whole"), FileReader::open(&fixture()).unwrap());
+    exported(&fixture(), &whole, &request(Selection::WHOLE));
+    let opened = BundleReader::open(&whole).unwrap();
+    for (after, up_to) in [(0, 64), (0, 1), (1, 64), (2, 63), (2, u64::MAX)] {
+        let (after, up_to) = (Position(after), Position(up_to));
+        let facts = wait(opened.facts(after, up_to)).unwrap();
+        assert_eq!(facts, wait(reader.facts(after, up_to)).unwrap(), "{after} {up_to}");
+    }
     for number in 0..=61 {
         let run = ids::run(number);
         assert_eq!(wait(bundle.run_head(run)).unwrap(), wait(journal.run_head(run)).unwrap(), "{number}");

@@ -53,7 +53,8 @@ fn every_read_command_takes_a_bundle_for_the_directory_and_changes_nothing() {
     for arguments in [&[][..], &["--zstd"]] {
         let bundle = place.export(if arguments.is_empty() { "plain" } else { "small" }, arguments);
         let before = everything(place.dir.path());
-        for command in READ_COMMANDS.iter().filter(|command| **command != ["verify"]) {
+        let commands = READ_COMMANDS.iter().filter(|command| **command != ["verify"]);
+        for command in commands.chain([&["export", "--jsonl"][..]].iter()) {
             for format in ["json", "text"] {
                 let command = [&["--format", format][..], command].concat();
                 let (expected, found) = (ran(&place.data, &command), ran(&bundle, &command));
