@@ -1,6 +1,6 @@
 //! The comparison of two runs.
 
-use tachograph_engine::domain::{Entry, Position, RunId, RunRecord};
+use tachograph_engine::domain::{Entry, RunId, RunRecord};
 
 use super::alignment::{Alignment, Row, align};
 use super::nearest::Nearest;
@@ -168,10 +168,6 @@ impl Dataset {
     pub(super) async fn side(&self, text: &str) -> Result<Side, Error> {
         let run = self.resolve(text, None).await?;
         let own = self.reader().history(run).await?;
-        if own.is_empty() {
-            // Only refused commands name it.
-            self.record(run, Position(u64::MAX)).await?;
-        }
         Ok(Side::of(run, &own))
     }
 }
