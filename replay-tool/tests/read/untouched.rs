@@ -37,6 +37,8 @@ const QUESTIONS: &[&[&str]] = &[
     &["timeline", NEVER],
     &["timers", "--at", "18"],
     &["verify"],
+    &["whatif", "--without", "stale_attempt,wrong_runner"],
+    &["whatif", "--drop", "4"],
     &["why", "nightly"],
     &["why-timer", "build"],
 ];
@@ -52,8 +54,7 @@ const WRITERS: &[&str] = &[
     "restore",
     "import",
     "explore",
-    "page",
-    "whatif",
+    "seal-key",
     "help",
 ];
 
