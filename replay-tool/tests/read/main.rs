@@ -14,6 +14,8 @@ mod damaged;
 mod documented;
 /// One of everything that a history can hold.
 mod every;
+/// The walk through an incident.
+mod forensics;
 /// What each command prints, byte by byte.
 mod golden;
 /// A reader over entries, and an output that is kept.
