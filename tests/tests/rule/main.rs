@@ -8,6 +8,8 @@
 //!
 //! Every property is tried on `TACHO_CASES` walks from `TACHO_SEED`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
+
 mod commands;
 mod guards;
 mod model;
