@@ -13,7 +13,7 @@ pub use self::decided::Decided;
 use self::held::HeldRuns;
 use crate::projection::Projection;
 
-/// What decides a command against the state of its run: the engine's own [`decide`], or another in its place.
+/// What decides a command against the state of its run: the engine's own [`decide()`], or another in its place.
 pub type Decide = fn(&RunState, &Command) -> Result<Decision, Refusal>;
 
 /// Differences that are kept, unless another number is asked for; the others are counted.

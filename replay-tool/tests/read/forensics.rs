@@ -88,8 +88,22 @@ fn the_walk_passes_by_every_command() {
     let document = std::fs::read_to_string(project().join("docs/forensics.md")).unwrap();
     let asked: Vec<&str> = document.lines().filter_map(|line| line.strip_prefix("$ tacho ")).collect();
     for command in [
-        "state", "diff", "why", "compare", "bisect", "recheck", "whatif", "export", "import", "verify", "report",
-        "seal-key", "timers", "why-timer", "timeline", "runs",
+        "state",
+        "diff",
+        "why",
+        "compare",
+        "bisect",
+        "recheck",
+        "whatif",
+        "export",
+        "import",
+        "verify",
+        "report",
+        "seal-key",
+        "timers",
+        "why-timer",
+        "timeline",
+        "runs",
     ] {
         let is_asked = |question: &&str| question.split(' ').any(|word| word == command);
         assert!(asked.iter().any(is_asked), "{command}");
