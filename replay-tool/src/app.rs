@@ -102,7 +102,7 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
 
 /// Runs a command over the journal of the data directory.
 async fn read(context: &Context, command: impl AsyncFnOnce(&mut Reading) -> Result<(), Error>) -> Result<u8, Error> {
-    let dataset = Dataset::open(&context.data)?;
+    let dataset = Dataset::open(&context.data)?.showing_progress();
     let (now, output) = (context.now(), context.stdout());
     let mut reading = Reading { dataset, format: context.format, now, machine: Machine::this(), output };
     let done = command(&mut reading).await;

@@ -12,6 +12,7 @@ use tachograph_projections::{CurrentState, Projection, Timeline};
 
 use crate::error::Error;
 use crate::machine::{LastWriter, WriterSearch};
+use crate::progress::Bar;
 use crate::replay;
 use crate::salvaging::SalvagingReader;
 use crate::search::Search;
@@ -31,6 +32,8 @@ pub struct Dataset {
     /// Saved folds, if the files of the journal are read.
     checkpoints: Option<Arc<FileCheckpoints>>,
     data: PathBuf,
+    /// Whether a terminal on standard error shows how far a long look through the entries is.
+    shows_progress: bool,
 }
 
 /// All runs at a position, with what else the entries up to there tell.
@@ -79,13 +82,30 @@ impl Dataset {
         }
         let salvaging = Arc::new(SalvagingReader::open(data)?);
         let checkpoints = Some(Arc::new(FileCheckpoints::read_only(data)));
-        Ok(Self { reader: salvaging.clone(), salvaging: Some(salvaging), checkpoints, data: data.to_owned() })
+        Ok(Self {
+            reader: salvaging.clone(),
+            salvaging: Some(salvaging),
+            checkpoints,
+            data: data.to_owned(),
+            shows_progress: false,
+        })
     }
 
     /// The journal behind a reader; `data` is where it is said to be in messages. Where that reader meets damage,
     /// reading ends with its error.
     pub fn over(reader: Arc<dyn JournalReader>, data: &Path) -> Self {
-        Self { reader, salvaging: None, checkpoints: None, data: data.to_owned() }
+        Self { reader, salvaging: None, checkpoints: None, data: data.to_owned(), shows_progress: false }
+    }
+
+    /// The same, and a terminal on standard error shows how far a long look through the entries is.
+    #[must_use]
+    pub fn showing_progress(self) -> Self {
+        Self { shows_progress: true, ..self }
+    }
+
+    /// How far something over so many entries is, if that is to be shown.
+    pub(crate) fn bar(&self, what: &'static str, entries: u64) -> Bar {
+        if self.shows_progress { Bar::of_entries(what, entries) } else { Bar::hidden() }
     }
 
     /// The damage that was met so far, with the positions that are missing for it: what was read is not all.
@@ -166,8 +186,10 @@ impl Dataset {
         up_to: Position,
         mut visitor: impl FnMut(Entry) -> bool,
     ) -> Result<(), JournalError> {
-        let mut after = after;
+        let (begin, mut after) = (after, after);
+        let bar = self.bar("reading", up_to.0.saturating_sub(begin.0));
         while after < up_to {
+            bar.reached(after.0.saturating_sub(begin.0));
             let limit = usize::try_from(up_to.0 - after.0).unwrap_or(usize::MAX).min(CHUNK_ENTRIES);
             let before = after;
             for entry in self.reader.read(after, limit).await? {

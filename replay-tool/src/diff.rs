@@ -47,7 +47,7 @@ pub async fn compare(reading: &mut Reading, args: &DiffArgs) -> Result<(), Error
 }
 
 fn open(side: &Side) -> Result<Option<Dataset>, Error> {
-    Ok(side.path.as_deref().map(Dataset::open).transpose()?)
+    Ok(side.path.as_deref().map(|path| Dataset::open(path).map(Dataset::showing_progress)).transpose()?)
 }
 
 async fn point(reading: &Reading, other: Option<&Dataset>, side: &Side) -> Result<Position, Error> {

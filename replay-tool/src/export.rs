@@ -13,7 +13,7 @@ use ulid::Ulid;
 
 use crate::cli::ExportArgs;
 use crate::error::Error;
-use crate::import::{Bar, ImportProblem};
+use crate::import::ImportProblem;
 use crate::jsonl;
 use crate::output::Reading;
 
@@ -26,13 +26,12 @@ pub async fn export(reading: &mut Reading, args: &ExportArgs) -> Result<(), Erro
     let journal = identity(reading.dataset.data());
     let Some(path) = &args.out else {
         let Reading { dataset, output, .. } = reading;
-        jsonl::export::export(dataset, journal, &mut output.writer(), Error::output, |_| {}).await?;
+        jsonl::export::export(dataset, journal, &mut output.writer(), Error::output).await?;
         return Ok(());
     };
-    let bar = Bar::of_entries("exporting", reading.dataset.reader().head().position.0);
     let mut file = WholeFile::create(path)?;
     let failed = |error| JournalError::io("write", path, error).into();
-    jsonl::export::export(&reading.dataset, journal, &mut file.file, failed, |reached| bar.reached(reached.0)).await?;
+    jsonl::export::export(&reading.dataset, journal, &mut file.file, failed).await?;
     file.finish()
 }
 

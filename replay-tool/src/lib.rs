@@ -11,6 +11,7 @@
 //! | [`output`] | standard output: format, colour, a reader that went away |
 //! | [`duration`], [`when`], [`size`] | durations, points in time and sizes as people write them |
 //! | [`signal`] | signals by name and number |
+//! | [`progress`] | how far something is, for a terminal on standard error |
 //! | [`stop`] | the wish to stop |
 //! | [`table`] | aligned columns, and text that cannot play with the terminal |
 //! | [`replay`] | the state of all runs out of a journal, with checkpoints as shortcuts |
@@ -76,6 +77,7 @@ pub mod output;
 pub mod page;
 pub mod point;
 pub mod processes;
+pub mod progress;
 pub mod ps;
 pub mod recheck;
 pub mod replay;

@@ -12,7 +12,7 @@ pub mod key;
 pub mod make;
 pub mod open;
 
-use crate::import::Bar;
+use crate::progress::Bar;
 use tachograph_adapters::journal::Progress;
 
 /// A progress bar over as many bytes as the first progress says.

@@ -7,7 +7,6 @@
 //! | `target` | a data directory that comes to be as a whole or not at all |
 //! | `problem` | what can go wrong |
 
-mod bar;
 mod foreign;
 mod lines;
 mod problem;
@@ -19,7 +18,6 @@ use std::path::Path;
 
 use serde::Serialize;
 
-pub use self::bar::Bar;
 use self::foreign::foreign;
 pub use self::lines::{Line, Lines};
 pub use self::problem::ImportProblem;
@@ -31,6 +29,7 @@ use crate::foreign::ForeignSource;
 use crate::jsonl;
 use crate::jsonl::import::Imported;
 use crate::output::Context;
+use crate::progress::Bar;
 use crate::table::printable;
 
 /// Bytes that are read of a file at once.

@@ -15,7 +15,7 @@ const CHUNK_BYTES: usize = 256 << 10;
 /// Writes the header and every entry up to the present end, oldest first; returns how many.
 ///
 /// What cannot be read because the journal is damaged is left out: the dataset tells of it, and the positions show the
-/// gap. `tell` is called with the position that was reached.
+/// gap.
 ///
 /// # Errors
 ///
@@ -25,7 +25,6 @@ pub async fn export(
     journal: Option<Ulid>,
     out: &mut impl Write,
     failed: impl Fn(io::Error) -> Error,
-    mut tell: impl FnMut(Position),
 ) -> Result<u64, Error> {
     let mut lines = serde_json::to_vec(&Header::of(journal)).map_err(|error| Error::internal(error.to_string()))?;
     lines.push(b'\n');
@@ -37,7 +36,6 @@ pub async fn export(
         if lines.len() >= CHUNK_BYTES {
             written = out.write_all(&lines);
             lines.clear();
-            tell(entry.position);
         }
         written.is_ok()
     };

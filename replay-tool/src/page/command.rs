@@ -1,7 +1,5 @@
 //! `tacho report --out F`: gathers, writes, and says what was written.
 
-use indicatif::{ProgressBar, ProgressStyle};
-
 use super::document;
 use super::gather::{self, Asked};
 use super::place::Place;
@@ -30,14 +28,7 @@ pub async fn write(reading: &mut Reading, given: &ReportArgs) -> Result<(), Erro
     }
     let entries_max = args.entries_max.map_or(gather::ENTRIES_MAX, std::num::NonZero::get);
     let asked = Asked { run: given.run.clone(), from: args.from, to: args.to, entries_max };
-    let bar = bar();
-    let page = gather::gather(&reading.dataset, &asked, reading.now, &reading.machine, |seen, total| {
-        bar.set_length(total);
-        bar.set_position(seen);
-    })
-    .await;
-    bar.finish_and_clear();
-    let page = page?;
+    let page = gather::gather(&reading.dataset, &asked, reading.now, &reading.machine).await?;
     let bytes = place.write(|to| document::write(&page, to))?;
     if page.range.left_out > 0 {
         let (left_out, after) = (page.range.left_out, page.range.after);
@@ -53,13 +44,4 @@ pub async fn write(reading: &mut Reading, given: &ReportArgs) -> Result<(), Erro
     let PageView { runs, entries, .. } = &view;
     let path = printable(&path.display().to_string());
     reading.output.text(&format!("{start}wrote{end} {path}: runs {runs}, entries {entries}, bytes {bytes}\n"))
-}
-
-/// What a terminal on standard error shows meanwhile; anything else sees nothing.
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::new(0);
-    if let Ok(style) = ProgressStyle::with_template("reading {bar:40} {pos}/{len} entries") {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -47,30 +47,18 @@ struct Stretch {
     left_out: u64,
 }
 
-/// What a page shows of a journal. `seen` is told how many entries went by, from time to time.
+/// What a page shows of a journal.
 ///
 /// # Errors
 ///
 /// [`Error::Input`] for a range that ends before it begins, [`Error::UnknownRun`] or [`Error::AmbiguousRun`] for a run, and
 /// [`Error::Journal`] if the journal cannot be read.
-pub async fn gather(
-    dataset: &Dataset,
-    asked: &Asked,
-    now: Timestamp,
-    machine: &Machine,
-    mut seen: impl FnMut(u64, u64),
-) -> Result<Page, Error> {
+pub async fn gather(dataset: &Dataset, asked: &Asked, now: Timestamp, machine: &Machine) -> Result<Page, Error> {
     let stretch = stretch(dataset, asked, now).await?;
     let before = dataset.current(stretch.after).await?;
     let mut gatherer = Gatherer::beginning_at(stretch, before);
-    let total = stretch.up_to.0.saturating_sub(stretch.after.0);
-    let mut count = 0_u64;
     dataset
         .visit(stretch.after, stretch.up_to, |entry| {
-            count += 1;
-            if count.is_multiple_of(4_096) {
-                seen(count, total);
-            }
             if entry.run().is_none() || stretch.run.is_none() || entry.run() == stretch.run {
                 gatherer.take(&entry);
             }

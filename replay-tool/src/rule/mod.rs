@@ -4,7 +4,6 @@
 //! clock. The engine knows nothing of it: another rule is a way to decide around its own (`docs/decisions/0017`).
 
 mod answering;
-mod bar;
 mod flip;
 pub mod recheck;
 mod rows;

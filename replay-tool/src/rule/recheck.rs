@@ -4,7 +4,6 @@ use tachograph_engine::domain::{Entry, Position, RunId, decide};
 use tachograph_engine::ports::JournalError;
 use tachograph_projections::{Decide, Difference, Projection, Recheck, RecheckTally};
 
-use super::bar::Bar;
 use crate::dataset::Dataset;
 use crate::error::Error;
 
@@ -49,7 +48,7 @@ pub async fn recheck(dataset: &Dataset, differences_max: usize) -> Result<Rechec
 /// As [`recheck`].
 pub async fn recheck_by(dataset: &Dataset, decide: Decide, differences_max: usize) -> Result<Rechecked, Error> {
     let head = dataset.reader().head().position;
-    let bar = Bar::up_to(head);
+    let bar = dataset.bar("deciding again", head.0);
     let mut recheck = Recheck::by(decide).keeping(SETTLED_MAX).listing(differences_max);
     let mut after = Position::ZERO;
     while after < head {
@@ -59,9 +58,9 @@ pub async fn recheck_by(dataset: &Dataset, decide: Decide, differences_max: usiz
                 recheck.recall(run, &history(dataset, run, back).await?);
             }
             recheck.apply(&entry);
-            bar.at(entry.position);
         }
         after = up_to;
+        bar.reached(after.0);
     }
     Ok(Rechecked { up_to: recheck.position(), tally: recheck.tally(), differences: recheck.differences().to_vec() })
 }

@@ -7,7 +7,6 @@ use tachograph_engine::domain::{
 };
 use tachograph_projections::Decided;
 
-use super::bar::Bar;
 use super::flip::{Became, Flip, FlipKind};
 use super::recheck::chunk;
 use super::rules::{Move, Rules, Which};
@@ -91,16 +90,16 @@ impl WhatIf {
 /// cannot be read.
 pub async fn what_if(dataset: &Dataset, rules: Rules) -> Result<WhatIf, Error> {
     let head = dataset.reader().head().position;
-    let bar = Bar::up_to(head);
+    let bar = dataset.bar("deciding again", head.0);
     let mut replay = Replay::of(dataset, rules).await?;
     let mut after = Position::ZERO;
     while after < head {
         let up_to = Position(after.0.saturating_add(CHUNK_ENTRIES)).min(head);
         for entry in chunk(dataset, after, up_to).await? {
             replay.entry(&entry);
-            bar.at(entry.position);
         }
         after = up_to;
+        bar.reached(after.0);
     }
     replay.finish()
 }

@@ -18,7 +18,7 @@ use crate::kept::{self, Entries, now, run};
 use crate::made::{BUILD, BUILD_AGAIN, NEVER};
 
 pub(crate) fn page(dataset: &Dataset, asked: &Asked) -> Result<Page, Error> {
-    run(gather(dataset, asked, now(), &Machine::of("elsewhere", "another-boot", "made"), |_, _| {}))
+    run(gather(dataset, asked, now(), &Machine::of("elsewhere", "another-boot", "made")))
 }
 
 pub(crate) fn document(page: &Page) -> String {

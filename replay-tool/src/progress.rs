@@ -26,12 +26,20 @@ impl Bar {
         Self::with(template, what, BYTES_MIN, length)
     }
 
+    /// One that nobody sees.
+    pub fn hidden() -> Self {
+        Self { bar: ProgressBar::hidden(), shown_from: 0, length: None }
+    }
+
     /// Over so many entries.
     pub fn of_entries(what: &'static str, length: u64) -> Self {
         Self::with("{msg} {bar:40} {pos}/{len} entries, {eta} to go", what, ENTRIES_MIN, Some(length))
     }
 
     fn with(template: &str, what: &'static str, shown_from: u64, length: Option<u64>) -> Self {
+        if length.is_some_and(|length| length < shown_from) {
+            return Self::hidden();
+        }
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
         Self { bar: ProgressBar::no_length().with_style(style).with_message(what), shown_from, length }
     }
