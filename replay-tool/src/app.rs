@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use tachograph_engine::ports::JournalError;
 use tracing_subscriber::EnvFilter;
 
+use crate::audit;
 use crate::cli::{AdoptArgs, Cli, Command};
 use crate::dataset::Dataset;
 use crate::error::{Error, exit};
@@ -87,6 +88,8 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
             Command::Tail(args) => read(context, async |reading| tail::follow(reading, &args).await).await,
             Command::Explore(args) => explore::execute(context, args).await,
             Command::Whatif(args) => read(context, async |reading| whatif::tell(reading, &args).await).await,
+            Command::Sql(args) => read(context, async |reading| audit::command::sql(reading, &args).await).await,
+            Command::Audit(args) => read(context, async |reading| audit::command::audit(reading, &args).await).await,
             Command::Verify(args) => verify::verify(context, &args),
             Command::Recheck(args) => read(context, async |reading| recheck::report(reading, &args).await).await,
             Command::SealKey(args) => bundle::key::execute(context, &args),

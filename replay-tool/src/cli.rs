@@ -1,6 +1,7 @@
 //! The arguments of every command.
 
 mod account;
+mod audit;
 mod control;
 mod explore;
 mod export;
@@ -21,6 +22,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use tachograph_engine::domain::{Position, StatusName};
 
 pub use self::account::{CompareArgs, WhyArgs};
+pub use self::audit::{AskArgs, AuditArgs, SqlArgs};
 use self::control::parse_delay;
 pub use self::control::{CancelSnapshotArgs, GuardArgs, Report, ReportArgs};
 pub use self::explore::ExploreArgs;
@@ -154,6 +156,10 @@ pub enum Command {
     Import(ImportArgs),
     /// Replay the recorded commands under other rules, and list the runs that come out otherwise
     Whatif(WhatifArgs),
+    /// Answer a question about the history in SQL
+    Sql(SqlArgs),
+    /// Answer a question about the history that has a name: refusals, outages, exit codes and more
+    Audit(AuditArgs),
 }
 
 /// Arguments of `tacho run`.

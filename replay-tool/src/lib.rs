@@ -33,6 +33,7 @@
 //! | [`export`], [`import`], [`jsonl`] | a journal as JSON Lines, and back; journals out of [`foreign`] histories |
 //! | [`bundle`] | bundles of evidence: made, imported, verified, sealed |
 //! | [`dataset`] | a journal that is read: which runs there are, which one is meant, what happened |
+//! | [`audit`] | the whole history as tables, and questions to them in SQL |
 //! | [`rule`], [`recheck`], [`whatif`] | recorded commands, decided again, and under other rules |
 //! | [`rule`], [`recheck`] | recorded commands, decided again |
 //! | [`point`] | what was true at a point, what differs between two, when something became true |
@@ -46,6 +47,7 @@ pub mod account;
 pub mod adopt;
 pub mod app;
 pub mod armed;
+pub mod audit;
 pub mod bisect;
 pub mod bundle;
 pub mod cancel_snapshot;

@@ -49,6 +49,8 @@ fn every_help_has_examples() {
             "seal-key",
             "import",
             "whatif",
+            "sql",
+            "audit",
             "help"
         ]
     );

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code outside of test functions")]
 
+/// Questions in SQL, and those with a name.
+mod audit;
+/// docs/audit.md: its data dictionary, and every question in it.
+mod audit_documented;
 /// The binary itself.
 mod binary;
 /// Bundles in place of a directory.

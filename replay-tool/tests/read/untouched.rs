@@ -15,6 +15,9 @@ use crate::made::{BUILD, NEVER, NIGHTLY};
 /// What is asked of the made journal: every command that reads, in each of its ways to read.
 const QUESTIONS: &[&[&str]] = &[
     &["adopt"],
+    &["audit"],
+    &["audit", "outages"],
+    &["audit", "exit-codes", "--show"],
     &["bisect", "--when", "count(status = \"Failed\") >= 1"],
     &["bisect", "--when", "count() >= 3", "--from", "3"],
     &["bisect", "--when", "run(\"nightly\").attempt > 1"],
@@ -28,6 +31,10 @@ const QUESTIONS: &[&[&str]] = &[
     &["runs"],
     &["runs", "--at", "20"],
     &["show", "build"],
+    &["sql", "SELECT * FROM entries, sessions, labels"],
+    &["sql", "SELECT * FROM events JOIN refusals USING (run) ORDER BY random()", "--explain"],
+    &["sql", "SELECT * FROM runs, attempts, snapshots, timers", "--run", "build", "--output", "csv"],
+    &["sql", "--tables"],
     &["state"],
     &["state", "--at", "2026-11-21T03:02:35Z"],
     &["state", "--at", "19", "--all"],

@@ -1,0 +1,176 @@
+//! A question and its answer: a private database, filled for one question, which can only be read.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, Statement};
+
+use super::joined::joined;
+use super::loading::{Loaded, Scope, load};
+use super::parameter::Parameter;
+use super::problem::{
+    database, failed, missing_parameter, nameless_parameter, not_understood, nothing_asked, read_only,
+    unknown_parameter,
+};
+use super::tables;
+use super::wanted::{Wanted, Watch};
+use crate::dataset::Dataset;
+use crate::error::Error;
+
+/// Memory for pages of the private database; what goes beyond it lies in a temporary file without a name.
+const CACHE_KIB: i64 = 128 * 1_024;
+
+/// Gives the next row of an answer, until there is none.
+pub type Next<'r> = &'r mut dyn FnMut() -> Result<Option<Vec<Value>>, Error>;
+
+/// A private database for one question.
+///
+/// It lies in memory, and in a temporary file of the system once it is large; that file has no name and is gone with the
+/// process. No file of the evidence is ever opened by it.
+pub struct Desk {
+    connection: Connection,
+    sql: String,
+    wanted: Wanted,
+}
+
+impl Desk {
+    /// A desk for one question: the tables are there, and empty; the question is compiled, so that all it wants is known.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Input`] if the text is no SQL, names what is not there, or would do more than read.
+    pub fn of(sql: &str) -> Result<Self, Error> {
+        let mut connection = private().map_err(|error| database(&error))?;
+        let watch = Watch::default();
+        let judge = watch.clone();
+        let judged =
+            connection.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| judge.judge(&context)));
+        judged.map_err(|error| database(&error))?;
+        check(&connection, sql, &watch)?;
+        unwatch(&mut connection).map_err(|error| database(&error))?;
+        Ok(Self { connection, sql: sql.to_owned(), wanted: watch.wanted().with(&joined(sql)) })
+    }
+
+    /// The tables and columns that the question reads.
+    pub fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    /// Fills what the question reads.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Journal`] if the journal cannot be read, [`Error::Internal`] if the private database fails.
+    pub async fn fill(&mut self, dataset: &Dataset, scope: Scope) -> Result<Loaded, Error> {
+        self.connection.execute_batch("BEGIN").map_err(|error| database(&error))?;
+        let loaded = load(&self.connection, dataset, scope, &self.wanted).await?;
+        self.connection.execute_batch("COMMIT").map_err(|error| database(&error))?;
+        // From here on nothing but reading is possible, whatever the question is.
+        let watch = Watch::default();
+        let judged =
+            self.connection.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| watch.judge(&context)));
+        judged.map_err(|error| database(&error))?;
+        Ok(loaded)
+    }
+
+    /// Answers the question: `answer` is given the names of the columns, each once, and takes row by row. A row is known when
+    /// it is asked for, and not kept. Parameters that are optional need not be asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Input`] if a parameter is missing or too many, or the question fails; and whatever the callbacks return.
+    pub fn ask(
+        &self,
+        parameters: &[Parameter],
+        optional: &[Parameter],
+        answer: impl FnOnce(&[String], Next<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut statement = self.connection.prepare(&self.sql).map_err(|error| not_understood(&error))?;
+        bind(&mut statement, parameters, optional)?;
+        let names = unique(statement.column_names());
+        let columns = names.len();
+        let mut rows = statement.raw_query();
+        let mut next = || match rows.next() {
+            Ok(Some(row)) => (0..columns).map(|column| row.get(column)).collect::<Result<Vec<Value>, _>>().map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        answer(&names, &mut || next().map_err(|error| failed(&error)))
+    }
+
+    /// How SQLite goes about the question, a line per step.
+    ///
+    /// # Errors
+    ///
+    /// As [`of`](Self::of).
+    pub fn plan(&self) -> Result<Vec<String>, Error> {
+        let sql = format!("EXPLAIN QUERY PLAN {}", self.sql);
+        let mut statement = self.connection.prepare(&sql).map_err(|error| not_understood(&error))?;
+        let steps = statement.query_map([], |row| row.get::<_, String>("detail"));
+        steps.and_then(Iterator::collect).map_err(|error| failed(&error))
+    }
+}
+
+/// A database that belongs to nobody else, with all tables, empty.
+fn private() -> rusqlite::Result<Connection> {
+    let connection = Connection::open("")?;
+    connection.execute_batch(&format!(
+        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{CACHE_KIB}; PRAGMA trusted_schema = OFF;"
+    ))?;
+    for table in tables() {
+        let columns: Vec<_> = table.columns.iter().map(|column| format!("{} {}", column.name, column.kind)).collect();
+        connection.execute_batch(&format!("CREATE TABLE {}({})", table.name, columns.join(", ")))?;
+    }
+    Ok(connection)
+}
+
+/// Compiles the question under the eyes of a watch.
+fn check(connection: &Connection, sql: &str, watch: &Watch) -> Result<(), Error> {
+    let prepared = connection.prepare(sql);
+    if let Some(what) = watch.denied() {
+        return Err(read_only(&what));
+    }
+    let statement = prepared.map_err(|error| not_understood(&error))?;
+    if !statement.readonly() {
+        return Err(read_only("this statement"));
+    }
+    if statement.column_count() == 0 {
+        let is_empty = statement.expanded_sql().is_none_or(|sql| sql.trim().is_empty());
+        return Err(if is_empty { nothing_asked() } else { read_only("this statement") });
+    }
+    Ok(())
+}
+
+fn unwatch(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.authorizer(None::<fn(rusqlite::hooks::AuthContext<'_>) -> rusqlite::hooks::Authorization>)
+}
+
+/// Gives every parameter of a statement its value; of those that are optional, whichever it asks for.
+fn bind(statement: &mut Statement<'_>, given: &[Parameter], optional: &[Parameter]) -> Result<(), Error> {
+    let mut asked = Vec::new();
+    for index in 1..=statement.parameter_count() {
+        let name = statement.parameter_name(index).ok_or_else(nameless_parameter)?;
+        let name = name.get(1..).unwrap_or_default().to_owned();
+        let found = given.iter().rev().chain(optional).find(|parameter| parameter.name == name);
+        let value = found.map(|parameter| &parameter.value).ok_or_else(|| missing_parameter(&name))?;
+        statement.raw_bind_parameter(index, value).map_err(|error| database(&error))?;
+        asked.push(name);
+    }
+    match given.iter().find(|parameter| !asked.contains(&parameter.name)) {
+        Some(surplus) => Err(unknown_parameter(&surplus.name, &asked)),
+        None => Ok(()),
+    }
+}
+
+/// The names of columns, each once: a row is an object to programs.
+fn unique<'n>(names: impl Iterator<Item = &'n str>) -> Vec<String> {
+    let mut unique: Vec<String> = Vec::new();
+    for name in names {
+        let mut candidate = name.to_owned();
+        let mut number = 2;
+        while unique.contains(&candidate) {
+            candidate = format!("{name}_{number}");
+            number += 1;
+        }
+        unique.push(candidate);
+    }
+    unique
+}

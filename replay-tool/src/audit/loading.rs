@@ -1,0 +1,273 @@
+//! Fills the tables that a question names, and of those the columns that it reads.
+
+use rusqlite::{Connection, Statement, params_from_iter};
+use tachograph_engine::domain::{ArmedTimer, Entry, Position, RunId, RunRecord};
+use tachograph_projections::{CurrentState, Projection, Timers};
+
+use super::attempt_table::{Attempts, attempts};
+use super::column::{Column, Table};
+use super::entry_table::{entries, refusals};
+use super::event_table::events;
+use super::problem::database;
+use super::run_table::{labels, runs};
+use super::session_table::{sessions, sessions_of};
+use super::snapshot_table::{Snapshots, snapshots};
+use super::timer_table::timers;
+use super::wanted::Wanted;
+use crate::dataset::Dataset;
+use crate::error::Error;
+
+/// Which part of the history the tables hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scope {
+    /// Everything up to and including this position: the tables are as of then.
+    pub at: Position,
+    /// `entries`, `events` and `refusals` begin after this position; the other tables tell what entries before it did, too.
+    pub after: Position,
+    /// Only this run; `sessions` tells of no run and is whole.
+    pub run: Option<RunId>,
+}
+
+/// What was read for a question.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Loaded {
+    /// The tables that the question names.
+    pub tables: Vec<LoadedTable>,
+    /// Where the rows come from, in words.
+    pub from: Vec<String>,
+    /// Entries that were gone through; those behind a checkpoint were not.
+    pub entries: u64,
+}
+
+/// What of a table was filled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedTable {
+    /// Its name.
+    pub name: &'static str,
+    /// The columns that the question reads; the others are empty.
+    pub columns: Vec<&'static str>,
+    /// Of how many.
+    pub columns_of: usize,
+    /// How many rows.
+    pub rows: u64,
+}
+
+/// A table that is being filled.
+struct Sink<'c, S> {
+    name: &'static str,
+    rows_of: fn(&S) -> usize,
+    columns: Vec<Column<S>>,
+    columns_of: usize,
+    insert: Statement<'c>,
+    rows: u64,
+}
+
+impl<'c, S> Sink<'c, S> {
+    /// The sink of a table, if the question names it.
+    fn of(table: Table<S>, wanted: &Wanted, connection: &'c Connection) -> Result<Option<Self>, Error> {
+        let Some(read) = wanted.columns(table.name) else { return Ok(None) };
+        let columns_of = table.columns.len();
+        let columns: Vec<_> = table.columns.into_iter().filter(|column| read.contains(column.name)).collect();
+        let sql = match columns.as_slice() {
+            [] => format!("INSERT INTO {} DEFAULT VALUES", table.name),
+            columns => {
+                let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
+                let places = vec!["?"; names.len()].join(", ");
+                format!("INSERT INTO {}({}) VALUES({places})", table.name, names.join(", "))
+            }
+        };
+        let insert = connection.prepare(&sql).map_err(|error| database(&error))?;
+        Ok(Some(Self { name: table.name, rows_of: table.rows, columns, columns_of, insert, rows: 0 }))
+    }
+
+    /// Adds the rows of one source.
+    fn take(&mut self, source: &S) -> rusqlite::Result<()> {
+        for row in 0..(self.rows_of)(source) {
+            let values = self.columns.iter().map(|column| column.value(source, row));
+            self.insert.execute(params_from_iter(values))?;
+            self.rows += 1;
+        }
+        Ok(())
+    }
+
+    fn take_all<'s>(&mut self, sources: impl IntoIterator<Item = &'s S>) -> Result<(), Error>
+    where
+        S: 's,
+    {
+        sources.into_iter().try_for_each(|source| self.take(source)).map_err(|error| database(&error))
+    }
+
+    fn loaded(self) -> LoadedTable {
+        let columns = self.columns.iter().map(|column| column.name).collect();
+        LoadedTable { name: self.name, columns, columns_of: self.columns_of, rows: self.rows }
+    }
+}
+
+/// Tables whose rows are the journal's own.
+const OF_ENTRIES: [&str; 3] = ["entries", "events", "refusals"];
+/// Tables that are folded out of all entries.
+const OF_FOLDS: [&str; 3] = ["attempts", "snapshots", "timers"];
+/// Tables that are folded out of all entries, for which there are checkpoints.
+const OF_RUNS: [&str; 2] = ["runs", "labels"];
+
+/// Fills what a question wants.
+///
+/// # Errors
+///
+/// [`Error::Journal`] if the journal cannot be read, [`Error::Internal`] if the private database fails.
+pub(super) async fn load(
+    connection: &Connection,
+    dataset: &Dataset,
+    scope: Scope,
+    wanted: &Wanted,
+) -> Result<Loaded, Error> {
+    let mut loaded = Loaded::default();
+    let pass = Pass::of(wanted, connection)?;
+    let records = match pass {
+        Some(pass) => pass.go(dataset, scope, wanted, &mut loaded).await?,
+        None => None,
+    };
+    if wanted.names_any(&OF_RUNS) {
+        let records = match records {
+            Some(records) => records,
+            None => records_of(dataset, scope, &mut loaded).await?,
+        };
+        for table in [runs(), labels()] {
+            if let Some(mut sink) = Sink::of(table, wanted, connection)? {
+                sink.take_all(&records)?;
+                loaded.tables.push(sink.loaded());
+            }
+        }
+    }
+    if let Some(mut sink) = Sink::of(sessions(), wanted, connection)? {
+        let facts = dataset.reader().facts(Position::ZERO, scope.at).await?;
+        let mut rows = sessions_of(&facts);
+        for row in &mut rows {
+            let before = Position(row.opened.0.0.saturating_sub(1));
+            row.entry_before_at = if before == Position::ZERO { None } else { dataset.recorded_at(before).await? };
+        }
+        loaded.from.push(format!("the {} facts about the journal", facts.len()));
+        sink.take_all(&rows)?;
+        loaded.tables.push(sink.loaded());
+    }
+    Ok(loaded)
+}
+
+/// The runs, by the shortest way if no other table needs the entries.
+async fn records_of(dataset: &Dataset, scope: Scope, loaded: &mut Loaded) -> Result<Vec<RunRecord>, Error> {
+    if let Some(run) = scope.run {
+        let history = dataset.reader().history(run).await?;
+        let until_then = history.iter().take_while(|entry| entry.position <= scope.at);
+        loaded.entries += history.len() as u64;
+        loaded.from.push(format!("the history of run {run}"));
+        return Ok(until_then.fold(None, RunRecord::fold).into_iter().collect());
+    }
+    let (state, began_at, _) = dataset.all_runs(scope.at).await?;
+    loaded.entries += scope.at.0.saturating_sub(began_at.0);
+    if began_at > Position::ZERO {
+        loaded.from.push(format!("the checkpoint of all runs at position {began_at}"));
+    }
+    loaded.from.push(format!("the entries from position {} to {}", began_at.next(), scope.at));
+    Ok(state.into_records().collect())
+}
+
+/// One pass over entries that fills all tables that need them.
+struct Pass<'c> {
+    entries: Option<Sink<'c, Entry>>,
+    events: Option<Sink<'c, Entry>>,
+    refusals: Option<Sink<'c, Entry>>,
+    attempts: Option<Attempts>,
+    snapshots: Option<Snapshots>,
+    timers: Option<Timers>,
+    runs: Option<CurrentState>,
+    connection: &'c Connection,
+    seen: u64,
+}
+
+impl<'c> Pass<'c> {
+    /// The pass that a question needs, if it needs one.
+    fn of(wanted: &Wanted, connection: &'c Connection) -> Result<Option<Self>, Error> {
+        if !wanted.names_any(&OF_ENTRIES) && !wanted.names_any(&OF_FOLDS) {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            entries: Sink::of(entries(), wanted, connection)?,
+            events: Sink::of(events(), wanted, connection)?,
+            refusals: Sink::of(refusals(), wanted, connection)?,
+            attempts: wanted.columns("attempts").map(|_| Attempts::default()),
+            snapshots: wanted.columns("snapshots").map(|_| Snapshots::default()),
+            timers: wanted.columns("timers").map(|_| Timers::empty()),
+            runs: wanted.names_any(&OF_RUNS).then(CurrentState::empty),
+            connection,
+            seen: 0,
+        }))
+    }
+
+    /// Whether a fold needs the entries before those that are asked for.
+    fn folds(&self) -> bool {
+        self.attempts.is_some() || self.snapshots.is_some() || self.timers.is_some() || self.runs.is_some()
+    }
+
+    async fn go(
+        mut self,
+        dataset: &Dataset,
+        scope: Scope,
+        wanted: &Wanted,
+        loaded: &mut Loaded,
+    ) -> Result<Option<Vec<RunRecord>>, Error> {
+        let begin = if self.folds() { Position::ZERO } else { scope.after };
+        if let Some(run) = scope.run {
+            let history = dataset.reader().history(run).await?;
+            let within = history.iter().filter(|entry| entry.position > begin && entry.position <= scope.at);
+            within.into_iter().try_for_each(|entry| self.take(entry, scope)).map_err(|error| database(&error))?;
+            loaded.from.push(format!("the history of run {run}"));
+        } else {
+            let mut failed = None;
+            dataset
+                .visit(begin, scope.at, |entry| {
+                    failed = self.take(&entry, scope).err();
+                    failed.is_none()
+                })
+                .await?;
+            if let Some(error) = failed {
+                return Err(database(&error));
+            }
+            loaded.from.push(format!("the entries from position {} to {}", begin.next(), scope.at));
+        }
+        self.finish(wanted, loaded)
+    }
+
+    fn take(&mut self, entry: &Entry, scope: Scope) -> rusqlite::Result<()> {
+        self.seen += 1;
+        if entry.position > scope.after {
+            for sink in [&mut self.entries, &mut self.events, &mut self.refusals].into_iter().flatten() {
+                sink.take(entry)?;
+            }
+        }
+        self.attempts.iter_mut().for_each(|fold| fold.apply(entry));
+        self.snapshots.iter_mut().for_each(|fold| fold.apply(entry));
+        self.timers.iter_mut().for_each(|fold| fold.apply(entry));
+        self.runs.iter_mut().for_each(|fold| fold.apply(entry));
+        Ok(())
+    }
+
+    fn finish(self, wanted: &Wanted, loaded: &mut Loaded) -> Result<Option<Vec<RunRecord>>, Error> {
+        loaded.entries += self.seen;
+        loaded.tables.extend([self.entries, self.events, self.refusals].into_iter().flatten().map(Sink::loaded));
+        if let Some((fold, mut sink)) = self.attempts.zip(Sink::of(attempts(), wanted, self.connection)?) {
+            sink.take_all(fold.rows())?;
+            loaded.tables.push(sink.loaded());
+        }
+        if let Some((fold, mut sink)) = self.snapshots.zip(Sink::of(snapshots(), wanted, self.connection)?) {
+            sink.take_all(fold.rows())?;
+            loaded.tables.push(sink.loaded());
+        }
+        if let Some((fold, mut sink)) = self.timers.zip(Sink::of(timers(), wanted, self.connection)?) {
+            let mut armed: Vec<&ArmedTimer> = fold.armed();
+            armed.sort_by_key(|timer| (timer.due, timer.key));
+            sink.take_all(armed)?;
+            loaded.tables.push(sink.loaded());
+        }
+        Ok(self.runs.map(|state| state.into_records().collect()))
+    }
+}

@@ -1,0 +1,47 @@
+//! The whole history as tables, and questions to them in SQL.
+//!
+//! Nothing is imported and nothing is kept: each question gets a private database of its own, with the tables that it names
+//! and of those the columns that it reads, filled out of the journal as it is. SQLite itself says which those are. The
+//! data dictionary is `docs/audit.md`; why it is done this way, decision 20.
+
+mod answer;
+mod attempt_table;
+mod column;
+pub mod command;
+mod ending;
+mod entry_table;
+mod event_table;
+mod joined;
+mod loading;
+mod named;
+mod parameter;
+mod problem;
+mod rows;
+mod run_table;
+mod session_table;
+mod snapshot_table;
+mod timer_table;
+mod wanted;
+
+pub use self::answer::{Desk, Next};
+pub use self::column::{ColumnInfo, TableInfo};
+pub use self::loading::{Loaded, LoadedTable, Scope};
+pub use self::named::{NAMED, NamedParameter, NamedQuery};
+pub use self::parameter::Parameter;
+pub use self::rows::RowsFormat;
+pub use self::wanted::Wanted;
+
+/// Every table, as the data dictionary has it.
+pub fn tables() -> Vec<TableInfo> {
+    vec![
+        entry_table::entries().described(),
+        event_table::events().described(),
+        entry_table::refusals().described(),
+        run_table::runs().described(),
+        attempt_table::attempts().described(),
+        snapshot_table::snapshots().described(),
+        timer_table::timers().described(),
+        session_table::sessions().described(),
+        run_table::labels().described(),
+    ]
+}

@@ -1,0 +1,130 @@
+//! What can be wrong with a question: each with a stable code, where it is, and what to do.
+
+use rusqlite::Error as Sqlite;
+
+use super::tables;
+use crate::error::Error;
+
+/// How much alike a name must be to be suggested.
+const SIMILARITY_MIN: f64 = 0.75;
+/// Characters of a question's line that an error shows.
+const LINE_CHARS_MAX: usize = 120;
+const DICTIONARY: &str = "`tacho sql --tables` lists tables and columns; docs/audit.md describes them";
+
+fn input(code: &'static str, message: impl Into<String>, remedy: impl Into<String>) -> Error {
+    Error::Input { code, message: message.into(), remedy: remedy.into() }
+}
+
+/// A question that would do more than read.
+pub(super) fn read_only(what: &str) -> Error {
+    input(
+        "sql_read_only",
+        format!("{what} is refused: a question reads, and changes nothing"),
+        "ask with SELECT, VALUES, WITH or EXPLAIN; history is written by commands alone",
+    )
+}
+
+/// A text without a question.
+pub(super) fn nothing_asked() -> Error {
+    input("invalid_sql", "there is no SQL statement", "give one, for example: tacho sql 'SELECT * FROM runs'")
+}
+
+/// A parameter of a question that was not given.
+pub(super) fn missing_parameter(name: &str) -> Error {
+    let remedy = format!("give it with --param {name}=VALUE");
+    input("missing_parameter", format!("the parameter :{name} has no value"), remedy)
+}
+
+/// A parameter without a name.
+pub(super) fn nameless_parameter() -> Error {
+    input("missing_parameter", "a parameter `?` has no name", "write it as :name, and give it with --param name=VALUE")
+}
+
+/// A parameter that was given and is not asked for.
+pub(super) fn unknown_parameter(name: &str, known: &[String]) -> Error {
+    let message = format!("there is no parameter :{name} in the question");
+    let remedy = match nearest(name, known.iter().map(String::as_str)) {
+        Some(similar) => format!("did you mean {similar}?"),
+        None => "write it as :name where its value belongs".to_owned(),
+    };
+    input("unknown_parameter", message, remedy)
+}
+
+/// A question that SQLite does not understand.
+pub(super) fn not_understood(error: &Sqlite) -> Error {
+    let (message, place) = match error {
+        Sqlite::SqlInputError { msg, sql, offset, .. } => (msg.clone(), place(sql, *offset)),
+        Sqlite::SqliteFailure(_, Some(message)) => (message.clone(), String::new()),
+        Sqlite::MultipleStatement => {
+            return input("invalid_sql", "there is more than one statement", "ask one question at a time");
+        }
+        Sqlite::NulError(_) => ("there is a NUL character in it".to_owned(), String::new()),
+        other => (other.to_string(), String::new()),
+    };
+    let missing = |kind: &str| message.strip_prefix(kind).map(|name| name.trim().to_owned());
+    if let Some(name) = missing("no such table:") {
+        let all = tables();
+        let remedy = suggestion(&name, all.iter().map(|table| table.name));
+        return input("unknown_table", format!("there is no table {name:?}{place}"), remedy);
+    }
+    if let Some(name) = missing("no such column:") {
+        let all = tables();
+        let names = all.iter().flat_map(|table| table.columns.iter().map(|column| column.name));
+        let bare = name.rsplit('.').next().unwrap_or(&name);
+        let remedy = suggestion(bare, names);
+        return input("unknown_column", format!("there is no column {name:?}{place}"), remedy);
+    }
+    let remedy = format!("correct the statement; it is SQL as SQLite has it. {DICTIONARY}");
+    input("invalid_sql", format!("{message}{place}"), remedy)
+}
+
+/// A question that failed while it was answered.
+pub(super) fn failed(error: &Sqlite) -> Error {
+    let message = match error {
+        Sqlite::SqliteFailure(_, Some(message)) => message.clone(),
+        other => other.to_string(),
+    };
+    input("sql_failed", format!("the question failed while it was answered: {message}"), "correct the statement")
+}
+
+/// The private database failed, not the question.
+pub(super) fn database(error: &Sqlite) -> Error {
+    Error::internal(format!("the private database of the question failed: {error}; is there room for temporary files?"))
+}
+
+fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    match nearest(name, known) {
+        Some(similar) => format!("did you mean {similar}? {DICTIONARY}"),
+        None => DICTIONARY.to_owned(),
+    }
+}
+
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = name.to_lowercase();
+    let scored = known.map(|known| (strsim::jaro_winkler(&lower, known), known));
+    let best = scored.max_by(|(left, _), (right, _)| left.total_cmp(right));
+    best.filter(|(score, _)| *score >= SIMILARITY_MIN).map(|(_, known)| known)
+}
+
+/// Where in the question it is: line and column, and the line with a mark under it if it is short.
+fn place(sql: &str, offset: i32) -> String {
+    let Some(before) = usize::try_from(offset).ok().and_then(|offset| sql.get(..offset)) else { return String::new() };
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = sql[line_start..].lines().next().unwrap_or_default();
+    let (number, column) = (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1);
+    let shown: String = line.chars().take(LINE_CHARS_MAX).collect();
+    format!(", line {number}, column {column}: {shown}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_a_line_and_a_column_in_characters() {
+        assert_eq!(place("SELECT 'é', x\nFROM y", 13), ", line 1, column 13: SELECT 'é', x");
+        assert_eq!(place("SELECT 1\nFROM y", 14), ", line 2, column 6: FROM y");
+        assert_eq!(place("SELECT", -1), "");
+        assert_eq!(place("é", 1), "", "an offset within a character is no place");
+    }
+}

@@ -1,0 +1,129 @@
+//! `runs` and `labels`: one row per run as it is at a position, and per label of one.
+
+use tachograph_engine::domain::{Exit, ExitStatus, Outcome, RunRecord, RunSpec, Status, Timestamp, Workload};
+
+use super::column::{Table, integer, json};
+use super::ending;
+use crate::view::RunView;
+
+fn outcome(record: &RunRecord) -> Option<&Outcome> {
+    record.run.attempt.as_ref()?.outcome.as_ref()
+}
+
+fn status(record: &RunRecord) -> Option<&ExitStatus> {
+    outcome(record)?.exit_status()
+}
+
+fn exit(record: &RunRecord) -> Option<&Exit> {
+    match outcome(record)? {
+        Outcome::Exited { exit, .. } => Some(exit),
+        Outcome::Failed(_) => None,
+    }
+}
+
+fn waiting(record: &RunRecord) -> Option<(&str, Option<Timestamp>)> {
+    match &record.run.status {
+        Status::Waiting { on, deadline } => Some((on, *deadline)),
+        Status::Created | Status::Started | Status::Exited | Status::Failed | Status::Destroyed { .. } => None,
+    }
+}
+
+fn workload(spec: &RunSpec) -> (&[String], Option<&String>, Option<&String>) {
+    match &spec.workload {
+        Workload::Command { argv, cwd } => (argv, cwd.as_ref(), None),
+        Workload::Image { reference, argv } => (argv, None, Some(reference)),
+    }
+}
+
+/// One row per run, as it is at a position.
+pub(super) fn runs() -> Table<RunRecord> {
+    created(ended(standing())).text("payload", "all of it, as JSON (a run as `tacho show` prints it)", |record, _| {
+        json(&RunView::from(record))
+    })
+}
+
+fn standing() -> Table<RunRecord> {
+    Table::of("runs", "one run as it is, or as it was with `--at`", |_| 1)
+        .text("run", "its id", |record: &RunRecord, _| Some(record.run.id.to_string()))
+        .text("name", "its name", |record, _| record.run.spec.name.clone())
+        .text(
+            "status",
+            "its last transition: `Created`, `Started`, `Waiting`, `Exited`, `Failed` or `Destroyed`",
+            |record, _| Some(record.run.status.name().name().to_owned()),
+        )
+        .integer("ended", "1 if nothing goes on (Exited, Failed, Destroyed), else 0", |record, _| {
+            Some(i64::from(record.run.is_ended()))
+        })
+        .integer("version", "how many events it has", |record, _| Some(integer(record.run.version.0)))
+        .integer("attempts", "how many attempts it has", |record, _| {
+            Some(integer(record.run.spent.len() + usize::from(record.run.attempt.is_some())))
+        })
+        .text("attempt_id", "its latest attempt", |record, _| Some(record.run.attempt.as_ref()?.id.to_string()))
+        .text("attempt_cause", "why that was opened: `fresh`, `resume`, `restart` or `takeover`", |record, _| {
+            Some(record.run.attempt.as_ref()?.cause.name().to_owned())
+        })
+        .text("runner", "who holds or held that", |record, _| Some(record.run.attempt.as_ref()?.runner.to_string()))
+        .integer("runner_connected", "1 if that runner is connected, as far as was reported, else 0", |record, _| {
+            Some(i64::from(record.run.attempt.as_ref()?.connected))
+        })
+        .text("waits_on", "of Waiting: on what", |record, _| waiting(record).map(|(on, _)| on.to_owned()))
+        .time(["deadline", "deadline_us"], "of Waiting: until when at most", |record, _| waiting(record)?.1)
+}
+
+fn ended(table: Table<RunRecord>) -> Table<RunRecord> {
+    table
+        .integer("exit_code", "the exit code of the latest attempt, if it has one", |record, _| {
+            status(record).and_then(ending::code)
+        })
+        .integer("exit_signal", "the signal that ended the latest attempt", |record, _| {
+            status(record).and_then(ending::signal)
+        })
+        .text("exit_unknown", "why its exit status is not known", |record, _| status(record).and_then(ending::unknown))
+        .text("witness", "how the exit is known: `waited`, `exit_file` or `synthesised`", |record, _| {
+            exit(record).map(|exit| exit.witness.name().to_owned())
+        })
+        .integer("stdout_bytes", "bytes of standard output of the latest attempt", |record, _| {
+            exit(record).and_then(ending::stdout_bytes)
+        })
+        .integer("stderr_bytes", "bytes of standard error", |record, _| exit(record).and_then(ending::stderr_bytes))
+        .integer("drained", "1 if both are complete, else 0", |record, _| exit(record).and_then(ending::drained))
+        .text("failure_kind", "why the latest attempt failed, for example `start_timeout`", |record, _| {
+            Some(outcome(record)?.failure()?.kind.name().to_owned())
+        })
+        .text("failure_message", "the same in a sentence", |record, _| {
+            Some(outcome(record)?.failure()?.message.clone())
+        })
+        .text("destroyed_because", "why it was destroyed", |record, _| match &record.run.status {
+            Status::Destroyed { why } => Some(why.clone()),
+            _ => None,
+        })
+}
+
+fn created(table: Table<RunRecord>) -> Table<RunRecord> {
+    table
+        .text("command", "the program and its arguments, as a JSON array", |record, _| {
+            json(&workload(&record.run.spec).0)
+        })
+        .text("cwd", "its working directory, if one was asked for", |record, _| workload(&record.run.spec).1.cloned())
+        .text("image", "its image, if it is one", |record, _| workload(&record.run.spec).2.cloned())
+        .text("parent", "the run that it was made from", |record, _| {
+            record.run.spec.parent.map(|parent| parent.to_string())
+        })
+        .time(["created_at", "created_at_us"], "when it was created", |record, _| Some(record.created_at))
+        .time(["updated_at", "updated_at_us"], "when its last event was recorded", |record, _| Some(record.updated_at))
+        .integer("created_position", "position of the entry that created it", |record, _| {
+            Some(integer(record.created.0))
+        })
+        .integer("updated_position", "position of its last entry with events", |record, _| {
+            Some(integer(record.updated.0))
+        })
+        .integer("refusals", "how many refusals about it were recorded", |record, _| Some(integer(record.refusals)))
+}
+
+/// One row per label of a run.
+pub(super) fn labels() -> Table<RunRecord> {
+    Table::of("labels", "one label of one run", |record: &RunRecord| record.run.spec.labels.len())
+        .text("run", "the run", |record: &RunRecord, _| Some(record.run.id.to_string()))
+        .text("key", "the label's key", |record, row| record.run.spec.labels.keys().nth(row).cloned())
+        .text("value", "the label's value", |record, row| record.run.spec.labels.values().nth(row).cloned())
+}

@@ -1,0 +1,112 @@
+//! What a question reads, and that it does nothing else: SQLite says both while it compiles the question.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+
+use super::joined::Joined;
+use super::tables;
+
+/// Functions of a question that would reach outside of it.
+const FUNCTIONS_DENIED: [&str; 1] = ["load_extension"];
+/// Pragmas that only tell about tables.
+const PRAGMAS_ALLOWED: [&str; 3] = ["table_info", "table_xinfo", "table_list"];
+
+/// The tables that a question names, each with the columns that it reads.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted {
+    tables: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Wanted {
+    /// The columns that are read of a table; none if the question does not name it.
+    pub fn columns(&self, table: &str) -> Option<&BTreeSet<String>> {
+        self.tables.get(table)
+    }
+
+    /// The same with what is joined by name, which SQLite does not report.
+    pub(super) fn with(mut self, joined: &Joined) -> Self {
+        for table in tables() {
+            if joined.names(table.name) {
+                let columns = table.columns.iter().map(|column| column.name.to_owned());
+                let read = columns.filter(|column| joined.reads(column));
+                self.tables.entry(table.name.to_owned()).or_default().extend(read);
+            }
+        }
+        self
+    }
+
+    /// Whether any of these tables is named.
+    pub(super) fn names_any(&self, tables: &[&str]) -> bool {
+        tables.iter().any(|table| self.tables.contains_key(*table))
+    }
+}
+
+/// What was seen while a question was compiled.
+#[derive(Debug, Default)]
+struct Noted {
+    wanted: Wanted,
+    denied: Option<String>,
+}
+
+/// Sees what a question wants, and denies all but reading.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Watch(Arc<Mutex<Noted>>);
+
+impl Watch {
+    /// Answers SQLite about one thing that a question wants.
+    pub(super) fn judge(&self, context: &AuthContext<'_>) -> Authorization {
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match refused(&context.action) {
+            Some(what) => {
+                noted.denied.get_or_insert(what);
+                Authorization::Deny
+            }
+            None => {
+                if let AuthAction::Read { table_name, column_name } = context.action {
+                    let columns = noted.wanted.tables.entry(table_name.to_ascii_lowercase()).or_default();
+                    columns.insert(column_name.to_ascii_lowercase());
+                }
+                Authorization::Allow
+            }
+        }
+    }
+
+    /// What it read so far.
+    pub(super) fn wanted(&self) -> Wanted {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).wanted.clone()
+    }
+
+    /// What was denied first, in words.
+    pub(super) fn denied(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).denied.clone()
+    }
+}
+
+/// What of this is not reading, in words.
+fn refused(action: &AuthAction<'_>) -> Option<String> {
+    let known = |names: &[&str], name: &str| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+    let what = match action {
+        AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => return None,
+        AuthAction::Function { function_name } if !known(&FUNCTIONS_DENIED, function_name) => return None,
+        AuthAction::Pragma { pragma_name, .. } if known(&PRAGMAS_ALLOWED, pragma_name) => return None,
+        AuthAction::Function { function_name } => format!("the function {function_name}"),
+        AuthAction::Pragma { pragma_name, .. } => format!("PRAGMA {pragma_name}"),
+        AuthAction::Insert { table_name }
+        | AuthAction::Update { table_name, .. }
+        | AuthAction::Delete { table_name }
+            if table_name.starts_with("sqlite_") =>
+        {
+            "a change of the schema".to_owned()
+        }
+        AuthAction::Insert { table_name } => format!("INSERT INTO {table_name}"),
+        AuthAction::Update { table_name, .. } => format!("UPDATE {table_name}"),
+        AuthAction::Delete { table_name } => format!("DELETE FROM {table_name}"),
+        AuthAction::Attach { .. } => "ATTACH".to_owned(),
+        AuthAction::Detach { .. } => "DETACH".to_owned(),
+        AuthAction::Transaction { .. } | AuthAction::Savepoint { .. } => "a transaction".to_owned(),
+        _ => "a change of the schema".to_owned(),
+    };
+    Some(what)
+}
