@@ -209,6 +209,17 @@ impl Dataset {
         Ok(())
     }
 
+    /// Up to so many entries after a position, beyond what is missing if there are any; none at the end.
+    pub(crate) async fn some_after(&self, after: Position, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        let entries = self.reader.read(after, limit).await?;
+        match &self.salvaging {
+            Some(salvaging) if entries.is_empty() && after < self.reader.head().position => {
+                if salvaging.lacks(after, after.next())? { self.reader.read(after, limit).await } else { Ok(entries) }
+            }
+            _ => Ok(entries),
+        }
+    }
+
     /// All runs as they were at a position.
     ///
     /// # Errors

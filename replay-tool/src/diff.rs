@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use tachograph_engine::domain::{Entry, Position, RunRecord};
+use tachograph_engine::ports::JournalError;
 
 use crate::cli::DiffArgs;
 use crate::dataset::Dataset;
@@ -32,6 +33,7 @@ pub async fn compare(reading: &mut Reading, args: &DiffArgs) -> Result<(), Error
         (Some(a), Some(b)) => (a, Some(b).filter(|_| args.a.path != args.b.path)),
     };
     let difference = one.difference(at_a, other, at_b).await?;
+    let damage = told_damage([Some(one), other].into_iter().flatten().filter_map(Dataset::damage));
     if reading.is_json() {
         reading.output.json(&DiffView::from(&difference))?;
     } else {
@@ -39,11 +41,18 @@ pub async fn compare(reading: &mut Reading, args: &DiffArgs) -> Result<(), Error
         let text = text(&difference, &named(&args.a, data, at_a), &named(&args.b, data, at_b));
         reading.output.text(&text)?;
     }
-    // Damage of the journal at hand is told by whoever runs the command.
-    match a.iter().chain(&b).find_map(Dataset::damage) {
-        Some(damage) => Err(damage.into()),
-        None => Ok(()),
-    }
+    damage
+}
+
+/// The damage of both sides as one error.
+fn told_damage(damages: impl Iterator<Item = JournalError>) -> Result<(), Error> {
+    let joined = damages.reduce(|first, second| match (first, second) {
+        (JournalError::Damaged { file, offset, why }, second) => {
+            JournalError::Damaged { file, offset, why: format!("{why}; and in the other journal: {second}") }
+        }
+        (first, _) => first,
+    });
+    joined.map_or(Ok(()), |damage| Err(damage.into()))
 }
 
 fn open(side: &Side) -> Result<Option<Dataset>, Error> {
@@ -66,10 +75,9 @@ fn named(side: &Side, data: &std::path::Path, at: Position) -> String {
 
 fn text(difference: &Difference, a: &str, b: &str) -> String {
     let mut text = format!("A: {a}\nB: {b}\n");
-    let common = difference.common;
     text.push_str(&match &difference.first {
         None => format!("{}nothing differs{}\n", GOOD.render(), GOOD.render_reset()),
-        Some(parting) => parted(parting, common),
+        Some(parting) => parted(parting, difference),
     });
     difference.changes.iter().for_each(|change| text.push_str(&changed(change)));
     if difference.first.is_some() {
@@ -79,16 +87,18 @@ fn text(difference: &Difference, a: &str, b: &str) -> String {
     text
 }
 
-fn parted(parting: &Parting, common: Position) -> String {
+fn parted(parting: &Parting, difference: &Difference) -> String {
     let Parting { position, a, b } = parting;
+    let common = difference.common;
     let mut text = format!("the same up to position {common}; first difference at position {position}\n");
-    let side = |name: &str, entry: &Option<Entry>| match entry {
+    let side = |name: &str, entry: &Option<Entry>, end: Position| match entry {
         Some(entry) => format!("{name} {}", tail::line(entry)),
+        None if *position <= end => format!("{name} {:>8}  cannot be read\n", "-"),
         None => format!("{name} {:>8}  ends before\n", "-"),
     };
-    text.push_str(&side("A", a));
+    text.push_str(&side("A", a, difference.a));
     if a != b {
-        text.push_str(&side("B", b));
+        text.push_str(&side("B", b, difference.b));
     }
     text
 }

@@ -247,17 +247,19 @@ impl JournalReader for SalvagingReader {
     }
 
     async fn digest_at(&self, position: Position) -> Result<Option<Digest>, JournalError> {
-        match self.plain() {
-            Some(plain) => plain.digest_at(position).await,
-            None => Ok(None),
-        }
+        let answer = match self.plain() {
+            Some(plain) => Some(plain.digest_at(position).await),
+            None => None,
+        };
+        Ok(self.unless_damaged(answer)?.flatten())
     }
 
     async fn digest_from(&self, position: Position) -> Result<Option<(Position, Digest)>, JournalError> {
-        match self.plain() {
-            Some(plain) => plain.digest_from(position).await,
-            None => Ok(None),
-        }
+        let answer = match self.plain() {
+            Some(plain) => Some(plain.digest_from(position).await),
+            None => None,
+        };
+        Ok(self.unless_damaged(answer)?.flatten())
     }
 
     async fn run_head(&self, run: RunId) -> Result<Option<RunHead>, JournalError> {

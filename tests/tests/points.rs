@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use proptest::test_runner::TestCaseError;
 use tachograph_adapters::checkpoint::FileCheckpoints;
-use tachograph_engine::domain::{Entry, Position, RunId, RunRecord, StatusName};
-use tachograph_engine::ports::Journal;
+use tachograph_adapters::journal::{FileJournal, JournalOptions};
+use tachograph_engine::domain::{Entry, Event, Position, RunId, RunRecord, StatusName};
+use tachograph_engine::ports::{Draft, Journal};
 use tachograph_projections::{CurrentState, Projection, Timers, Until};
 use tachograph_replay::dataset::Dataset;
 use tachograph_replay::point::{Bisection, Expression, Found, Method};
@@ -300,10 +301,12 @@ async fn create(place: &Place, from: u64, count: u64) {
 
 /// The same entries under another identity, in portions of another size: no hash of them is the same.
 async fn rewritten(entries: &[Entry], portion: usize) -> tempfile::TempDir {
-    use tachograph_adapters::journal::{FileJournal, JournalOptions};
-    use tachograph_engine::ports::Draft;
+    written(entries, portion, JournalOptions::default()).await
+}
+
+async fn written(entries: &[Entry], portion: usize, options: JournalOptions) -> tempfile::TempDir {
     let dir = tempfile::TempDir::new().unwrap();
-    let mut journal = FileJournal::open(dir.path(), JournalOptions::default()).unwrap();
+    let mut journal = FileJournal::open(dir.path(), options).unwrap();
     let draft = |entry: &Entry| Draft { id: entry.id, recorded_at: entry.recorded_at, body: entry.body.clone() };
     for portion in entries.chunks(portion) {
         journal.append(portion.iter().map(draft).collect()).await.unwrap();
@@ -352,5 +355,67 @@ async fn a_copy_that_went_on_by_itself_parts_at_its_first_entry() {
         let changed = rewritten(&changed, portion).await;
         let changed = Dataset::open(changed.path()).unwrap();
         assert_eq!(one.common_beginning(&changed, end_one).await.unwrap(), Position(200), "portions of {portion}");
+    }
+}
+
+/// Where a name stands in the segments of a journal: the file, its bytes, and the offset.
+fn segment_with(data: &Path, name: &str) -> (PathBuf, Vec<u8>, usize) {
+    let files = fs::read_dir(data.join("journal")).unwrap().map(|file| file.unwrap().path());
+    let segments = files.filter(|path| path.extension().is_some_and(|extension| extension == "seg"));
+    for path in segments {
+        let bytes = fs::read(&path).unwrap();
+        if let Some(at) = bytes.windows(name.len()).position(|window| window == name.as_bytes()) {
+            return (path, bytes, at);
+        }
+    }
+    panic!("no segment holds {name}")
+}
+
+/// Alters one byte in place; what follows keeps the hash of what was there. With `sums`, the checksums of its frame fit.
+fn alter(data: &Path, name: &str, sums: bool) {
+    let (path, mut bytes, at) = segment_with(data, name);
+    bytes[at] = b'z';
+    if sums {
+        let frame = bytes[..at].windows(4).rposition(|window| window == b"TFRM").unwrap();
+        let length = u32::from_le_bytes(bytes[frame + 8..frame + 12].try_into().unwrap()) as usize;
+        let payload = crc32c::crc32c(&bytes[frame + 72..frame + 72 + length]).to_le_bytes();
+        bytes[frame + 64..frame + 68].copy_from_slice(&payload);
+        let header = crc32c::crc32c(&bytes[frame..frame + 68]).to_le_bytes();
+        bytes[frame + 68..frame + 72].copy_from_slice(&header);
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_copy_that_was_altered_in_place_parts_where_it_was() {
+    let place = Place::new(5);
+    create(&place, 1_000, 400).await;
+    let all = entries(&dataset(&place)).await;
+    let options = JournalOptions { segment_bytes: 16 << 10, ..JournalOptions::default() };
+    let original = written(&all, 1, options).await;
+    assert!(fs::read_dir(original.path().join("journal")).unwrap().count() > 4, "many segments");
+    let one = Dataset::open(original.path()).unwrap();
+    let (end, position) = (one.reader().head().position, all[200].position);
+    let name = all[200].events().iter().find_map(|event| match event {
+        Event::Created { spec, .. } => spec.name.clone(),
+        _ => None,
+    });
+    for sums in [true, false] {
+        let copied = tempfile::TempDir::new().unwrap();
+        place::copy(original.path(), copied.path()).unwrap();
+        alter(copied.path(), name.as_deref().unwrap(), sums);
+        for at in [end, Position(300)] {
+            let other = Dataset::open(copied.path()).unwrap();
+            for (a, b) in [(&one, &other), (&other, &one)] {
+                let difference = a.difference(at, Some(b), at).await.unwrap();
+                assert_eq!(difference.common.next(), position, "{difference:?}");
+                let first = difference.first.unwrap();
+                assert_eq!(first.position, position);
+                assert_ne!(first.a, first.b);
+                assert_eq!(first.a.is_some() && first.b.is_some(), sums, "damaged entries are none");
+                assert_eq!(difference.changes.len(), 1);
+            }
+            assert_eq!(other.damage().is_some(), !sums, "at {at}");
+        }
     }
 }

@@ -13,10 +13,6 @@ use crate::view::RunView;
 
 /// Entries of two histories that are compared at a time.
 const ENTRIES_AT_ONCE: usize = 4_096;
-/// So many entries are compared rather than hashes looked for.
-const COMPARED_MAX: u64 = 64;
-/// Hashes that are tried in turn where two histories keep them at different positions.
-const HASHES_TRIED_MAX: usize = 8;
 
 /// What differs between two points, the first called A and the second B.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,9 +37,9 @@ pub struct Difference {
 pub struct Parting {
     /// The position.
     pub position: Position,
-    /// What A has there; absent if it ends before.
+    /// What A has there; absent if it ends before, or nothing can be read there.
     pub a: Option<Entry>,
-    /// What B has there; absent if it ends before.
+    /// What B has there; absent if it ends before, or nothing can be read there.
     pub b: Option<Entry>,
 }
 
@@ -128,7 +124,8 @@ impl Dataset {
         let changes = changes(&base, &side_a, &side_b);
         let position = match other {
             // The same entries lead to the same runs.
-            Some(_) => (a != shared || b != shared).then(|| shared.next()),
+            Some(other) if a != shared || b != shared => Some(self.next_of_both(a, other, b, shared).await?),
+            Some(_) => None,
             None => changes.first().map(|change| change.first),
         };
         let first = match position {
@@ -156,54 +153,19 @@ impl Dataset {
 
     /// Up to where two histories have the same entries, at most up to a position.
     ///
-    /// A hash stands for all entries before it, so that one that is the same in both proves that they are; hashes are kept
-    /// at the ends of what was written at once. What lies between two of them is compared entry by entry.
+    /// Every entry of both is read and compared. Equal hashes would prove nothing: each covers only the hash that the
+    /// frame after it names, so that an altered entry in between leaves all later ones as they were.
     ///
     /// # Errors
     ///
     /// [`JournalError`] if one of them cannot be read.
     pub async fn common_beginning(&self, other: &Self, up_to: Position) -> Result<Position, JournalError> {
-        let (mut same, mut unequal) = (Position::ZERO, up_to.next());
-        // Damaged histories have no hashes: their entries have to do.
-        while unequal.0 - same.0 > COMPARED_MAX {
-            let middle = Position(same.0 + (unequal.0 - same.0) / 2);
-            match self.compare_hashes(other, middle, unequal).await? {
-                Some((position, true)) => same = position,
-                // Only where to look next: entries that were written in other portions have other hashes.
-                Some((position, false)) => unequal = position,
-                None => break,
-            }
-        }
-        self.compare_entries(other, same, up_to).await
-    }
-
-    /// The first position from one on, before another, at which both keep a hash, and whether it is the same.
-    async fn compare_hashes(
-        &self,
-        other: &Self,
-        from: Position,
-        before: Position,
-    ) -> Result<Option<(Position, bool)>, JournalError> {
-        let mut from = from;
-        for _ in 0..HASHES_TRIED_MAX {
-            let Some((position, digest)) = self.reader().digest_from(from).await? else { return Ok(None) };
-            if position >= before {
-                return Ok(None);
-            }
-            if let Some(theirs) = other.reader().digest_at(position).await? {
-                return Ok(Some((position, theirs == digest)));
-            }
-            from = position.next();
-        }
-        Ok(None)
-    }
-
-    /// The last position up to which entries after another one are the same.
-    async fn compare_entries(&self, other: &Self, after: Position, up_to: Position) -> Result<Position, JournalError> {
-        let mut same = after;
+        let mut same = Position::ZERO;
+        let bar = self.bar("comparing", up_to.0);
         while same < up_to {
+            bar.reached(same.0);
             let limit = usize::try_from(up_to.0 - same.0).unwrap_or(usize::MAX).min(ENTRIES_AT_ONCE);
-            let (ours, theirs) = (self.reader().read(same, limit).await?, other.reader().read(same, limit).await?);
+            let (ours, theirs) = (self.some_after(same, limit).await?, other.some_after(same, limit).await?);
             let equal = ours.iter().zip(&theirs).take_while(|(one, other)| one == other).count();
             let Some(last) = equal.checked_sub(1).and_then(|last| ours.get(last)) else { break };
             same = last.position.min(up_to);
@@ -212,6 +174,23 @@ impl Dataset {
             }
         }
         Ok(same)
+    }
+
+    /// The first position after another, up to the ends, at which one of two histories has an entry; else the next one.
+    async fn next_of_both(
+        &self,
+        end: Position,
+        other: &Self,
+        other_end: Position,
+        after: Position,
+    ) -> Result<Position, JournalError> {
+        let mut found: Option<Position> = None;
+        for (dataset, end) in [(self, end), (other, other_end)] {
+            let next = dataset.some_after(after, 1).await?.first().map(|entry| entry.position);
+            let next = next.filter(|next| *next <= end);
+            found = [found, next].into_iter().flatten().min();
+        }
+        Ok(found.unwrap_or_else(|| after.next()))
     }
 }
 

@@ -255,3 +255,26 @@ fn a_tail_that_was_cut_off_cleanly_is_told_by_every_command_that_reads() {
         assert!(message.contains(&format!("it ends before entry {end}")), "{arguments:?}: {message}");
     }
 }
+
+#[test]
+fn damaged_journals_are_compared_as_far_as_they_can_be_read() {
+    let ((_dir, one), (_other, other), (_whole, whole)) = (single(), single(), single());
+    flip(&only_segment(&one), 1_200);
+    flip(&only_segment(&other), 2_400);
+    let (a, b, sound) = (one.display().to_string(), other.display().to_string(), whole.display().to_string());
+    for (data, arguments, named) in [
+        (&whole, [format!("{a}@20"), format!("{sound}@20")], vec![&a]),
+        (&whole, [format!("{sound}@20"), format!("{a}@20")], vec![&a]),
+        (&whole, [a.clone(), b.clone()], vec![&a, &b]),
+        (&whole, [b.clone(), a.clone()], vec![&a, &b]),
+        (&one, ["20".to_owned(), format!("{b}@20")], vec![&a, &b]),
+    ] {
+        let [first, second] = &arguments;
+        let (output, message) = partial(data, &["diff", first, second]);
+        let difference: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert!(difference["first"]["position"].as_u64().is_some(), "{arguments:?}: {difference}");
+        assert!(named.iter().all(|side| message.contains(*side)), "{arguments:?}: {message}");
+        let text = ran(data, &["diff", first, second]);
+        assert!(stdout(&text).contains("cannot be read"), "{arguments:?}: {}", stdout(&text));
+    }
+}
