@@ -60,7 +60,7 @@ pub enum BundleError {
         why: String,
     },
     /// There are more values than can be looked for in the other texts.
-    #[error("there are more than {max} different values to be redacted")]
+    #[error("there are more than {max} different values to be redacted, or they are too long together")]
     TooManyValues {
         /// How many there may be.
         max: usize,
@@ -95,7 +95,9 @@ impl BundleError {
             Self::NotWhole { .. } => "read it in place with --data FILE, or use the journal or a whole bundle of it",
             Self::Secret { .. } => "correct the file or its permissions; `tacho seal-key --create FILE` makes a key",
             Self::WrongSeal { .. } => "trust it no more than whoever gave it to you; is the public key right?",
-            Self::NotRedactable { .. } => "export another part, or leave this value to stand",
+            Self::NotRedactable { .. } => {
+                "export another part (--run, --from, --to), or without the path in --redact that has this value"
+            }
             Self::TooManyValues { .. } => "export fewer entries at a time: --run, or --from and --to",
         }
     }

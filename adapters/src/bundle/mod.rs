@@ -12,7 +12,7 @@
 //! | `source`, `target`, `writer`, [`export()`] | making one: out of which units, into which file |
 //! | `reader`, [`verify()`], [`import()`] | reading, checking, and turning one into a data directory |
 //! | [`seal`] | who made it: a signature over the root |
-//! | [`redaction`], `texts`, `rewriting`, [`reveal`] | values that are left out, and their commitments |
+//! | [`redaction`], `texts`, `remnants`, `rewriting`, [`reveal`] | values that are left out, and their commitments |
 
 mod blocks;
 mod error;
@@ -22,6 +22,7 @@ mod import;
 mod manifest;
 mod reader;
 pub mod redaction;
+mod remnants;
 pub mod reveal;
 mod rewriting;
 pub mod seal;

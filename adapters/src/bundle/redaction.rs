@@ -7,18 +7,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::str::FromStr;
 
-use aho_corasick::AhoCorasick;
 use tachograph_engine::domain::{Digest, Entry, Position};
 
 use super::error::BundleError;
 use super::manifest::RedactedPath;
+use super::remnants::{Remnants, SEARCHED_BYTES_MIN, VALUES_MAX};
 use super::seal::random;
 use super::texts::{Place, TextKind, visit};
 
-/// Shorter values are not looked for in other texts: they are in too many.
-const SEARCHED_BYTES_MIN: usize = 4;
-/// Different values that are looked for in other texts.
-const VALUES_MAX: usize = 200_000;
 /// What a replaced value begins with; 64 hexadecimal digits follow.
 pub(super) const MARKER: &str = "redacted:";
 const COMMITTED: &[u8] = b"tachograph redaction 1\0";
@@ -90,9 +86,9 @@ impl Search {
     }
 
     pub(super) fn redactor(self) -> Result<Redactor, BundleError> {
-        let within = AhoCorasick::new(&self.values).map_err(|_| BundleError::TooManyValues { max: VALUES_MAX })?;
+        let remnants = Remnants::of(self.values)?;
         let (selectors, counts) = (self.selectors, BTreeMap::new());
-        Ok(Redactor { selectors, within, secret: random()?, counts, replaced: Vec::new() })
+        Ok(Redactor { selectors, remnants, secret: random()?, counts, replaced: Vec::new() })
     }
 }
 
@@ -100,7 +96,7 @@ impl Search {
 pub(super) struct Redactor {
     selectors: Vec<Selector>,
     /// Finds the values in texts that were not asked for.
-    within: AhoCorasick,
+    remnants: Remnants,
     /// Out of which the salts are made; known to nobody when the bundle is.
     secret: [u8; 32],
     counts: BTreeMap<String, u64>,
@@ -123,20 +119,23 @@ impl Redactor {
         Digest(*hasher.update(&length).update(kind.as_bytes()).update(value).finalize().as_bytes())
     }
 
-    /// Replaces what is to be left out of an entry: the values that were asked for, and every other text that contains
-    /// one of them.
+    /// Replaces what is to be left out of an entry: the values that were asked for, and every other text that holds
+    /// one of them or a part of it, as [`Remnants`] says.
     pub(super) fn redact(&mut self, entry: &mut Entry) -> Result<(), BundleError> {
-        let mut in_key = false;
+        let mut in_key = None;
         let position = entry.position;
         visit(entry, &mut |place, text| {
             let asked = self.selectors.iter().any(|selector| selector.fits(place));
-            if !asked && !self.within.is_match(text.as_str()) {
+            if !asked && !self.remnants.are_in(place.kind, text) {
                 return;
             }
-            in_key |= place.kind == TextKind::Key;
+            if place.kind == TextKind::Key {
+                in_key = Some(text.clone());
+                return;
+            }
             *text = self.replace(place, text);
         });
-        if in_key { Err(key_error(position)) } else { Ok(()) }
+        in_key.map_or(Ok(()), |key| Err(key_error(position, &key)))
     }
 
     fn replace(&mut self, place: Place<'_>, text: &str) -> String {
@@ -176,7 +175,7 @@ impl Redactor {
     }
 }
 
-fn key_error(position: Position) -> BundleError {
-    let why = "a value that is to be redacted is also in the key of a label or fact, which cannot be left out";
-    BundleError::NotRedactable { position, why: why.to_owned() }
+fn key_error(position: Position, key: &str) -> BundleError {
+    let why = format!("a value that is to be redacted is also in the key {key:?} of a label or fact, and keys stay");
+    BundleError::NotRedactable { position, why }
 }

@@ -73,6 +73,31 @@ impl TextKind {
         ("host", Self::Host),
     ];
 
+    /// Whether it is written by people or programs as they like, and may so hold a part of anything.
+    pub(super) const fn is_free(self) -> bool {
+        match self {
+            Self::WaitingOn
+            | Self::Why
+            | Self::Message
+            | Self::Diagnostics
+            | Self::Cause
+            | Self::Detail
+            | Self::Source
+            | Self::Location
+            | Self::Refusal => true,
+            Self::Name
+            | Self::Label
+            | Self::Argv
+            | Self::Cwd
+            | Self::Image
+            | Self::Runner
+            | Self::Actor
+            | Self::Host
+            | Self::Machine
+            | Self::Key => false,
+        }
+    }
+
     /// Stable name, also in salts and reports.
     pub(super) fn name(self) -> &'static str {
         Self::NAMED.iter().find(|(_, kind)| *kind == self).map_or("machine", |(name, _)| name)

@@ -6,5 +6,6 @@ mod exporting;
 mod golden;
 mod importing;
 mod redacting;
+mod remnants;
 mod sealing;
 mod support;

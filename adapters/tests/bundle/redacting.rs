@@ -44,12 +44,12 @@ impl Made {
     }
 }
 
-fn contains(bytes: &[u8], text: &str) -> bool {
+pub(crate) fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// Every byte of a bundle that anybody can get at: the file, and what its entries are decompressed to.
-fn all_bytes(bundle: &Path) -> Vec<u8> {
+pub(crate) fn all_bytes(bundle: &Path) -> Vec<u8> {
     let mut bytes = fs::read(bundle).unwrap();
     for entry in bundled(bundle) {
         tachograph_engine::codec::encode_entry(&entry, &mut bytes);

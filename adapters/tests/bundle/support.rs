@@ -68,12 +68,23 @@ pub(crate) fn secret(number: u64) -> String {
 
 impl Secrets {
     pub(crate) fn of_runs(runs: u64) -> Self {
+        Self::recorded(|fleet, made| (1..=runs).flat_map(|number| life(number, fleet, made)).collect())
+    }
+
+    /// A journal of runs that each have this secret, and something of it in what their failures say.
+    pub(crate) fn telling(hidden: &str, messages: &[String]) -> Self {
+        Self::recorded(|fleet, made| {
+            let told = (1..).zip(messages);
+            told.flat_map(|(number, message)| life_of(number, hidden, message.clone(), fleet, made)).collect()
+        })
+    }
+
+    fn recorded(drafts: impl FnOnce(&mut Fleet, &mut u64) -> Vec<Draft>) -> Self {
         let data = TempDir::new().unwrap();
         let options = JournalOptions { segment_bytes: 8 << 10, anchor_interval: None, ..JournalOptions::default() };
         let mut journal = FileJournal::open(data.path(), options).unwrap();
         let (mut fleet, mut made) = (Fleet::default(), 0);
-        let drafts: Vec<Draft> = (1..=runs).flat_map(|number| life(number, &mut fleet, &mut made)).collect();
-        let mut rest = drafts.into_iter().peekable();
+        let mut rest = drafts(&mut fleet, &mut made).into_iter().peekable();
         let mut size = 0;
         while rest.peek().is_some() {
             size = size % 3 + 1;
@@ -86,15 +97,20 @@ impl Secrets {
 
 /// A run whose secret is in a label, in its command line, and in what its failure says.
 fn life(number: u64, fleet: &mut Fleet, made: &mut u64) -> Vec<Draft> {
-    let (run, hidden) = (ids::run(number), secret(number));
+    let hidden = secret(number);
+    life_of(number, &hidden, format!("no answer to {hidden}"), fleet, made)
+}
+
+fn life_of(number: u64, hidden: &str, message: String, fleet: &mut Fleet, made: &mut u64) -> Vec<Draft> {
+    let run = ids::run(number);
     let mine = claim(run, number, "r1");
-    let labels = [("secret".to_owned(), hidden.clone()), ("team".to_owned(), "infra".to_owned())].into();
+    let labels = [("secret".to_owned(), hidden.to_owned()), ("team".to_owned(), "infra".to_owned())].into();
     let argv = vec!["curl".to_owned(), format!("--header=X-Key: {hidden}")];
     let workload = Workload::Command { argv, cwd: Some("/srv".to_owned()) };
     let spec = RunSpec { name: Some(format!("job-{number}")), labels, workload, ..RunSpec::default() };
     let failure = Failure {
         kind: FailureKind::TimedOut,
-        message: format!("no answer to {hidden}"),
+        message,
         diagnostics: Diagnostics { last_output: vec![format!("key={hidden}")], ..Diagnostics::default() },
     };
     let actions = [

@@ -11,8 +11,9 @@ use crate::when::AsOf;
 #[command(after_help = "\
 Without --jsonl: a bundle, one file of evidence with the entries and what proves them. `tacho verify FILE` checks it on any \
 machine, and every read command takes it with --data FILE. PATH of --redact is one of label.KEY, label, name, argv, cwd, image, \
-runner, actor, waiting_on, why, message, diagnostics, cause, detail, source, location, refusal, host; every other text that \
-contains such a value is redacted, too.
+runner, actor, waiting_on, why, message, diagnostics, cause, detail, source, location, refusal, host. Every other text \
+that holds such a value of at least 4 bytes, as it is or escaped, is redacted, too, and every message or other free text that \
+shares 8 bytes in a row with one.
 
 JSON Lines: a header, then one entry per line with all that is recorded in it, oldest first. Nothing is lost: \
 `tacho import --from tachograph-jsonl` makes the same journal of it, entry for entry.
