@@ -59,6 +59,15 @@ pub enum BundleError {
         /// What stands in the way.
         why: String,
     },
+    /// The journal's ids follow from its content.
+    #[error(
+        "this journal was made of a foreign history ({host:?}), and its ids are hashes of what they name, without salts: \
+         whoever has the bundle can try guesses of redacted values"
+    )]
+    GuessableIds {
+        /// What its session says.
+        host: String,
+    },
     /// There are more values than can be looked for in the other texts.
     #[error("there are more than {max} different values to be redacted, or they are too long together")]
     TooManyValues {
@@ -82,6 +91,7 @@ impl BundleError {
             Self::Secret { .. } => "unusable_secret",
             Self::WrongSeal { .. } => "wrong_seal",
             Self::NotRedactable { .. } => "not_redactable",
+            Self::GuessableIds { .. } => "guessable_ids",
             Self::TooManyValues { .. } => "too_many_values",
         }
     }
@@ -97,6 +107,9 @@ impl BundleError {
             Self::WrongSeal { .. } => "trust it no more than whoever gave it to you; is the public key right?",
             Self::NotRedactable { .. } => {
                 "export another part (--run, --from, --to), or without the path in --redact that has this value"
+            }
+            Self::GuessableIds { .. } => {
+                "leave the values out of the history before it is imported, or accept that with --guessable-ids"
             }
             Self::TooManyValues { .. } => "export fewer entries at a time: --run, or --from and --to",
         }

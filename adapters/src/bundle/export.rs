@@ -7,6 +7,7 @@ use tachograph_engine::ports::Head;
 use ulid::Ulid;
 
 use super::error::BundleError;
+use super::imported_history::ImportedHistory;
 use super::manifest::{Chain, Compression, Manifest, Scope};
 use super::redaction::{Redactor, Search, Selector, commit};
 use super::reveal::SaltsWriter;
@@ -66,6 +67,8 @@ pub struct Request {
     pub redact: Vec<Selector>,
     /// The file for the salts of what is left out.
     pub salts: Option<PathBuf>,
+    /// Whether values are left out although the journal's ids follow from its content, and show whether a guess is right.
+    pub guessable_ids: bool,
     /// Whether files that exist are replaced.
     pub replaces: bool,
     /// When it is made.
@@ -98,7 +101,7 @@ pub struct Exported {
 /// # Errors
 ///
 /// [`BundleError::Occupied`] if there is such a file, [`BundleError::Nothing`] if no entry was selected, what stands in
-/// the way of the redaction, or [`BundleError::Journal`]: a damaged journal is no source of evidence.
+/// the way of the redaction (as [`BundleError::GuessableIds`]), or [`BundleError::Journal`]: a damaged journal is no source of evidence.
 pub fn export(
     from: &Path,
     out: &Path,
@@ -149,11 +152,14 @@ impl Told<'_> {
 /// Gathers the values that are to be left out.
 fn search(source: &Source, request: &Request, told: &mut Told<'_>) -> Result<Redactor, BundleError> {
     let mut search = Search::new(&request.redact);
+    let mut imported = ImportedHistory::default();
     let mut source = source.again();
     while let Some(unit) = source.advance()? {
         match unit {
             Unit::Commit(header) => {
                 let entries = source.entries(&header)?;
+                // Of all entries: the journal's own id is one of those.
+                entries.iter().for_each(|entry| imported.see(entry));
                 let taken = entries.into_iter().filter(|entry| request.selection.may_take(entry));
                 for mut entry in taken {
                     search.see(&mut entry)?;
@@ -164,7 +170,10 @@ fn search(source: &Source, request: &Request, told: &mut Told<'_>) -> Result<Red
         }
         told.tell(&source, 0);
     }
-    search.redactor()
+    match imported.host() {
+        Some(host) if !request.guessable_ids => Err(BundleError::GuessableIds { host }),
+        _ => search.redactor(),
+    }
 }
 
 /// A bundle in the making.

@@ -12,13 +12,14 @@
 //! | `source`, `target`, `writer`, [`export()`] | making one: out of which units, into which file |
 //! | `reader`, [`verify()`], [`import()`] | reading, checking, and turning one into a data directory |
 //! | [`seal`] | who made it: a signature over the root |
-//! | [`redaction`], `texts`, `remnants`, `rewriting`, [`reveal`] | values that are left out, and their commitments |
+//! | [`redaction`], `texts`, `remnants`, `imported_history`, `rewriting`, [`reveal`] | values that are left out, and their commitments |
 
 mod blocks;
 mod error;
 mod export;
 mod header;
 mod import;
+mod imported_history;
 mod manifest;
 mod reader;
 pub mod redaction;

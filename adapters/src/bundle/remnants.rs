@@ -42,7 +42,7 @@ impl Remnants {
         let (mut whole, mut shared, mut bytes) = (HashSet::new(), Shared::default(), 0);
         for value in &values {
             let forms = forms(value);
-            shared.extend(forms.iter().flat_map(|form| form.as_bytes().array_windows::<SHARED_BYTES>()).copied());
+            shared.extend(forms.iter().flat_map(|form| windows(form)));
             let lines = value.split(char::is_control).map(str::trim).map(str::to_owned);
             for text in forms.into_iter().chain(lines).filter(|text| text.len() >= SEARCHED_BYTES_MIN) {
                 bytes += text.len();
@@ -68,8 +68,12 @@ impl Remnants {
     }
 
     fn shares(&self, text: &str) -> bool {
-        text.as_bytes().array_windows::<SHARED_BYTES>().any(|window| self.shared.contains(window))
+        windows(text).any(|window| self.shared.contains(&window))
     }
+}
+
+fn windows(text: &str) -> impl Iterator<Item = [u8; SHARED_BYTES]> {
+    text.as_bytes().windows(SHARED_BYTES).filter_map(|window| window.try_into().ok())
 }
 
 /// A text as it is, and as it looks within other texts: escaped once or twice, as Rust, JSON and a shell do it.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tachograph_adapters::bundle::redaction::Selector;
 use tachograph_adapters::bundle::reveal::{Salts, reveal};
 use tachograph_adapters::bundle::{
-    BundleReader, Chain, Compression, Exported, Proof, Request, Selection, import, verify,
+    BundleError, BundleReader, Chain, Compression, Exported, Proof, Request, Selection, export, import, verify,
 };
 use tachograph_adapters::journal;
 use tachograph_engine::domain::testing::ids;
@@ -168,4 +168,29 @@ fn a_misspelt_path_is_no_selector() {
     for wrong in ["", "label.", "labels", "argw", "Name", "machine", "key"] {
         assert!(wrong.parse::<Selector>().is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn ids_that_follow_from_the_content_can_be_guessed_and_stop_a_redaction() {
+    let data = crate::support::imported_history();
+    let out = TempDir::new().unwrap();
+    for selection in [Selection::WHOLE, Selection::Run(ids::run(1))] {
+        let path = out.path().join("bundle");
+        let redacting = || Request { redact: vec!["name".parse().unwrap()], ..request(selection) };
+        let refused = export(data.path(), &path, &redacting(), |_| ()).unwrap_err();
+        assert!(matches!(&refused, BundleError::GuessableIds { host } if host == "import of jsonl"), "{refused}");
+        assert_eq!(fs::read_dir(out.path()).unwrap().count(), 0, "something was left");
+        exported(data.path(), &path, &Request { guessable_ids: true, ..redacting() });
+        fs::remove_file(&path).unwrap();
+        exported(data.path(), &path, &request(selection));
+        fs::remove_file(&path).unwrap();
+    }
+    // Also when the one thing that says so was left out of what it was imported from.
+    let (hidden, copy) = (out.path().join("hidden"), out.path().join("copy"));
+    let request = Request { redact: vec!["host".parse().unwrap()], ..request(Selection::WHOLE) };
+    exported(data.path(), &hidden, &Request { guessable_ids: true, ..request });
+    import(&hidden, &copy, |_| ()).unwrap();
+    let again = Request { redact: vec!["name".parse().unwrap()], ..crate::support::request(Selection::WHOLE) };
+    let refused = export(&copy, &out.path().join("again"), &again, |_| ()).unwrap_err();
+    assert_eq!(refused.code(), "guessable_ids");
 }

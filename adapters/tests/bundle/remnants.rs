@@ -11,13 +11,14 @@ use crate::support::{Secrets, exported, request};
 const SHARED_BYTES: usize = 8;
 
 fn cut(text: &str, bytes: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes)]
+    let ends = (0..=bytes.min(text.len())).rev();
+    ends.filter_map(|end| text.get(..end)).next().unwrap()
 }
 
 /// The ways in which the recorder and the programs it runs write a text within another.
 fn told(value: &str) -> Vec<String> {
     let json = serde_json::to_string(value).unwrap();
-    let tail = &value[value.ceil_char_boundary(value.len() - value.len() / 3)..];
+    let tail = &value[cut(value, value.len() * 2 / 3).len()..];
     vec![
         format!("waited on {:?} until its deadline", cut(value, 512)),
         format!("program {:?} is missing", format!("/opt/{value}")),

@@ -9,7 +9,7 @@ use tachograph_adapters::journal::{FileJournal, FileReader, JournalOptions};
 use tachograph_engine::domain::testing::{claim, ids};
 use tachograph_engine::domain::{
     Action, Actor, ActorKind, Command, Committed, Decision, Diagnostics, Entry, EntryBody, Failure, FailureKind, Fleet,
-    Position, Refused, RefusedCommand, RunId, RunSpec, RunnerId, StartMode, Timestamp, Workload,
+    Position, Refused, RefusedCommand, RunId, RunSpec, RunnerId, Session, StartMode, SystemFact, Timestamp, Workload,
 };
 use tachograph_engine::ports::{Draft, Journal, JournalReader};
 use tempfile::TempDir;
@@ -31,6 +31,7 @@ pub(crate) fn request(selection: Selection) -> Request {
         seal: None,
         redact: Vec::new(),
         salts: None,
+        guessable_ids: false,
         replaces: false,
         exported_at: Timestamp::from_micros(1_000_000),
         producer: "tacho 0.1.0".to_owned(),
@@ -93,6 +94,26 @@ impl Secrets {
         wait(Box::new(journal).close()).unwrap();
         Self { data }
     }
+}
+
+/// A journal as an import of a foreign history makes one.
+pub(crate) fn imported_history() -> TempDir {
+    let session = Session {
+        host: "import of jsonl".to_owned(),
+        boot_id: String::new(),
+        pid: 0,
+        version: "0.1.0".to_owned(),
+        wall: Timestamp::from_micros(1),
+        monotonic_us: 0,
+    };
+    let opened = EntryBody::System(SystemFact::Opened(session));
+    let opened = Draft { id: ids::entry(1), recorded_at: Timestamp::from_micros(1), body: opened };
+    let labels = [("import.source".to_owned(), "jsonl".to_owned())].into();
+    let workload = Workload::Command { argv: vec!["job".to_owned()], cwd: None };
+    let spec = RunSpec { name: Some("somebody".to_owned()), labels, workload, ..RunSpec::default() };
+    let (mut fleet, mut made) = (Fleet::default(), 1);
+    let created = draft(ids::run(1), Action::Create { spec: Arc::new(spec) }, &mut fleet, &mut made);
+    Secrets::recorded(|_, _| vec![opened, created]).data
 }
 
 /// A run whose secret is in a label, in its command line, and in what its failure says.

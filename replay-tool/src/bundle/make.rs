@@ -42,6 +42,7 @@ async fn request(context: &Context, args: &ExportArgs) -> Result<Request, Error>
         seal: args.seal.as_deref().map(SealKey::open).transpose()?,
         redact: args.redact.iter().map(|path| selector(path)).collect::<Result<_, _>>()?,
         salts: args.salts.clone(),
+        guessable_ids: args.guessable_ids,
         replaces: args.force,
         exported_at: now,
         producer: format!("tacho {}", env!("CARGO_PKG_VERSION")),

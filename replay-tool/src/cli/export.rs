@@ -27,7 +27,7 @@ Examples:
   tacho export --jsonl | jq -c 'select(.body.refused)'")]
 pub struct ExportArgs {
     /// As JSON Lines instead of a bundle
-    #[arg(long, conflicts_with_all = ["run", "from", "to", "zstd", "seal", "redact", "salts", "force"])]
+    #[arg(long, conflicts_with_all = ["run", "from", "to", "zstd", "seal", "redact", "salts", "guessable_ids", "force"])]
     pub jsonl: bool,
     /// Into this file, which must not exist yet [default with --jsonl: standard output]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, required_unless_present = "jsonl")]
@@ -53,6 +53,9 @@ pub struct ExportArgs {
     /// Write what proves the redacted values to this file; whoever has it knows them
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, requires = "redact")]
     pub salts: Option<PathBuf>,
+    /// Redact an import of a foreign history although its ids show whether a guess of a value is right
+    #[arg(long, requires = "redact")]
+    pub guessable_ids: bool,
     /// Replace files that exist
     #[arg(long)]
     pub force: bool,
