@@ -10,9 +10,9 @@ use super::named::{NAMED, NamedQuery};
 use super::parameter::Parameter;
 use super::rows::{self, RowsFormat};
 use super::tables;
-use crate::cli::{AskArgs, AuditArgs, SqlArgs};
-use crate::error::Error;
-use crate::output::Reading;
+use crate::cli::{AskArgs, AuditArgs, Command, SqlArgs};
+use crate::error::{Error, exit};
+use crate::output::{Context, Format, Output, Reading};
 use crate::when::AsOf;
 
 /// The longest question that is read from standard input.
@@ -27,7 +27,7 @@ const NOW_US: &str = "now_us";
 /// [`Error`] if the question is wrong, the journal cannot be read or the output not written.
 pub async fn sql(reading: &mut Reading, args: &SqlArgs) -> Result<(), Error> {
     if args.tables {
-        return dictionary(reading, args.ask.output);
+        return dictionary(&mut reading.output, chosen(reading.format, args.ask.output));
     }
     let sql = match args.sql.as_deref() {
         Some("-") => read_in()?,
@@ -43,13 +43,35 @@ pub async fn sql(reading: &mut Reading, args: &SqlArgs) -> Result<(), Error> {
 ///
 /// As [`sql`].
 pub async fn audit(reading: &mut Reading, args: &AuditArgs) -> Result<(), Error> {
-    let Some(name) = args.name.as_deref() else { return list(reading, args.ask.output) };
-    let query = NamedQuery::find(name).ok_or_else(|| unknown_query(name))?;
-    if args.show {
-        return reading.output.text(query.sql);
-    }
+    let query = match args.name.as_deref() {
+        Some(name) if !args.show => NamedQuery::find(name).ok_or_else(|| unknown_query(name))?,
+        Some(_) | None => return tell(&mut reading.output, reading.format, args),
+    };
     let defaults: Vec<Parameter> = query.parameters().into_iter().map(|parameter| parameter.default).collect();
     answer(reading, query.sql, &args.ask, &defaults).await
+}
+
+/// Lists the tables, or the questions with a name, or shows one: what needs no journal. Absent if a question is asked.
+///
+/// # Errors
+///
+/// [`Error`] if there is no such question, or the output cannot be written.
+pub fn without_journal(context: &Context, command: &Command) -> Option<Result<u8, Error>> {
+    let mut output = context.stdout();
+    let told = match command {
+        Command::Sql(args) if args.tables => dictionary(&mut output, chosen(context.format, args.ask.output)),
+        Command::Audit(args) if args.name.is_none() || args.show => tell(&mut output, context.format, args),
+        _ => return None,
+    };
+    Some(told.and_then(|()| output.flush()).map(|()| exit::OK))
+}
+
+/// Shows a question with a name, or lists them all.
+fn tell(output: &mut Output, format: Format, args: &AuditArgs) -> Result<(), Error> {
+    match args.name.as_deref() {
+        None => list(output, chosen(format, args.ask.output)),
+        Some(name) => output.text(NamedQuery::find(name).ok_or_else(|| unknown_query(name))?.sql),
+    }
 }
 
 fn unknown_query(name: &str) -> Error {
@@ -76,16 +98,19 @@ async fn answer(reading: &mut Reading, sql: &str, ask: &AskArgs, defaults: &[Par
     let mut optional = defaults.to_vec();
     optional.push(Parameter::integer(NOW_US, now.unwrap_or(reading.now).as_micros()));
     let loaded = desk.fill(&reading.dataset, scope).await?;
-    let format = format(reading, ask.output);
+    let format = chosen(reading.format, ask.output);
     if ask.explain {
-        return explained(reading, format, &loaded, desk.plan()?);
+        return explained(&mut reading.output, format, &loaded, desk.plan()?);
     }
     let output = &mut reading.output;
     desk.ask(&ask.params, &optional, |names, next| rows::write(format, names, next, output, stdout().is_terminal()))
 }
 
-fn format(reading: &Reading, output: Option<RowsFormat>) -> RowsFormat {
-    output.unwrap_or(if reading.is_json() { RowsFormat::Json } else { RowsFormat::Table })
+fn chosen(format: Format, rows: Option<RowsFormat>) -> RowsFormat {
+    rows.unwrap_or(match format {
+        Format::Text => RowsFormat::Table,
+        Format::Json => RowsFormat::Json,
+    })
 }
 
 async fn scope(reading: &Reading, ask: &AskArgs) -> Result<Scope, Error> {
@@ -113,37 +138,31 @@ fn read_in() -> Result<String, Error> {
 }
 
 /// Writes rows that are known.
-fn known(
-    reading: &mut Reading,
-    output: Option<RowsFormat>,
-    names: &[&str],
-    all: Vec<Vec<String>>,
-) -> Result<(), Error> {
-    let format = format(reading, output);
+fn known(output: &mut Output, format: RowsFormat, names: &[&str], all: Vec<Vec<String>>) -> Result<(), Error> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut all = all.into_iter().map(|row| row.into_iter().map(Value::Text).collect());
-    rows::write(format, &names, &mut || Ok(all.next()), &mut reading.output, stdout().is_terminal())
+    rows::write(format, &names, &mut || Ok(all.next()), output, stdout().is_terminal())
 }
 
 /// Which tables there are, and what each column of them is.
-fn dictionary(reading: &mut Reading, output: Option<RowsFormat>) -> Result<(), Error> {
+fn dictionary(output: &mut Output, format: RowsFormat) -> Result<(), Error> {
     let mut all = Vec::new();
     for table in tables() {
         for column in &table.columns {
             all.push([table.name, column.name, column.kind, column.about].map(str::to_owned).to_vec());
         }
     }
-    known(reading, output, &["table", "column", "type", "is"], all)
+    known(output, format, &["table", "column", "type", "is"], all)
 }
 
 /// Which questions have a name.
-fn list(reading: &mut Reading, output: Option<RowsFormat>) -> Result<(), Error> {
+fn list(output: &mut Output, format: RowsFormat) -> Result<(), Error> {
     let all = NAMED.iter().map(|query| vec![query.name.to_owned(), query.about().to_owned()]);
-    known(reading, output, &["name", "tells"], all.collect())
+    known(output, format, &["name", "tells"], all.collect())
 }
 
 /// What was read for a question, and how SQLite goes about it.
-fn explained(reading: &mut Reading, format: RowsFormat, loaded: &Loaded, plan: Vec<String>) -> Result<(), Error> {
+fn explained(output: &mut Output, format: RowsFormat, loaded: &Loaded, plan: Vec<String>) -> Result<(), Error> {
     let mut all = Vec::new();
     let mut step = |step: &str, detail: String| all.push(vec![step.to_owned(), detail]);
     for from in &loaded.from {
@@ -156,5 +175,5 @@ fn explained(reading: &mut Reading, format: RowsFormat, loaded: &Loaded, plan: V
         step("fill", format!("{}: {} rows, {} of {} columns: {columns}", table.name, table.rows, count.0, count.1));
     }
     plan.into_iter().for_each(|line| step("plan", line));
-    known(reading, Some(format), &["step", "detail"], all)
+    known(output, format, &["step", "detail"], all)
 }

@@ -348,6 +348,19 @@ fn the_binary_answers_and_fails_with_stable_codes() {
     assert_eq!(binary::stdout(&output), "");
     let error: serde_json::Value = serde_json::from_str(&binary::stderr(&output)).unwrap();
     assert_eq!(error["error"]["code"], "sql_read_only");
+    // What tells of no journal needs none.
+    let nowhere = data.join("nowhere");
+    for (arguments, first) in [
+        (&["sql", "--tables", "--output", "csv"][..], "table,column,type,is"),
+        (&["audit", "--output", "csv"], "name,tells"),
+        (&["audit", "stuck", "--show"], "-- Open runs whose status has not changed for a long time."),
+    ] {
+        let output = binary::ran(&nowhere, arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}", binary::stderr(&output));
+        assert_eq!(binary::stdout(&output).lines().next(), Some(first));
+    }
+    assert_eq!(binary::ran(&nowhere, &["audit", "stuck"]).status.code(), Some(6));
+    assert_eq!(binary::ran(&nowhere, &["audit", "stuk", "--show"]).status.code(), Some(2));
     // Rows before a failure are written, and the failure is told.
     let late = "SELECT abs(value) AS n FROM json_each('[1, 2, -9223372036854775808]')";
     let output = binary::ran(&data, &["sql", late, "--output", "jsonl"]);
