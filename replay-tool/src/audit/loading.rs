@@ -1,15 +1,15 @@
 //! Fills the tables that a question names, and of those the columns that it reads.
 
 use rusqlite::{Connection, Statement, params_from_iter};
-use tachograph_engine::domain::{ArmedTimer, Entry, Position, RunId, RunRecord};
-use tachograph_projections::{CurrentState, Projection, Timers};
+use tachograph_engine::domain::{ArmedTimer, Entry, Position, RunId};
+use tachograph_projections::{Projection, Timers};
 
 use super::attempt_table::{Attempts, attempts};
 use super::column::{Column, Table};
 use super::entry_table::{entries, refusals};
 use super::event_table::events;
 use super::problem::database;
-use super::run_table::{labels, runs};
+use super::run_table::{NOT_SAVED, Runs, labels, runs};
 use super::session_table::{sessions, sessions_of};
 use super::snapshot_table::{Snapshots, snapshots};
 use super::timer_table::timers;
@@ -130,11 +130,11 @@ pub(super) async fn load(
     if wanted.names_any(&OF_RUNS) {
         let records = match records {
             Some(records) => records,
-            None => records_of(dataset, scope, &mut loaded).await?,
+            None => runs_of(dataset, scope, wanted, &mut loaded).await?,
         };
         for table in [runs(), labels()] {
             if let Some(mut sink) = Sink::of(table, wanted, connection)? {
-                sink.take_all(&records)?;
+                sink.take_all(records.rows())?;
                 loaded.tables.push(sink.loaded());
             }
         }
@@ -154,21 +154,34 @@ pub(super) async fn load(
 }
 
 /// The runs, by the shortest way if no other table needs the entries.
-async fn records_of(dataset: &Dataset, scope: Scope, loaded: &mut Loaded) -> Result<Vec<RunRecord>, Error> {
+async fn runs_of(dataset: &Dataset, scope: Scope, wanted: &Wanted, loaded: &mut Loaded) -> Result<Runs, Error> {
     if let Some(run) = scope.run {
         let history = dataset.reader().history(run).await?;
-        let until_then = history.iter().take_while(|entry| entry.position <= scope.at);
+        let mut runs = Runs::default();
+        history.iter().take_while(|entry| entry.position <= scope.at).for_each(|entry| runs.apply(entry));
         loaded.entries += history.len() as u64;
         loaded.from.push(format!("the history of run {run}"));
-        return Ok(until_then.fold(None, RunRecord::fold).into_iter().collect());
+        return Ok(runs);
     }
-    let (state, began_at, _) = dataset.all_runs(scope.at).await?;
+    let needs_all = wanted.columns("runs").is_some_and(|read| NOT_SAVED.iter().any(|column| read.contains(*column)));
+    let (began_at, mut runs) = if needs_all {
+        (Position::ZERO, Runs::default())
+    } else {
+        let saved = dataset.saved(scope.at).await;
+        (saved.position(), Runs::saved(saved.into_records()))
+    };
+    dataset
+        .visit(began_at, scope.at, |entry| {
+            runs.apply(&entry);
+            true
+        })
+        .await?;
     loaded.entries += scope.at.0.saturating_sub(began_at.0);
     if began_at > Position::ZERO {
         loaded.from.push(format!("the checkpoint of all runs at position {began_at}"));
     }
     loaded.from.push(format!("the entries from position {} to {}", began_at.next(), scope.at));
-    Ok(state.into_records().collect())
+    Ok(runs)
 }
 
 /// One pass over entries that fills all tables that need them.
@@ -179,7 +192,7 @@ struct Pass<'c> {
     attempts: Option<Attempts>,
     snapshots: Option<Snapshots>,
     timers: Option<Timers>,
-    runs: Option<CurrentState>,
+    runs: Option<Runs>,
     connection: &'c Connection,
     seen: u64,
 }
@@ -197,7 +210,7 @@ impl<'c> Pass<'c> {
             attempts: wanted.columns("attempts").map(|_| Attempts::default()),
             snapshots: wanted.columns("snapshots").map(|_| Snapshots::default()),
             timers: wanted.columns("timers").map(|_| Timers::empty()),
-            runs: wanted.names_any(&OF_RUNS).then(CurrentState::empty),
+            runs: wanted.names_any(&OF_RUNS).then(Runs::default),
             connection,
             seen: 0,
         }))
@@ -214,7 +227,7 @@ impl<'c> Pass<'c> {
         scope: Scope,
         wanted: &Wanted,
         loaded: &mut Loaded,
-    ) -> Result<Option<Vec<RunRecord>>, Error> {
+    ) -> Result<Option<Runs>, Error> {
         let begin = if self.folds() { Position::ZERO } else { scope.after };
         if let Some(run) = scope.run {
             let history = dataset.reader().history(run).await?;
@@ -251,7 +264,7 @@ impl<'c> Pass<'c> {
         Ok(())
     }
 
-    fn finish(self, wanted: &Wanted, loaded: &mut Loaded) -> Result<Option<Vec<RunRecord>>, Error> {
+    fn finish(self, wanted: &Wanted, loaded: &mut Loaded) -> Result<Option<Runs>, Error> {
         loaded.entries += self.seen;
         loaded.tables.extend([self.entries, self.events, self.refusals].into_iter().flatten().map(Sink::loaded));
         if let Some((fold, mut sink)) = self.attempts.zip(Sink::of(attempts(), wanted, self.connection)?) {
@@ -268,6 +281,6 @@ impl<'c> Pass<'c> {
             sink.take_all(armed)?;
             loaded.tables.push(sink.loaded());
         }
-        Ok(self.runs.map(|state| state.into_records().collect()))
+        Ok(self.runs)
     }
 }

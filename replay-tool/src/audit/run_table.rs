@@ -1,10 +1,61 @@
 //! `runs` and `labels`: one row per run as it is at a position, and per label of one.
 
-use tachograph_engine::domain::{Exit, ExitStatus, Outcome, RunRecord, RunSpec, Status, Timestamp, Workload};
+use std::collections::HashMap;
+
+use tachograph_engine::domain::{
+    Entry, Event, Exit, ExitStatus, Outcome, RunId, RunRecord, RunSpec, Status, Timestamp, Workload,
+};
 
 use super::column::{Table, integer, json};
 use super::ending;
 use crate::view::RunView;
+
+/// Columns that a checkpoint of all runs does not know.
+pub(super) const NOT_SAVED: [&str; 2] = ["status_since", "status_since_us"];
+
+/// One run.
+pub(super) struct RunRow {
+    record: RunRecord,
+    /// When its last transition was recorded; absent if that is behind a checkpoint.
+    status_since: Option<Timestamp>,
+}
+
+impl std::ops::Deref for RunRow {
+    type Target = RunRecord;
+
+    fn deref(&self) -> &RunRecord {
+        &self.record
+    }
+}
+
+/// The fold of all runs.
+#[derive(Default)]
+pub(super) struct Runs(HashMap<RunId, RunRow>);
+
+impl Runs {
+    /// Runs out of a checkpoint.
+    pub(super) fn saved(records: impl Iterator<Item = RunRecord>) -> Self {
+        Self(records.map(|record| (record.run.id, RunRow { record, status_since: None })).collect())
+    }
+
+    /// Folds one more entry in.
+    pub(super) fn apply(&mut self, entry: &Entry) {
+        let Some(run) = entry.run() else { return };
+        let (record, since) = self.0.remove(&run).map(|row| (row.record, row.status_since)).unzip();
+        let moved = entry.events().iter().any(|event: &Event| event.leads_to().is_some());
+        let status_since = if moved { Some(entry.recorded_at) } else { since.flatten() };
+        if let Some(record) = RunRecord::fold(record, entry) {
+            self.0.insert(run, RunRow { record, status_since });
+        }
+    }
+
+    /// The runs in the order in which they were created.
+    pub(super) fn rows(&self) -> Vec<&RunRow> {
+        let mut rows: Vec<&RunRow> = self.0.values().collect();
+        rows.sort_unstable_by_key(|row| row.created);
+        rows
+    }
+}
 
 fn outcome(record: &RunRecord) -> Option<&Outcome> {
     record.run.attempt.as_ref()?.outcome.as_ref()
@@ -36,21 +87,22 @@ fn workload(spec: &RunSpec) -> (&[String], Option<&String>, Option<&String>) {
 }
 
 /// One row per run, as it is at a position.
-pub(super) fn runs() -> Table<RunRecord> {
+pub(super) fn runs() -> Table<RunRow> {
     created(ended(standing())).text("payload", "all of it, as JSON (a run as `tacho show` prints it)", |record, _| {
-        json(&RunView::from(record))
+        json(&RunView::from(&record.record))
     })
 }
 
-fn standing() -> Table<RunRecord> {
+fn standing() -> Table<RunRow> {
     Table::of("runs", "one run as it is, or as it was with `--at`", |_| 1)
-        .text("run", "its id", |record: &RunRecord, _| Some(record.run.id.to_string()))
+        .text("run", "its id", |record: &RunRow, _| Some(record.run.id.to_string()))
         .text("name", "its name", |record, _| record.run.spec.name.clone())
         .text(
             "status",
             "its last transition: `Created`, `Started`, `Waiting`, `Exited`, `Failed` or `Destroyed`",
             |record, _| Some(record.run.status.name().name().to_owned()),
         )
+        .time(["status_since", "status_since_us"], "when that was recorded", |record, _| record.status_since)
         .integer("ended", "1 if nothing goes on (Exited, Failed, Destroyed), else 0", |record, _| {
             Some(i64::from(record.run.is_ended()))
         })
@@ -70,7 +122,7 @@ fn standing() -> Table<RunRecord> {
         .time(["deadline", "deadline_us"], "of Waiting: until when at most", |record, _| waiting(record)?.1)
 }
 
-fn ended(table: Table<RunRecord>) -> Table<RunRecord> {
+fn ended(table: Table<RunRow>) -> Table<RunRow> {
     table
         .integer("exit_code", "the exit code of the latest attempt, if it has one", |record, _| {
             status(record).and_then(ending::code)
@@ -99,7 +151,7 @@ fn ended(table: Table<RunRecord>) -> Table<RunRecord> {
         })
 }
 
-fn created(table: Table<RunRecord>) -> Table<RunRecord> {
+fn created(table: Table<RunRow>) -> Table<RunRow> {
     table
         .text("command", "the program and its arguments, as a JSON array", |record, _| {
             json(&workload(&record.run.spec).0)
@@ -121,9 +173,9 @@ fn created(table: Table<RunRecord>) -> Table<RunRecord> {
 }
 
 /// One row per label of a run.
-pub(super) fn labels() -> Table<RunRecord> {
-    Table::of("labels", "one label of one run", |record: &RunRecord| record.run.spec.labels.len())
-        .text("run", "the run", |record: &RunRecord, _| Some(record.run.id.to_string()))
+pub(super) fn labels() -> Table<RunRow> {
+    Table::of("labels", "one label of one run", |record: &RunRow| record.run.spec.labels.len())
+        .text("run", "the run", |record: &RunRow, _| Some(record.run.id.to_string()))
         .text("key", "the label's key", |record, row| record.run.spec.labels.keys().nth(row).cloned())
         .text("value", "the label's value", |record, row| record.run.spec.labels.values().nth(row).cloned())
 }

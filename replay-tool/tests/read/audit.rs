@@ -101,6 +101,9 @@ fn at_every_position_the_tables_say_what_the_projections_say() {
         assert_eq!(rows_at("SELECT run, status FROM runs ORDER BY run", scope), expected, "{at}");
         let joined = "SELECT runs.run, runs.status FROM runs JOIN events USING (run) GROUP BY runs.run ORDER BY 1";
         assert_eq!(rows_at(joined, scope), expected, "{at}");
+        let since = "SELECT count(*) FROM runs WHERE status_since_us IS NOT (SELECT recorded_at_us FROM events \
+                     WHERE events.run = runs.run AND status IS NOT NULL ORDER BY position DESC, number DESC LIMIT 1)";
+        assert_eq!(number(since, scope), 0, "{at}");
         let attempts: usize = current
             .state
             .records()
