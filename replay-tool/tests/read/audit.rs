@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::process::Stdio;
 
+use tachograph_adapters::checkpoint::FileCheckpoints;
 use tachograph_engine::domain::{EntryBody, Position};
 use tachograph_projections::Projection;
 use tachograph_replay::audit::{Desk, Loaded, Parameter, Scope};
+use tachograph_replay::dataset::Dataset;
 use tachograph_replay::error::Error;
 
 use crate::audit_documented::asked;
@@ -188,6 +190,41 @@ fn only_what_a_question_reads_is_filled() {
     let both = "SELECT count(*) FROM attempts, (SELECT min(position) AS first FROM entries) WHERE first = 21";
     assert_eq!(loaded(both, after).entries, head);
     assert_eq!(number(both, after), number("SELECT count(*) FROM attempts", ALL));
+}
+
+/// A checkpoint saves the way to it and changes no answer.
+#[test]
+fn a_checkpoint_is_a_shortcut_and_changes_no_answer() {
+    let (_dir, data) = binary::made();
+    let dataset = Dataset::open(&data).unwrap();
+    let head = dataset.reader().head().position;
+    let ask = |sql: &str, at: Position| {
+        let dataset = Dataset::open(&data).unwrap();
+        let mut desk = Desk::of(sql).unwrap();
+        let loaded = run(desk.fill(&dataset, Scope { at, ..ALL })).unwrap();
+        let (mut rows, none) = (Vec::new(), []);
+        let taken = desk.ask(&none, &none, |_, next| {
+            while let Some(values) = next()? {
+                rows.push(format!("{values:?}"));
+            }
+            Ok(())
+        });
+        taken.unwrap();
+        (rows, loaded.entries)
+    };
+    let runs = "SELECT run, name, status, version, updated_at, payload FROM runs";
+    let (before, all) = (ask(runs, head), head.0);
+    assert_eq!(before.1, all);
+    // Hashes are kept at the end of every batch, which has three entries here.
+    let saved = run(dataset.current(Position(30))).unwrap().state;
+    let store = FileCheckpoints::open(&data);
+    assert!(run(tachograph_replay::replay::save(&saved, &**dataset.reader(), &store)).unwrap());
+    assert_eq!(ask(runs, head), (before.0, all - 30));
+    let labels = ask("SELECT * FROM labels", head);
+    assert_eq!((labels.0.len(), labels.1), (6, all - 30));
+    let since = ask("SELECT status_since FROM runs WHERE status_since IS NULL", head);
+    assert_eq!(since, (Vec::new(), all), "a checkpoint does not know it");
+    assert_eq!(ask("SELECT count(*) FROM runs", Position(12)).1, 12, "none by then");
 }
 
 /// Whatever way a column is read, it is filled: with all columns filled, the answer is the same.
