@@ -1,12 +1,15 @@
 //! What shall be otherwise.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::str::FromStr;
 
 use tachograph_engine::domain::{CommandId, Position};
 
 use super::waiver::Waiver;
+use super::whatif::contradiction;
 use crate::duration;
+use crate::error::Error;
 
 /// Rules that differ from the engine's, or commands that differ from the recorded ones.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -39,6 +42,23 @@ pub struct Move {
     pub from: Position,
     /// The place that it takes.
     pub to: Position,
+}
+
+/// As the option that asks for it.
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(position) => write!(f, "--drop {position}"),
+            Self::Id(command) => write!(f, "--drop {command}"),
+        }
+    }
+}
+
+/// As the option that asks for it.
+impl fmt::Display for Move {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "--move {}:{}", self.from, self.to)
+    }
 }
 
 impl FromStr for Which {
@@ -88,6 +108,19 @@ impl Rules {
             lines.push("reports name a row id, which is given again after its run was destroyed".to_owned());
         }
         lines
+    }
+
+    /// That no two of them are about the place of the command at one position.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        for (number, one) in self.moved.iter().enumerate() {
+            if let Some(other) = self.moved[..number].iter().find(|other| other.from == one.from) {
+                return Err(contradiction(other, one));
+            }
+            if let Some(dropped) = self.dropped.iter().find(|which| **which == Which::At(one.from)) {
+                return Err(contradiction(dropped, one));
+            }
+        }
+        Ok(())
     }
 
     /// Whether a guard is off.

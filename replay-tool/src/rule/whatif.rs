@@ -1,6 +1,7 @@
 //! The same commands under other rules.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::{fmt, mem};
 
 use tachograph_engine::domain::{
     Action, ActorKind, Command, Entry, EntryBody, Position, RefusedCommand, SystemFact, Timestamp,
@@ -86,8 +87,8 @@ impl WhatIf {
 ///
 /// # Errors
 ///
-/// [`Error::Input`] if a command that is to be dropped or moved is not recorded, or [`Error::Journal`] if the journal
-/// cannot be read.
+/// [`Error::Input`] if a command that is to be dropped or moved is not recorded, or two rules are about its place, or
+/// [`Error::Journal`] if the journal cannot be read.
 pub async fn what_if(dataset: &Dataset, rules: Rules) -> Result<WhatIf, Error> {
     let head = dataset.reader().head().position;
     let bar = dataset.bar("deciding again", head.0);
@@ -108,9 +109,11 @@ pub async fn what_if(dataset: &Dataset, rules: Rules) -> Result<WhatIf, Error> {
 struct Replay {
     rules: Rules,
     world: World,
-    /// Commands to be given at a position, instead of where they were recorded.
-    moved: HashMap<Position, Vec<Moved>>,
+    /// Commands that are still to be given at a position, instead of where they were recorded.
+    moved: BTreeMap<Position, Vec<Moved>>,
     up_to: Position,
+    /// When the last entry was recorded.
+    recorded_at: Timestamp,
     commands: u64,
     headers: u64,
     counted: u64,
@@ -128,32 +131,51 @@ struct Moved {
 
 impl Replay {
     async fn of(dataset: &Dataset, rules: Rules) -> Result<Self, Error> {
+        rules.check()?;
         for which in &rules.dropped {
             if let Which::At(position) = which {
                 command_at(dataset, *position).await?;
             }
         }
-        let mut moved: HashMap<Position, Vec<Moved>> = HashMap::new();
-        for Move { from, to } in &rules.moved {
+        let mut moved: BTreeMap<Position, Vec<Moved>> = BTreeMap::new();
+        for rule @ Move { from, to } in &rules.moved {
             if *to > dataset.reader().head().position {
                 return Err(unknown(&format!("there is no position {to} to move a command to")));
             }
-            moved.entry(*to).or_default().push(command_at(dataset, *from).await?);
+            let command = command_at(dataset, *from).await?;
+            if let Some(dropped) = rules.dropped.iter().find(|which| **which == Which::Id(command.command.id)) {
+                return Err(contradiction(dropped, rule));
+            }
+            moved.entry(*to).or_default().push(command);
         }
         let dropped = vec![false; rules.dropped.len()];
         let world = World::under(rules.clone());
-        Ok(Self { rules, world, moved, up_to: Position::ZERO, commands: 0, headers: 0, counted: 0, dropped })
+        let (up_to, recorded_at) = (Position::ZERO, Timestamp::from_micros(0));
+        Ok(Self { rules, world, moved, up_to, recorded_at, commands: 0, headers: 0, counted: 0, dropped })
     }
 
     fn entry(&mut self, entry: &Entry) {
-        self.up_to = entry.position;
+        (self.up_to, self.recorded_at) = (entry.position, entry.recorded_at);
         if lets_timers_fire(entry) {
             self.world.pass(entry.recorded_at, entry.position);
         }
+        // There may be no entry at the new place: some are missing where a history is damaged, or a part of one.
+        let not_before = self.moved.split_off(&entry.position);
+        let passed = mem::replace(&mut self.moved, not_before);
+        self.give_all(passed);
         let moved = self.moved.remove(&entry.position).unwrap_or_default();
-        moved.iter().filter(|moved| moved.from > entry.position).for_each(|moved| self.give_moved(moved, entry));
+        let (earlier, later): (Vec<Moved>, Vec<Moved>) =
+            moved.into_iter().partition(|moved| moved.from > entry.position);
+        earlier.iter().for_each(|moved| self.give_moved(moved, entry.position));
         self.recorded(entry);
-        moved.iter().filter(|moved| moved.from < entry.position).for_each(|moved| self.give_moved(moved, entry));
+        later.iter().for_each(|moved| self.give_moved(moved, entry.position));
+    }
+
+    /// Gives commands whose new places hold no entry.
+    fn give_all(&mut self, places: BTreeMap<Position, Vec<Moved>>) {
+        for (place, moved) in places {
+            moved.iter().for_each(|moved| self.give_moved(moved, place));
+        }
     }
 
     fn recorded(&mut self, entry: &Entry) {
@@ -190,9 +212,9 @@ impl Replay {
         self.world.give(&recorded);
     }
 
-    /// Gives a command at the time of its new place. A snapshot keeps its delay.
-    fn give_moved(&mut self, moved: &Moved, at: &Entry) {
-        let shift_us = at.recorded_at.as_micros().saturating_sub(moved.recorded_at.as_micros());
+    /// Gives a command at its new place, at the time of the entry that is at hand. A snapshot keeps its delay.
+    fn give_moved(&mut self, moved: &Moved, place: Position) {
+        let shift_us = self.recorded_at.as_micros().saturating_sub(moved.recorded_at.as_micros());
         let shifted = |time: Timestamp| Timestamp::from_micros(time.as_micros().saturating_add(shift_us));
         let mut command = moved.command.clone();
         command.issued_at = shifted(command.issued_at);
@@ -201,7 +223,7 @@ impl Replay {
         }
         self.commands += 1;
         let became = moved.became.clone();
-        self.world.give(&Recorded { position: at.position, command: &command, became, is_in_place: false });
+        self.world.give(&Recorded { position: place, command: &command, became, is_in_place: false });
     }
 
     fn is_dropped(&mut self, entry: &Entry, command: &Command) -> bool {
@@ -218,7 +240,9 @@ impl Replay {
         is_dropped
     }
 
-    fn finish(self) -> Result<WhatIf, Error> {
+    fn finish(mut self) -> Result<WhatIf, Error> {
+        let behind = mem::take(&mut self.moved);
+        self.give_all(behind);
         let unmet = self.rules.dropped.iter().zip(&self.dropped).find(|(_, met)| !**met);
         if let Some((Which::Id(id), _)) = unmet {
             return Err(unknown(&format!("no entry answers command {id}")));
@@ -266,6 +290,12 @@ async fn command_at(dataset: &Dataset, position: Position) -> Result<Moved, Erro
         EntryBody::System(_) => return Err(unknown(&format!("the entry at position {position} answers no command"))),
     };
     Ok(Moved { from: position, recorded_at: entry.recorded_at, command, became })
+}
+
+/// Two rules that say different things about one command.
+pub(super) fn contradiction(one: &impl fmt::Display, other: &impl fmt::Display) -> Error {
+    let message = format!("{one} and {other} are about the same command, which can take one place only");
+    Error::input(message, "leave one of them out")
 }
 
 fn unknown(message: &str) -> Error {

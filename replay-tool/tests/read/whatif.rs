@@ -3,11 +3,12 @@
 use tachograph_engine::domain::{
     Action, Claim, Digest, Exit, ExitStatus, Position, RunId, SnapshotId, StartMode, Witness,
 };
+use tachograph_projections::Decided;
 use tachograph_replay::cli::{RuleArgs, WhatifArgs};
 use tachograph_replay::dataset::Dataset;
 use tachograph_replay::error::exit;
 use tachograph_replay::output::Format;
-use tachograph_replay::rule::{Flip, FlipKind, Move, Rules, Waiver, WhatIf, Which, what_if};
+use tachograph_replay::rule::{Became, Flip, FlipKind, Move, Rules, Waiver, WhatIf, Which, what_if};
 use tachograph_replay::whatif;
 
 use crate::binary::{made as made_on_disk, ran, stderr, stdout};
@@ -107,6 +108,65 @@ fn a_command_that_comes_earlier_wins() {
     assert_eq!(would_be(&later, made::run(BUILD)), Some("Exited with code 137"));
     let moved = vec![Move { from: Position(5), to: Position(99) }];
     assert!(run(what_if(&dataset(), Rules { moved, ..Rules::default() })).is_err());
+}
+
+/// A bundle of the first build alone, and the positions that are in it.
+fn alone() -> (tempfile::TempDir, Dataset, Vec<Position>) {
+    let (dir, data) = made_on_disk();
+    let bundle = dir.path().join("alone.bundle");
+    let exported = ran(&data, &["export", "--run", BUILD, "--out", bundle.to_str().unwrap()]);
+    assert_eq!(exported.status.code(), Some(0), "{}", stderr(&exported));
+    let dataset = Dataset::open(&bundle).unwrap();
+    let mut positions = Vec::new();
+    let head = dataset.reader().head().position;
+    run(dataset.visit(Position::ZERO, head, |entry| {
+        positions.push(entry.position);
+        true
+    }))
+    .unwrap();
+    (dir, dataset, positions)
+}
+
+#[test]
+fn a_command_comes_where_no_entry_is_as_well() {
+    let (_dir, dataset, positions) = alone();
+    let (last, head) = (*positions.last().unwrap(), dataset.reader().head().position);
+    let absent = |from: u64, to: u64| (from..=to).map(Position).filter(|position| !positions.contains(position));
+    // Between entries that are there, and behind the last one.
+    let mut places: Vec<Position> = absent(7, last.0).collect();
+    assert!(!places.is_empty(), "{positions:?}");
+    places.extend(absent(last.0, head.0));
+    for to in places {
+        let moved = vec![Move { from: Position(5), to }];
+        let later = told(&dataset, Rules { moved, ..Rules::default() });
+        assert_eq!(would_be(&later, made::run(BUILD)), Some("Exited with code 137"), "at {to}");
+        let flip = only(&later);
+        let given = flip.changes.iter().find(|change| change.position == to);
+        assert!(
+            given.is_some_and(|given| matches!(given.would_be, Became::Decided(Decided::Refused(_)))),
+            "at {to}: {:#?}",
+            flip.changes
+        );
+        let nothing = told(&dataset, Rules { snapshot_delay_ms: Some(1), ..Rules::default() });
+        assert_eq!(later.commands, nothing.commands, "each once");
+    }
+}
+
+#[test]
+fn rules_about_the_same_command_are_refused() {
+    let moves = |from, to| Move { from: Position(from), to: Position(to) };
+    let by_id = "03000000000000000000000007".parse::<Which>().unwrap();
+    let both = |dropped: Vec<Which>, moved: Vec<Move>| Rules { dropped, moved, ..Rules::default() };
+    for (rules, named) in [
+        (both(vec![Which::At(Position(7))], vec![moves(7, 4)]), ["--drop 7", "--move 7:4"]),
+        (both(vec![by_id], vec![moves(7, 4)]), ["--drop 03000000000000000000000007", "--move 7:4"]),
+        (both(Vec::new(), vec![moves(7, 4), moves(7, 3)]), ["--move 7:4", "--move 7:3"]),
+        (both(Vec::new(), vec![moves(7, 4), moves(7, 4)]), ["--move 7:4", "--move 7:4"]),
+    ] {
+        let error = run(what_if(&dataset(), rules)).unwrap_err();
+        assert_eq!((error.code(), error.exit_code()), ("invalid_input", exit::USAGE), "{error}");
+        assert!(named.iter().all(|option| error.to_string().contains(option)), "{error}");
+    }
 }
 
 /// A run that is destroyed while its actor stays, and the next one.
