@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use tachograph_engine::domain::{Actor, ActorKind, ExitStatus, Timestamp, Workload};
 
 use super::field::{at, bounded, kind, number, object, shown, since_epoch, text, wrong};
-use super::observation::{Meaning, Observation, Step, Subject, Unreadable};
+use super::observation::{Meaning, Observation, Proof, Step, Subject, Unreadable};
 
 /// Who says all of it: the events name no host.
 const DAEMON: &str = "docker";
@@ -85,6 +85,8 @@ fn subject(id: &str, attributes: &BTreeMap<String, String>, from: Option<&str>) 
         workload: image.map(|image| Workload::Image { reference: image.to_owned(), argv: Vec::new() }),
         parent: None,
         runner: None,
+        // It may have been renamed.
+        is_only_of_its_name: false,
     }
 }
 
@@ -92,7 +94,8 @@ fn step(action: &str, attributes: &BTreeMap<String, String>) -> Option<Step> {
     let attempt = None;
     Some(match action {
         "create" => Step::Created,
-        "start" => Step::Started { attempt, proves_end: false },
+        // A container that runs cannot be started: whatever ran before has ended, as when the daemon or its host crashed.
+        "start" => Step::Started { attempt, proves: Proof::EndedIfLater },
         "pause" => Step::Waiting { attempt, on: "unpause".to_owned(), deadline: None },
         "unpause" => Step::Resumed { attempt },
         "die" => Step::Exited { attempt, status: status(attributes.get("exitCode")) },

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use tachograph_engine::domain::{Actor, ActorKind, ExitStatus, FailureKind, RunnerId, Timestamp, Workload};
 
 use super::field::{at, kind, number, object, parse_time, required, shown, since_epoch, text, time, wrong};
-use super::observation::{Meaning, Observation, Step, Subject, Unreadable};
+use super::observation::{Meaning, Observation, Proof, Step, Subject, Unreadable};
 
 const UNNAMED: &str = "import";
 
@@ -57,6 +57,7 @@ fn subject(event: &Map<String, Value>, run: &str) -> Result<Subject, Unreadable>
         workload: None,
         parent: None,
         runner: None,
+        is_only_of_its_name: false,
     };
     Ok(Subject {
         name: text(event, "name")?.map(str::to_owned),
@@ -90,7 +91,7 @@ fn step(event: &Map<String, Value>, named: &str) -> Result<Option<Step>, Unreada
     let said = |field: &str, else_said: &str| Ok(text(event, field)?.unwrap_or(else_said).to_owned());
     Ok(Some(match named {
         "created" => Step::Created,
-        "started" => Step::Started { attempt, proves_end: false },
+        "started" => Step::Started { attempt, proves: Proof::Nothing },
         "waiting" => Step::Waiting { attempt, on: said("on", "")?, deadline: time(event, "deadline")? },
         "resumed" => Step::Resumed { attempt },
         "exited" => Step::Exited { attempt, status: status(event)? },

@@ -15,8 +15,10 @@ use tachograph_engine::shell::{Engine, Options, Parts};
 use super::EVENT_BYTES_MAX;
 use super::identity::{EntryIds, Identity};
 use super::observation::{Meaning, Observation};
-use super::recorder::{Recorder, Silent};
+use super::recorder::Recorder;
+use super::replaced::Held;
 use super::report::{Fate, ForeignReport, Ledger};
+use super::silent::Silent;
 use super::survey::{self, Order};
 use crate::error::Error;
 use crate::import::{ImportProblem, Lines, Target};
@@ -231,7 +233,8 @@ async fn open(source: ForeignSource, data: &Path, input: Digest, first: Timestam
     // One at a time: every entry has its own event's time, and frames follow from the input as well.
     let (engine, _) = Engine::open(parts, Options { batch_max: 1, ..Options::default() }).await?;
     let (holder, by_time) = (source.holder(), source.finds_by_time());
-    Ok(Recorder { engine, clock, identity, journal, holder, by_time, runs: 0, left_out: 0, silent: Silent::default() })
+    let (silent, held) = (Silent::default(), Held::default());
+    Ok(Recorder { engine, clock, identity, journal, holder, by_time, runs: 0, left_out: 0, silent, held })
 }
 
 fn write_report(report: &ForeignReport, foreign: &Path) -> Result<(), Error> {

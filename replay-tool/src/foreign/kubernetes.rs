@@ -10,11 +10,15 @@ use serde_json::{Map, Value};
 use tachograph_engine::domain::{Actor, ActorKind, FailureKind, RunnerId, Timestamp};
 
 use super::field::{at, bounded, first_text, number, object, shown, text, time, wrong};
-use super::observation::{Meaning, Observation, Step, Subject, Unreadable};
+use super::observation::{Meaning, Observation, Proof, Step, Subject, Unreadable};
 
 const CLUSTER: &str = "kubernetes";
 /// What of a message goes into a cause.
 const MESSAGE_BYTES: usize = 2_048;
+/// How the message begins with which a tainted node's pod is deleted; the other one is that this is canceled.
+const MARKED: &str = "Marking for deletion";
+/// How the message begins that a container has ended and is to be started again; the other one is about its image.
+const RESTARTING: &str = "Back-off restarting failed";
 
 /// What one event means.
 pub(super) fn read(value: &Value) -> Result<Meaning, Unreadable> {
@@ -82,6 +86,13 @@ impl<'a> Told<'a> {
     fn step(&self) -> Option<Step> {
         let attempt = None;
         let cause = || format!("{}: {}; these events carry no exit code", self.reason, self.message);
+        let stopping = || {
+            format!(
+                "{}: {}; only the beginning of its stopping is told, not its end, which comes within its grace period, \
+                 nor an exit code",
+                self.reason, self.message
+            )
+        };
         let failed = |kind: &str, if_open| Step::Failed {
             attempt: None,
             kind: FailureKind::Other(kind.to_owned()),
@@ -89,14 +100,14 @@ impl<'a> Told<'a> {
             if_open,
         };
         Some(match (self.reason, self.container) {
-            ("Scheduled", None) => Step::Started { attempt, proves_end: false },
-            ("Evicted" | "Preempted" | "Preempting" | "TaintManagerEviction" | "DeadlineExceeded", None) => {
-                failed(self.reason, true)
-            }
-            ("Started", Some(_)) => Step::Started { attempt, proves_end: true },
-            ("Killing", Some(_)) => Step::Ended { cause: cause() },
-            // An image that cannot be had says nothing about an attempt.
-            ("BackOff", Some(_)) if !self.message.contains("image") => Step::Ended { cause: cause() },
+            ("Scheduled", None) => Step::Started { attempt, proves: Proof::Nothing },
+            ("Evicted" | "Preempted" | "Preempting" | "DeadlineExceeded", None) => failed(self.reason, true),
+            // The same reason tells of a deletion that is canceled.
+            ("TaintManagerEviction", None) if self.message.starts_with(MARKED) => failed(self.reason, true),
+            ("Started", Some(_)) => Step::Started { attempt, proves: Proof::Ended },
+            ("Killing", Some(_)) => Step::Ended { cause: stopping() },
+            // The same reason tells of an image that cannot be had, which says nothing about an attempt.
+            ("BackOff", Some(_)) if self.message.starts_with(RESTARTING) => Step::Ended { cause: cause() },
             ("Failed" | "FailedPostStartHook", Some(_)) => failed(self.reason, true),
             ("Pulling" | "Pulled" | "Created", Some(_)) | ("FailedScheduling", None) => Step::Seen,
             _ => return None,
@@ -145,7 +156,8 @@ fn times(event: &Map<String, Value>) -> Result<(Timestamp, Timestamp, i64), Unre
 fn pod(about: &Map<String, Value>) -> Result<Subject, Unreadable> {
     let name = text(about, "name")?.unwrap_or("");
     let namespace = text(about, "namespace")?.unwrap_or("default");
-    let key = match text(about, "uid")? {
+    let uid = text(about, "uid")?;
+    let key = match uid {
         Some(uid) => uid.to_owned(),
         None if name.is_empty() => return Err(wrong("involvedObject.uid", "is missing, and so is its name")),
         None => format!("{namespace}/{name}"),
@@ -153,7 +165,8 @@ fn pod(about: &Map<String, Value>) -> Result<Subject, Unreadable> {
     let mut labels = BTreeMap::from([("k8s.namespace".to_owned(), namespace.to_owned())]);
     labels.insert("k8s.pod".to_owned(), name.to_owned());
     let shown_name = (!name.is_empty()).then(|| format!("{namespace}/{name}"));
-    Ok(Subject { key, name: shown_name, labels, workload: None, parent: None, runner: None })
+    let is_only_of_its_name = uid.is_some() && shown_name.is_some();
+    Ok(Subject { key, name: shown_name, labels, workload: None, parent: None, runner: None, is_only_of_its_name })
 }
 
 fn container_of(pod: Subject, name: &str) -> Subject {
@@ -166,6 +179,8 @@ fn container_of(pod: Subject, name: &str) -> Subject {
         workload: None,
         runner: None,
         parent: Some(Box::new(pod)),
+        // It is gone if its pod is.
+        is_only_of_its_name: false,
     }
 }
 

@@ -10,7 +10,9 @@
 //! | `docker`, `kubernetes`, `generic` | one source each: from JSON to observations |
 //! | `documents` | JSON documents in a file, one per line or over many lines |
 //! | `identity` | ids that follow from the content, so that the same input gives the same journal |
+//! | `replaced` | what another subject of the same name proves |
 //! | `recorder` | observations to commands, decided by an engine whose clock is the history's |
+//! | `silent` | events that left nothing in the journal |
 //! | `survey` | the input, copied and put in order |
 //! | `import` | the whole of it |
 //! | `report` | what became of every line |
@@ -24,7 +26,9 @@ mod import;
 mod kubernetes;
 pub mod observation;
 mod recorder;
+mod replaced;
 mod report;
+mod silent;
 mod survey;
 
 pub(crate) use self::import::bad_lines;

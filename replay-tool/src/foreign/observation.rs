@@ -34,6 +34,19 @@ pub struct Subject {
     pub parent: Option<Box<Subject>>,
     /// Who holds the attempt, if the event says so.
     pub runner: Option<RunnerId>,
+    /// Whether only one of its name exists at a time, so that another one under the name proves that this one is gone.
+    pub is_only_of_its_name: bool,
+}
+
+/// What the beginning of an attempt says of the one before, if nothing told of its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing: it is refused, since that one is open.
+    Nothing,
+    /// That it has ended, unless both are told to have begun at the same time: then it is one beginning, told twice.
+    EndedIfLater,
+    /// That it has ended. Nothing in this world tells of ends, and times are those of whole seconds.
+    Ended,
 }
 
 /// What happened.
@@ -47,8 +60,8 @@ pub enum Step {
     Started {
         /// Its own name for the attempt, if there is one.
         attempt: Option<String>,
-        /// Whether that proves that the attempt before has ended, since nothing in this world tells of ends.
-        proves_end: bool,
+        /// What that says of the attempt before, if it is open.
+        proves: Proof,
     },
     /// It waits.
     Waiting {

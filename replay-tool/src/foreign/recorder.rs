@@ -3,26 +3,26 @@
 //! What an event says is asked in its own actor's name. What only follows from it (that a container existed before the
 //! history began, that an attempt has ended if another begins) is asked in the name of `operator:tacho import`.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tachograph_adapters::clock::ManualClock;
 use tachograph_engine::domain::{
-    Action, Actor, ActorKind, Attempt, AttemptId, Claim, Command, CommandId, Exit, ExitStatus, Failure, Outcome,
-    Refusal, Run, RunId, RunRecord, RunSpec, RunnerId, StartMode, Witness, Workload, limits,
+    Action, Actor, ActorKind, Attempt, AttemptId, Claim, Command, Exit, ExitStatus, Failure, Outcome, Refusal, Run,
+    RunId, RunRecord, RunSpec, RunnerId, StartMode, Witness, Workload, limits,
 };
 use tachograph_engine::shell::{CommandOutcome, Engine};
 use ulid::Ulid;
 
 use super::identity::{Identity, millis};
-use super::observation::{Observation, Step, Subject};
+use super::observation::{Observation, Proof, Step, Subject};
+use super::replaced::Held;
 use super::report::Decided;
+use super::silent::Silent;
 use crate::error::Error;
 
 /// Who concludes what no event says.
 const CONCLUDER: &str = "tacho import";
-/// Events without an entry that are remembered.
-const SILENT_MAX: usize = 65_536;
 /// What stands for an image that is not told.
 const NOT_TOLD: &str = "(not told)";
 
@@ -43,37 +43,14 @@ pub(super) struct Recorder {
     pub(super) left_out: u64,
     /// Events that left no entry.
     pub(super) silent: Silent,
-}
-
-/// Events that left no entry by which they are known again: what had been told by others before, and refusals that were only
-/// counted. Told once more by a stream that overlaps, they might say something, which would be wrong. The last ones are kept.
-#[derive(Debug, Default)]
-pub(super) struct Silent {
-    known: HashSet<CommandId>,
-    order: VecDeque<CommandId>,
-}
-
-impl Silent {
-    fn knows(&self, event: CommandId) -> bool {
-        self.known.contains(&event)
-    }
-
-    fn remember(&mut self, event: CommandId) {
-        if self.known.insert(event) {
-            self.order.push_back(event);
-        }
-        if self.order.len() > SILENT_MAX
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.known.remove(&oldest);
-        }
-    }
+    /// Who holds the names that only one can have.
+    pub(super) held: Held,
 }
 
 /// One observation on its way.
-struct Turn<'a> {
-    recorder: &'a mut Recorder,
-    observation: &'a Observation,
+pub(super) struct Turn<'a> {
+    pub(super) recorder: &'a mut Recorder,
+    pub(super) observation: &'a Observation,
     run: RunId,
     decided: Decided,
 }
@@ -129,7 +106,7 @@ impl Recorder {
         not_told()
     }
 
-    async fn record(&self, run: RunId) -> Result<Option<Arc<RunRecord>>, Error> {
+    pub(super) async fn record(&self, run: RunId) -> Result<Option<Arc<RunRecord>>, Error> {
         Ok(self.engine.run(run).await?)
     }
 }
@@ -168,6 +145,7 @@ impl Turn<'_> {
             Some(parent) => Some(self.parent(parent).await?),
             None => None,
         };
+        self.replace(subject, self.run, parent).await?;
         let spec = self.recorder.spec(subject, parent);
         let named = Action::Create { spec: Arc::new(spec.clone()) };
         if let Some(Refusal::NameHeld { .. }) = self.submit(self.run, actor, what, named).await? {
@@ -180,6 +158,7 @@ impl Turn<'_> {
     async fn parent(&mut self, parent: &Subject) -> Result<RunId, Error> {
         let run = self.recorder.identity.run(&parent.key);
         if self.recorder.record(run).await?.is_none() {
+            self.replace(parent, run, None).await?;
             let spec = self.recorder.spec(parent, None);
             let create = Action::Create { spec: Arc::new(spec.clone()) };
             if let Some(Refusal::NameHeld { .. }) = self.submit(run, concluder(), "parent", create).await? {
@@ -208,10 +187,11 @@ impl Turn<'_> {
         let is_open = latest.is_some_and(|latest| latest.outcome.is_none()) && run.is_some_and(|run| !run.is_ended());
         let action = match &self.observation.step {
             Step::Created | Step::Seen => return Ok(()),
-            Step::Started { attempt, proves_end } => {
-                if let (true, true, Some(latest)) = (*proves_end, is_open, latest) {
-                    let cause = "another attempt began; nothing tells how this one ended".to_owned();
-                    let exit = self.unknown_exit(latest, cause);
+            Step::Started { attempt, proves } => {
+                if let Some(latest) = latest.filter(|_| is_open)
+                    && let Some(cause) = self.proven_end(*proves, latest)
+                {
+                    let exit = unknown_exit(self.run, latest, cause.to_owned());
                     self.submit(self.run, concluder(), "end", exit).await?;
                 }
                 self.start(attempt.as_deref(), latest)
@@ -228,7 +208,7 @@ impl Turn<'_> {
             }
             Step::Exited { attempt, status } => self.exited(self.claim(attempt.as_deref(), run), status, latest),
             Step::Ended { cause } => match latest {
-                Some(latest) if is_open && self.is_later_than(latest) => self.unknown_exit(latest, cause.clone()),
+                Some(latest) if is_open && self.is_later_than(latest) => unknown_exit(self.run, latest, cause.clone()),
                 Some(_) | None => return Ok(()),
             },
             Step::Failed { if_open: true, .. }
@@ -269,15 +249,18 @@ impl Turn<'_> {
             let source = self.recorder.identity.0.to_owned();
             return Action::AmendExit { attempt: claim.attempt, status: status.clone(), source };
         }
-        // Somebody else waited, and wrote down what he was told.
-        let witness = if is_known { Witness::ExitFile } else { Witness::Synthesised };
+        // Whoever says it waited, or was told by who did.
+        let witness = if is_known { Witness::Waited } else { Witness::Synthesised };
         Action::Exit { claim, exit: Exit { status: status.clone(), witness, output: None } }
     }
 
-    fn unknown_exit(&self, latest: &Attempt, cause: String) -> Action {
-        let claim = Claim { run: self.run, attempt: latest.id, runner: latest.runner.clone() };
-        let status = ExitStatus::Unknown { cause };
-        Action::Exit { claim, exit: Exit { status, witness: Witness::Synthesised, output: None } }
+    /// From what it follows that an attempt has ended, if the beginning of another one proves that.
+    fn proven_end(&self, proves: Proof, latest: &Attempt) -> Option<&'static str> {
+        match proves {
+            Proof::Nothing => None,
+            Proof::EndedIfLater => self.is_later_than(latest).then_some("its end was not told; it was started again"),
+            Proof::Ended => Some("another attempt began; nothing tells how this one ended"),
+        }
     }
 
     /// What is gone is gone, also if nothing told of its end: first refused, which stands as evidence, then forced.
@@ -335,7 +318,13 @@ impl Turn<'_> {
     }
 
     /// Submits a command, takes down its answer, and returns the refusal if it was refused now.
-    async fn submit(&mut self, run: RunId, actor: Actor, what: &str, action: Action) -> Result<Option<Refusal>, Error> {
+    pub(super) async fn submit(
+        &mut self,
+        run: RunId,
+        actor: Actor,
+        what: &str,
+        action: Action,
+    ) -> Result<Option<Refusal>, Error> {
         let Observation { key, at, .. } = self.observation;
         let id = self.recorder.identity.command(run, key, what);
         let is_create = matches!(action, Action::Create { .. });
@@ -361,8 +350,15 @@ impl Turn<'_> {
     }
 }
 
-fn concluder() -> Actor {
+pub(super) fn concluder() -> Actor {
     Actor::new(ActorKind::Operator, CONCLUDER)
+}
+
+/// The end of an attempt, of which only that it has come is known.
+pub(super) fn unknown_exit(run: RunId, latest: &Attempt, cause: String) -> Action {
+    let claim = Claim { run, attempt: latest.id, runner: latest.runner.clone() };
+    let status = ExitStatus::Unknown { cause };
+    Action::Exit { claim, exit: Exit { status, witness: Witness::Synthesised, output: None } }
 }
 
 /// Whether an event about a run that is not known proves that an attempt of it had begun.

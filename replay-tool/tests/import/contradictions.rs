@@ -70,16 +70,6 @@ fn a_late_end_of_an_older_attempt_changes_nothing_of_the_new_one() {
 }
 
 #[test]
-fn a_start_of_what_runs_is_refused_and_the_end_is_that_of_the_first() {
-    let imported = Imported::sound(
-        "docker-events",
-        container(&[("create", 0, &[]), ("start", 1, &[]), ("start", 2, &[]), ("die", 3, &[("exitCode", "5")])]),
-    );
-    assert_eq!(imported.refusals(), ["illegal_transition"]);
-    assert_eq!((&imported.run()["exit"], &imported.run()["attempt"]), (&json!({"code": 5}), &json!(1)));
-}
-
-#[test]
 fn a_second_pause_and_a_second_unpause_are_refused() {
     let imported = Imported::sound(
         "docker-events",
@@ -248,4 +238,154 @@ fn a_flood_of_contradictions_is_counted_and_every_line_of_it_is_told() {
     assert_eq!(imported.refusals().len(), 7, "the 1st, 2nd, 4th… 64th");
     assert_eq!(imported.report()["refused"], 100);
     assert_eq!(imported.outcomes().iter().filter(|(_, outcome)| outcome == "refused").count(), 100);
+}
+
+#[test]
+fn a_start_after_an_end_that_was_not_told_proves_the_end_and_opens_another_attempt() {
+    let history = container(&[
+        ("create", 0, &[]),
+        ("start", 1, &[]),
+        ("start", 7_200, &[]),
+        ("die", 7_203, &[("exitCode", "5")]),
+    ]);
+    let imported = Imported::sound("docker-events", &history);
+    assert_eq!(imported.refusals(), [""; 0]);
+    assert_eq!(imported.events(), ["Created", "Started", "Exited", "Started", "Exited"]);
+    assert_eq!((&imported.run()["exit"], &imported.run()["attempt"]), (&json!({"code": 5}), &json!(2)));
+    let entries = imported.entries();
+    let end = entries.iter().find(|entry| entry.events().iter().any(|event| event.name().name() == "Exited")).unwrap();
+    assert_eq!(actor(end).as_deref(), Some("operator:tacho import"), "concluded, not told");
+    assert!(format!("{:?}", end.body).contains("its end was not told; it was started again"), "{end:?}");
+    let again = Imported::sound("docker-events", [history.as_str(), &history].concat());
+    assert_eq!(again.events(), imported.events(), "the same stream twice says nothing more");
+    // While it was paused as well.
+    let paused = container(&[("create", 0, &[]), ("start", 1, &[]), ("pause", 2, &[]), ("start", 3, &[])]);
+    let paused = Imported::sound("docker-events", paused);
+    assert_eq!((paused.refusals(), &paused.run()["attempt"]), (vec![], &json!(2)));
+}
+
+#[test]
+fn a_second_start_at_the_same_instant_or_before_it_ends_nothing() {
+    for at in [1, 0] {
+        let text = container(&[
+            ("create", 0, &[]),
+            ("start", 1, &[]),
+            ("start", at, &[("other", "attribute")]),
+            ("die", 3, &[("exitCode", "5")]),
+        ]);
+        let imported = Imported::sound("docker-events", text);
+        assert_eq!(imported.refusals(), ["illegal_transition"]);
+        assert_eq!((&imported.run()["exit"], &imported.run()["attempt"]), (&json!({"code": 5}), &json!(1)));
+    }
+}
+
+#[test]
+fn a_code_that_was_told_is_one_that_somebody_waited_for() {
+    let docker = container(&[("create", 0, &[]), ("start", 1, &[]), ("die", 2, &[("exitCode", "0")])]);
+    let jsonl = generic(&[
+        json!({"run": "r", "kind": "started", "at": 2}),
+        json!({"run": "r", "kind": "exited", "at": 3, "signal": 9}),
+    ]);
+    for (source, text) in [("docker-events", docker), ("jsonl", jsonl)] {
+        assert_eq!(Imported::sound(source, text).run()["witness"], "waited");
+    }
+    let unknown = container(&[("create", 0, &[]), ("start", 1, &[]), ("die", 2, &[])]);
+    assert_eq!(Imported::sound("docker-events", unknown).run()["witness"], "synthesised");
+}
+
+/// An event of a pod, or of its container.
+fn pod(uid: &str, second: u32, reason: &str, container: Option<&str>, message: &str) -> serde_json::Value {
+    let mut about = json!({"kind": "Pod", "namespace": "shop", "name": "db-0", "uid": uid});
+    if let Some(container) = container {
+        about["fieldPath"] = format!("spec.containers{{{container}}}").into();
+    }
+    json!({
+        "kind": "Event", "metadata": {"uid": format!("{uid}-{second}-{reason}-{container:?}")}, "reason": reason,
+        "firstTimestamp": format!("2026-11-21T03:00:{second:02}Z"), "message": message, "involvedObject": about,
+    })
+}
+
+fn assigned(uid: &str, second: u32) -> serde_json::Value {
+    pod(uid, second, "Scheduled", None, "Successfully assigned shop/db-0 to n1")
+}
+
+#[test]
+fn a_deletion_that_is_canceled_ends_no_pod_and_one_that_is_marked_does() {
+    let taint = |message: &str| {
+        let told = pod("p1", 2, "TaintManagerEviction", None, message);
+        Imported::sound("k8s-events", generic(&[assigned("p1", 1), told]))
+    };
+    let canceled = taint("Cancelling deletion of Pod shop/db-0");
+    assert_eq!((&canceled.run()["status"], &canceled.report()["kept"]), (&json!("Started"), &json!(1)));
+    assert_eq!(taint("Marking for deletion Pod shop/db-0").run()["status"], "Failed");
+}
+
+#[test]
+fn a_back_off_is_told_apart_by_how_its_message_begins() {
+    let status = |message: &str| {
+        let started = pod("p1", 1, "Started", Some("image-resizer"), "Started container image-resizer");
+        let back_off = pod("p1", 2, "BackOff", Some("image-resizer"), message);
+        let imported = Imported::sound("k8s-events", generic(&[started, back_off]));
+        let runs = crate::made::runs(&imported.data());
+        let run = runs.iter().find(|run| run["name"] == "shop/db-0/image-resizer").unwrap();
+        run["status"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(status("Back-off restarting failed container image-resizer in pod db-0_shop(p1)"), "Exited");
+    assert_eq!(status("Back-off restarting failed container"), "Exited");
+    assert_eq!(status("Back-off pulling image \"web:9\""), "Started");
+    assert_eq!(status("Back-off of a kind that is not known"), "Started");
+}
+
+#[test]
+fn a_stopping_that_began_says_that_its_end_was_not_seen() {
+    let text = generic(&[
+        pod("p1", 1, "Started", Some("app"), "Started container app"),
+        pod("p1", 9, "Killing", Some("app"), "Stopping container app"),
+    ]);
+    let imported = Imported::sound("k8s-events", text);
+    let runs = crate::made::runs(&imported.data());
+    let run = runs.iter().find(|run| run["name"] == "shop/db-0/app").unwrap();
+    let cause = run["exit"]["unknown"].as_str().unwrap();
+    assert!(cause.contains("only the beginning of its stopping is told"), "{cause}");
+}
+
+#[test]
+fn a_pod_of_the_same_name_and_another_uid_proves_that_the_one_before_is_gone() {
+    let text = generic(&[
+        assigned("p1", 1),
+        pod("p1", 2, "Started", Some("app"), "Started container app"),
+        pod("p1", 2, "Started", Some("old-sidecar"), "Started container old-sidecar"),
+        assigned("p2", 20),
+        pod("p2", 21, "Started", Some("app"), "Started container app"),
+        // One that was never bound, and the next.
+        pod("p3", 30, "FailedScheduling", None, "0/3 nodes are available"),
+        assigned("p4", 40),
+    ]);
+    let imported = Imported::sound("k8s-events", &text);
+    assert_eq!(imported.refusals(), [""; 0]);
+    let runs = crate::made::runs(&imported.data());
+    let told = |subject: &str| {
+        let run = runs.iter().find(|run| run["labels"]["import.subject"] == subject).unwrap();
+        (run["name"].clone(), run["status"].clone())
+    };
+    let (pod, app) = (json!("shop/db-0"), json!("shop/db-0/app"));
+    for (subject, name, status) in [
+        ("p1", &pod, "Exited"),
+        ("p1/app", &app, "Exited"),
+        ("p1/old-sidecar", &json!("shop/db-0/old-sidecar"), "Exited"),
+        ("p2", &pod, "Exited"),
+        ("p2/app", &app, "Exited"),
+        ("p3", &pod, "Destroyed"),
+        ("p4", &pod, "Started"),
+    ] {
+        assert_eq!(told(subject), (name.clone(), json!(status)), "{subject}");
+    }
+    let entries = imported.entries();
+    let at_p2: Vec<_> = entries.iter().filter(|entry| entry.recorded_at.to_string().contains("03:00:20")).collect();
+    let actors: Vec<String> = at_p2.iter().filter_map(|entry| actor(entry)).collect();
+    let concluded = "operator:tacho import";
+    assert_eq!(actors, [concluded, concluded, concluded, concluded, "supervisor:kubernetes"]);
+    assert!(at_p2.iter().any(|entry| format!("{entry:?}").contains("another pod of its name")));
+    let twice = Imported::sound("k8s-events", [text.as_str(), &text].concat());
+    assert_eq!(twice.events(), imported.events());
 }
