@@ -11,8 +11,10 @@ use ulid::Ulid;
 use super::error::BundleError;
 use super::manifest::{Chain, Scope};
 use super::reader::BundleReader;
+use super::seal::PublicKey;
 use super::target::sync_parent;
 use super::units::Unit;
+use super::verify::check;
 use crate::journal::anchor::Anchor;
 use crate::journal::disk::{Disk, DiskFile, Mode, RealDisk};
 use crate::journal::footer::encode_trailer;
@@ -33,22 +35,34 @@ pub struct Imported {
 }
 
 /// Makes a data directory out of a bundle: its journal is the one that was exported, byte by byte, up to the bundle's
-/// end. The directory appears under its name when all of it was written, synced and verified.
+/// end. The whole bundle is checked before, as `verify` does, and with `sealed_by` it must be sealed with that key. The
+/// directory appears under its name when all of it was written, synced and verified.
 ///
 /// A crash leaves at most a directory beside it whose name ends in `.tmp`.
 ///
 /// # Errors
 ///
 /// [`BundleError::Occupied`] if there is a directory that is not empty, [`BundleError::NotWhole`] if the bundle holds a
-/// part of a journal, [`BundleError::Journal`] if it is damaged or the directory cannot be written.
-pub fn import(bundle: &Path, data: &Path, progress: impl FnMut(Progress)) -> Result<Imported, BundleError> {
+/// part of a journal, [`BundleError::WrongSeal`], [`BundleError::Journal`] if it is damaged or the directory cannot be written.
+pub fn import(
+    bundle: &Path,
+    data: &Path,
+    sealed_by: Option<PublicKey>,
+    mut progress: impl FnMut(Progress),
+) -> Result<Imported, BundleError> {
     let reader = BundleReader::open(bundle)?;
     let manifest = reader.manifest();
+    if let Some(expected) = sealed_by.filter(|expected| reader.sealed_by() != Some(*expected)) {
+        return Err(BundleError::WrongSeal { path: bundle.to_owned(), expected, found: reader.sealed_by() });
+    }
     if manifest.scope != Scope::Whole {
         let why = "holds a part of a journal, which is no journal by itself";
         return Err(BundleError::NotWhole { path: bundle.to_owned(), why });
     }
     let data = vacant(data)?;
+    if let Some(finding) = check(&reader, &mut progress)?.findings.into_iter().next() {
+        return Err(JournalError::Damaged { file: finding.file, offset: finding.offset, why: finding.what }.into());
+    }
     let making = Making::begin(&data)?;
     making.write(&reader)?;
     let report = journal::verify(&making.temporary, progress)?;

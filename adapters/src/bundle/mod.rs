@@ -10,11 +10,12 @@
 //! | `header`, `manifest`, `trailer` | the bytes around the stream, encoded and decoded |
 //! | `blocks`, `stream`, `units` | the stream: cut and compressed, read back and checked, unit by unit |
 //! | `source`, `target`, `writer`, [`export()`] | making one: out of which units, into which file |
-//! | `reader`, [`verify()`], [`import()`] | reading, checking, and turning one into a data directory |
+//! | `reader`, `claims`, [`verify()`], [`import()`] | reading, checking, and turning one into a data directory |
 //! | [`seal`] | who made it: a signature over the root |
 //! | [`redaction`], `texts`, `remnants`, `imported_history`, `rewriting`, [`reveal`] | values that are left out, and their commitments |
 
 mod blocks;
+mod claims;
 mod error;
 mod export;
 mod header;

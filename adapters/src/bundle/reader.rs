@@ -11,6 +11,7 @@ use tachograph_engine::domain::{CommandId, Digest, Entry, Event, Position, RunId
 use tachograph_engine::ports::{Head, JournalError, JournalReader, RunHead};
 use ulid::Ulid;
 
+use super::claims;
 use super::header::{self, Header};
 use super::manifest::{Compression, Manifest};
 use super::seal::{self, PublicKey, Seal};
@@ -153,6 +154,9 @@ impl Parts {
             && (index.is_some() || (manifest.index.is_empty() && manifest.entries == 0));
         if !sound {
             return Err(malformed());
+        }
+        if let Some(why) = claims::contradiction(&manifest) {
+            return Err(self.damaged(trailer.manifest_at, &format!("the manifest contradicts itself: {why}")));
         }
         let sealed_by = self.seal(&trailer)?;
         let (rows, length, last) = (std::mem::take(&mut manifest.blocks), manifest.stream_bytes, manifest.tip.position);

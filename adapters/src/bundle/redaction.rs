@@ -58,6 +58,11 @@ pub(super) struct Commitment {
     pub(super) hash: Digest,
 }
 
+/// Whether a text stands for a value that was replaced.
+pub(super) fn is_replaced(text: &str) -> bool {
+    text.starts_with(MARKER) && text.len() == MARKER.len() + 64
+}
+
 /// The commitment to a value under a salt.
 pub(super) fn commit(salt: Digest, value: &[u8]) -> Digest {
     Digest(*blake3::Hasher::new().update(COMMITTED).update(&salt.0).update(value).finalize().as_bytes())

@@ -15,7 +15,7 @@ use tachograph_engine::ports::{Head, JournalError};
 use super::error::BundleError;
 use super::manifest::Scope;
 use super::reader::BundleReader;
-use super::redaction::{MARKER, Replaced, commit};
+use super::redaction::{MARKER, Replaced, commit, is_replaced};
 use super::rewriting::Rewriter;
 use super::seal::from_hex;
 use super::target::Target;
@@ -164,7 +164,7 @@ pub fn reveal(bundle: &BundleReader, salts: &Salts, mut see: impl FnMut(&Entry))
 
 fn put_back(entry: &mut Entry, salts: &Salts, revealed: &mut Revealed) {
     visit(entry, &mut |_, text| {
-        if text.starts_with(MARKER) && text.len() == MARKER.len() + 64 {
+        if is_replaced(text) {
             revealed.replaced += 1;
             if let Some(value) = salts.values.get(text.as_str()) {
                 revealed.revealed += 1;

@@ -8,6 +8,7 @@ use tachograph_engine::domain::{Digest, Entry, EntryBody, Position, SystemFact};
 use tachograph_engine::ports::{Head, JournalError};
 use ulid::Ulid;
 
+use super::claims::Claims;
 use super::header;
 use super::manifest::{Chain, Manifest, Scope};
 use super::reader::BundleReader;
@@ -89,13 +90,18 @@ impl BundleReport {
 /// Checks a bundle and changes nothing. `progress` is called for every block.
 ///
 /// First every block against its hash; if all are right, every unit, link and position, that every entry can be decoded
-/// and follows from those before it, and the index against the entries.
+/// and follows from those before it, the index against the entries, and what else the manifest claims: that a bundle of one run
+/// has nothing of others, that a whole one begins at the beginning, that so many values are redacted.
 ///
 /// # Errors
 ///
 /// As [`BundleReader::open`]. Damage behind the header and before the manifest is no error here but a finding.
 pub fn verify(path: &Path, mut progress: impl FnMut(Progress)) -> Result<BundleReport, JournalError> {
-    let bundle = BundleReader::open(path)?;
+    check(&BundleReader::open(path)?, &mut progress)
+}
+
+/// Checks a bundle that is open already.
+pub(super) fn check(bundle: &BundleReader, progress: &mut dyn FnMut(Progress)) -> Result<BundleReport, JournalError> {
     let mut report = BundleReport {
         journal: bundle.journal(),
         manifest: bundle.manifest().clone(),
@@ -120,12 +126,12 @@ pub fn verify(path: &Path, mut progress: impl FnMut(Progress)) -> Result<BundleR
         progress(Progress { bytes: at + length, bytes_total, entries: 0 });
     }
     if report.is_sound() {
-        let mut check = Check::new(&bundle, &mut report);
+        let mut check = Check::new(bundle, &mut report);
         let checked = check.units(&mut |bytes, entries| {
             progress(Progress { bytes: bundle.bytes() + bytes.min(bundle.bytes()), bytes_total, entries });
         });
         match checked {
-            Err(JournalError::Damaged { offset, why, .. }) => report.finding(path, offset, None, &why),
+            Err(JournalError::Damaged { offset, why, .. }) => report.finding(bundle.path(), offset, None, &why),
             checked => checked?,
         }
     }
@@ -240,6 +246,7 @@ struct Check<'a> {
     /// Hash of the unit before.
     link: Digest,
     last: Position,
+    claims: Claims,
     segment: SegmentContents,
     contents: Contents,
     first: Position,
@@ -257,6 +264,7 @@ impl<'a> Check<'a> {
             units: bundle.units(),
             link,
             last: Position::ZERO,
+            claims: Claims::default(),
             segment: SegmentContents::default(),
             contents: Contents::default(),
             first: Position::ZERO,
@@ -271,6 +279,7 @@ impl<'a> Check<'a> {
                 return Err(self.units.damaged("a unit does not follow the one before it"));
             }
             self.link = self.units.hash();
+            self.claims.unit(&self.report.manifest, &unit).map_err(|why| self.units.damaged(why))?;
             match unit {
                 Unit::Segment(header) => self.segment(&header)?,
                 Unit::Commit(header) => self.commit(&header)?,
@@ -293,7 +302,7 @@ impl<'a> Check<'a> {
     }
 
     fn commit(&mut self, header: &FrameHeader) -> Result<(), JournalError> {
-        let entries = self.units.entries(header)?;
+        let mut entries = self.units.entries(header)?;
         let begins = header.first > self.last && (self.has_gaps() || header.first == self.last.next());
         let begins = begins || (self.report.entries == 0 && self.report.manifest.scope != Scope::Whole);
         if !begins {
@@ -312,6 +321,7 @@ impl<'a> Check<'a> {
         if self.report.entries == 0 {
             self.first = header.first;
         }
+        self.claims.entries(&self.report.manifest, &mut entries).map_err(|why| self.units.damaged(&why))?;
         self.report.entries += entries.len() as u64;
         self.last = Position(header.next().0.saturating_sub(1));
         self.tip = self.link;
@@ -341,10 +351,13 @@ impl<'a> Check<'a> {
         let found = (self.first, Head { position: self.last, digest: self.tip }, self.report.entries);
         let expected =
             if self.report.entries == 0 { Vec::new() } else { self.contents.encode(self.first, self.last.next()) };
-        if told != found || *index != expected {
-            let why = "the manifest does not describe the entries".to_owned();
-            return Err(JournalError::Damaged { file: PathBuf::new(), offset: header::BYTES as u64, why });
+        let differs = (told != found || *index != expected).then_some("it does not describe the entries");
+        match differs.or_else(|| self.claims.finish(&self.report.manifest)) {
+            None => Ok(()),
+            Some(why) => {
+                let (why, offset) = (format!("the manifest is not right: {why}"), header::BYTES as u64);
+                Err(JournalError::Damaged { file: PathBuf::new(), offset, why })
+            }
         }
-        Ok(())
     }
 }

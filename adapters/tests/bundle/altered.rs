@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use crate::support::{exported, fixture, request, wait};
 
 /// What is wrong with a bundle, in words.
-fn problem(path: &Path) -> Option<String> {
+pub(crate) fn problem(path: &Path) -> Option<String> {
     match verify(path, |_| ()) {
         Err(error) => Some(error.to_string()),
         Ok(report) => report.findings.first().map(|finding| finding.what.clone()),

@@ -28,7 +28,7 @@ fn the_same_files_come_back_byte_by_byte() {
         if compression == Compression::Zstd {
             fs::create_dir(&data).unwrap();
         }
-        let imported = import(&out, &data, |_| ()).unwrap();
+        let imported = import(&out, &data, None, |_| ()).unwrap();
         assert_eq!((imported.chain, imported.entries), (Chain::Journal, recorded(&fixture()).len() as u64));
         assert!(files(&data) == files(&fixture()), "{compression:?}");
         assert!(verify(&data, |_| ()).unwrap().is_sound());
@@ -43,14 +43,14 @@ fn a_beginning_is_a_journal_and_other_parts_are_not() {
     let out = dir.path().join("beginning");
     let made = exported(&fixture(), &out, &request(beginning));
     let data = dir.path().join("data");
-    assert_eq!(import(&out, &data, |_| ()).unwrap().head, made.manifest.tip);
+    assert_eq!(import(&out, &data, None, |_| ()).unwrap().head, made.manifest.tip);
     let report = verify(&data, |_| ()).unwrap();
     assert!(report.is_sound() && report.head == Some(made.manifest.tip), "{report:?}");
     let range = Selection::Positions { first: Position(10), last: Position(25) };
     for (name, selection) in [("range", range), ("run", Selection::Run(ids::run(3)))] {
         let out = dir.path().join(name);
         exported(&fixture(), &out, &request(selection));
-        let refused = import(&out, &dir.path().join("no"), |_| ());
+        let refused = import(&out, &dir.path().join("no"), None, |_| ());
         assert!(matches!(refused, Err(BundleError::NotWhole { .. })), "{refused:?}");
     }
     assert!(!dir.path().join("no").exists());
@@ -63,14 +63,14 @@ fn what_is_occupied_stays_and_what_is_damaged_becomes_nothing() {
     exported(&fixture(), &out, &request(Selection::WHOLE));
     fs::create_dir(&data).unwrap();
     fs::write(data.join("mine"), "mine").unwrap();
-    let refused = import(&out, &data, |_| ());
+    let refused = import(&out, &data, None, |_| ());
     assert!(matches!(refused, Err(BundleError::Occupied { .. })), "{refused:?}");
     assert_eq!(fs::read_dir(&data).unwrap().count(), 1);
     let mut bytes = fs::read(&out).unwrap();
     bytes[5_000] ^= 1;
     fs::write(&out, bytes).unwrap();
     let absent = dir.path().join("absent");
-    let refused = import(&out, &absent, |_| ()).unwrap_err();
+    let refused = import(&out, &absent, None, |_| ()).unwrap_err();
     assert_eq!(refused.code(), "damaged", "{refused}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "something unfinished was left");
 }

@@ -3,6 +3,7 @@
 
 mod altered;
 mod exporting;
+mod forged;
 mod golden;
 mod importing;
 mod redacting;

@@ -155,7 +155,7 @@ fn parts_are_redacted_alike() {
 fn a_redacted_bundle_becomes_a_sound_journal() {
     let made = Made::redacted(Selection::WHOLE, Compression::Zstd, &["label.secret"]);
     let data = made.dir.path().join("data");
-    assert_eq!(import(&made.bundle(), &data, |_| ()).unwrap().chain, Chain::Own);
+    assert_eq!(import(&made.bundle(), &data, None, |_| ()).unwrap().chain, Chain::Own);
     assert!(journal::verify(&data, |_| ()).unwrap().is_sound());
     assert_eq!(recorded(&data), bundled(&made.bundle()));
 }
@@ -189,7 +189,7 @@ fn ids_that_follow_from_the_content_can_be_guessed_and_stop_a_redaction() {
     let (hidden, copy) = (out.path().join("hidden"), out.path().join("copy"));
     let request = Request { redact: vec!["host".parse().unwrap()], ..request(Selection::WHOLE) };
     exported(data.path(), &hidden, &Request { guessable_ids: true, ..request });
-    import(&hidden, &copy, |_| ()).unwrap();
+    import(&hidden, &copy, None, |_| ()).unwrap();
     let again = Request { redact: vec!["name".parse().unwrap()], ..crate::support::request(Selection::WHOLE) };
     let refused = export(&copy, &out.path().join("again"), &again, |_| ()).unwrap_err();
     assert_eq!(refused.code(), "guessable_ids");

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tachograph_adapters::bundle::seal::{PublicKey, SealKey};
-use tachograph_adapters::bundle::{BundleError, BundleReader, Request, Selection, verify};
+use tachograph_adapters::bundle::{BundleError, BundleReader, Request, Selection, import, verify};
 use tempfile::TempDir;
 
 use crate::support::{exported, fixture, request};
@@ -66,4 +66,20 @@ fn a_key_is_for_its_owner_alone_and_is_never_replaced() {
     for wrong in ["", "07", "zz", &"g".repeat(64), &"7".repeat(63)] {
         assert!(wrong.parse::<PublicKey>().is_err(), "{wrong:?}");
     }
+}
+
+#[test]
+fn only_what_is_sealed_as_demanded_is_imported() {
+    let dir = TempDir::new().unwrap();
+    let seal = key(&dir.path().join("key"));
+    let (right, wrong) = (seal.public_key(), SealKey::create(&dir.path().join("other")).unwrap().public_key());
+    let (sealed, plain) = (dir.path().join("sealed"), dir.path().join("plain"));
+    exported(&fixture(), &sealed, &Request { seal: Some(seal), ..request(Selection::WHOLE) });
+    exported(&fixture(), &plain, &request(Selection::WHOLE));
+    let data = dir.path().join("data");
+    for (bundle, demanded) in [(&sealed, wrong), (&plain, right)] {
+        let refused = import(bundle, &data, Some(demanded), |_| ()).unwrap_err();
+        assert!(matches!(refused, BundleError::WrongSeal { .. }) && !data.exists(), "{refused}");
+    }
+    import(&sealed, &data, Some(right), |_| ()).unwrap();
 }

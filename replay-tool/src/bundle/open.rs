@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use tachograph_adapters::bundle::seal::PublicKey;
 use tachograph_adapters::bundle::{Chain, import};
 
 use super::bar;
@@ -17,9 +18,10 @@ const FORMAT: &str = "bundle";
 ///
 /// # Errors
 ///
-/// [`Error`] if the directory is not empty, or the bundle is damaged or holds a part of a journal.
-pub fn execute(context: &Context, bundle: &Path) -> Result<u8, Error> {
-    let imported = import(bundle, &context.data, bar("importing"))?;
+/// [`Error`] if the directory is not empty, or the bundle is damaged, not sealed as demanded, or holds a part of
+/// a journal.
+pub fn execute(context: &Context, bundle: &Path, sealed_by: Option<PublicKey>) -> Result<u8, Error> {
+    let imported = import(bundle, &context.data, sealed_by, bar("importing"))?;
     let data = context.data.display().to_string();
     let mut output = context.stdout();
     if context.is_json() {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
+use tachograph_adapters::bundle::seal::PublicKey;
 
 /// Arguments of `tacho import`.
 #[derive(Debug, Clone, Args)]
@@ -26,6 +27,9 @@ pub struct ImportArgs {
     /// The file; - for standard input
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub file: PathBuf,
+    /// The bundle must be sealed with this key
+    #[arg(long, value_name = "PUBLIC_KEY", conflicts_with = "from")]
+    pub sealed_by: Option<PublicKey>,
     /// Import nothing if a line of a foreign history cannot be read
     #[arg(long, requires = "from")]
     pub strict: bool,

@@ -56,7 +56,7 @@ pub struct ImportedView {
 ///
 /// [`Error::Import`] for what is wrong with the file or the place, [`Error::Journal`] if the journal cannot be written.
 pub async fn execute(context: &Context, args: ImportArgs) -> Result<u8, Error> {
-    let Some(from) = args.from else { return bundle::open::execute(context, &args.file) };
+    let Some(from) = args.from else { return bundle::open::execute(context, &args.file, args.sealed_by) };
     let mut input = Input::open(&args.file)?;
     match from {
         Source::TachographJsonl => journal(context, input).await,
