@@ -1,10 +1,11 @@
 //! `attempts`: one row per incarnation of a run, folded out of its events.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tachograph_engine::domain::{
-    AttemptId, Entry, Event, Exit, ExitStatus, Failure, Ordinal, Outcome, Position, RunId, RunnerId, StartCause,
-    Timestamp,
+    AttemptId, Entry, Event, Exit, ExitStatus, Failure, Ordinal, Outcome, Position, RunId, RunSpec, RunnerId,
+    StartCause, Timestamp,
 };
 
 use super::column::{Table, integer, json};
@@ -14,6 +15,8 @@ use crate::view::EventView;
 /// One attempt.
 pub(super) struct AttemptRow {
     run: RunId,
+    /// What the run was created as; absent if its creation cannot be read.
+    spec: Option<Arc<RunSpec>>,
     id: AttemptId,
     ordinal: Ordinal,
     runner: RunnerId,
@@ -31,6 +34,7 @@ pub(super) struct AttemptRow {
 pub(super) struct Attempts {
     rows: Vec<AttemptRow>,
     by_id: HashMap<(RunId, AttemptId), usize>,
+    specs: HashMap<RunId, Arc<RunSpec>>,
 }
 
 impl Attempts {
@@ -50,8 +54,10 @@ impl Attempts {
                     self.failed(run, at, (*attempt, *ordinal, runner), failure);
                 }
                 Event::ExitAmended { attempt, status, .. } => self.amended(run, *attempt, status),
-                Event::Created { .. }
-                | Event::Waiting { .. }
+                Event::Created { spec, .. } => {
+                    self.specs.insert(run, spec.clone());
+                }
+                Event::Waiting { .. }
                 | Event::Destroyed { .. }
                 | Event::SnapshotScheduled { .. }
                 | Event::SnapshotCanceled { .. }
@@ -109,6 +115,7 @@ impl Attempts {
         self.by_id.insert((run, id), index);
         self.rows.push(AttemptRow {
             run,
+            spec: self.specs.get(&run).cloned(),
             id,
             ordinal,
             runner: runner.clone(),
@@ -186,6 +193,7 @@ pub(super) fn attempts() -> Table<AttemptRow> {
 fn began() -> Table<AttemptRow> {
     Table::of("attempts", "one incarnation of a run", |_| 1)
         .text("run", "the run", |row: &AttemptRow, _| Some(row.run.to_string()))
+        .text("name", "the run's name", |row, _| row.spec.as_ref()?.name.clone())
         .integer("attempt", "its number within the run: 1, 2, 3…", |row, _| Some(i64::from(row.ordinal.0)))
         .text("attempt_id", "its id", |row, _| Some(row.id.to_string()))
         .text("runner", "who held it, or was to hold it", |row, _| Some(row.runner.to_string()))

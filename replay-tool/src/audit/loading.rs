@@ -105,10 +105,10 @@ impl<'c, S> Sink<'c, S> {
 
 /// Tables whose rows are the journal's own.
 const OF_ENTRIES: [&str; 3] = ["entries", "events", "refusals"];
-/// Tables that are folded out of all entries.
-const OF_FOLDS: [&str; 3] = ["attempts", "snapshots", "timers"];
-/// Tables that are folded out of all entries, for which there are checkpoints.
-const OF_RUNS: [&str; 2] = ["runs", "labels"];
+/// Tables that are made or folded out of all entries.
+const OF_ALL: [&str; 4] = ["attempts", "snapshots", "timers", "labels"];
+/// The one that is folded out of all entries, and for which there are checkpoints.
+const OF_RUNS: [&str; 1] = ["runs"];
 
 /// Fills what a question wants.
 ///
@@ -132,11 +132,9 @@ pub(super) async fn load(
             Some(records) => records,
             None => runs_of(dataset, scope, wanted, &mut loaded).await?,
         };
-        for table in [runs(), labels()] {
-            if let Some(mut sink) = Sink::of(table, wanted, connection)? {
-                sink.take_all(records.rows())?;
-                loaded.tables.push(sink.loaded());
-            }
+        if let Some(mut sink) = Sink::of(runs(), wanted, connection)? {
+            sink.take_all(records.rows())?;
+            loaded.tables.push(sink.loaded());
         }
     }
     if let Some(mut sink) = Sink::of(sessions(), wanted, connection)? {
@@ -189,6 +187,7 @@ struct Pass<'c> {
     entries: Option<Sink<'c, Entry>>,
     events: Option<Sink<'c, Entry>>,
     refusals: Option<Sink<'c, Entry>>,
+    labels: Option<Sink<'c, Entry>>,
     attempts: Option<Attempts>,
     snapshots: Option<Snapshots>,
     timers: Option<Timers>,
@@ -200,13 +199,14 @@ struct Pass<'c> {
 impl<'c> Pass<'c> {
     /// The pass that a question needs, if it needs one.
     fn of(wanted: &Wanted, connection: &'c Connection) -> Result<Option<Self>, Error> {
-        if !wanted.names_any(&OF_ENTRIES) && !wanted.names_any(&OF_FOLDS) {
+        if !wanted.names_any(&OF_ENTRIES) && !wanted.names_any(&OF_ALL) {
             return Ok(None);
         }
         Ok(Some(Self {
             entries: Sink::of(entries(), wanted, connection)?,
             events: Sink::of(events(), wanted, connection)?,
             refusals: Sink::of(refusals(), wanted, connection)?,
+            labels: Sink::of(labels(), wanted, connection)?,
             attempts: wanted.columns("attempts").map(|_| Attempts::default()),
             snapshots: wanted.columns("snapshots").map(|_| Snapshots::default()),
             timers: wanted.columns("timers").map(|_| Timers::empty()),
@@ -216,9 +216,10 @@ impl<'c> Pass<'c> {
         }))
     }
 
-    /// Whether a fold needs the entries before those that are asked for.
-    fn folds(&self) -> bool {
-        self.attempts.is_some() || self.snapshots.is_some() || self.timers.is_some() || self.runs.is_some()
+    /// Whether a table needs the entries before those that are asked for.
+    fn needs_all(&self) -> bool {
+        let of_entries = self.labels.is_some() || self.attempts.is_some() || self.snapshots.is_some();
+        of_entries || self.timers.is_some() || self.runs.is_some()
     }
 
     async fn go(
@@ -228,7 +229,7 @@ impl<'c> Pass<'c> {
         wanted: &Wanted,
         loaded: &mut Loaded,
     ) -> Result<Option<Runs>, Error> {
-        let begin = if self.folds() { Position::ZERO } else { scope.after };
+        let begin = if self.needs_all() { Position::ZERO } else { scope.after };
         if let Some(run) = scope.run {
             let history = dataset.reader().history(run).await?;
             let within = history.iter().filter(|entry| entry.position > begin && entry.position <= scope.at);
@@ -257,6 +258,9 @@ impl<'c> Pass<'c> {
                 sink.take(entry)?;
             }
         }
+        if let Some(sink) = &mut self.labels {
+            sink.take(entry)?;
+        }
         self.attempts.iter_mut().for_each(|fold| fold.apply(entry));
         self.snapshots.iter_mut().for_each(|fold| fold.apply(entry));
         self.timers.iter_mut().for_each(|fold| fold.apply(entry));
@@ -266,7 +270,9 @@ impl<'c> Pass<'c> {
 
     fn finish(self, wanted: &Wanted, loaded: &mut Loaded) -> Result<Option<Runs>, Error> {
         loaded.entries += self.seen;
-        loaded.tables.extend([self.entries, self.events, self.refusals].into_iter().flatten().map(Sink::loaded));
+        loaded
+            .tables
+            .extend([self.entries, self.events, self.refusals, self.labels].into_iter().flatten().map(Sink::loaded));
         if let Some((fold, mut sink)) = self.attempts.zip(Sink::of(attempts(), wanted, self.connection)?) {
             sink.take_all(fold.rows())?;
             loaded.tables.push(sink.loaded());

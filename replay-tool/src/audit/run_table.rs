@@ -1,4 +1,4 @@
-//! `runs` and `labels`: one row per run as it is at a position, and per label of one.
+//! `runs` and `labels`: one row per run as it is at a position, and per label that a run was created with.
 
 use std::collections::HashMap;
 
@@ -172,10 +172,18 @@ fn created(table: Table<RunRow>) -> Table<RunRow> {
         .integer("refusals", "how many refusals about it were recorded", |record, _| Some(integer(record.refusals)))
 }
 
-/// One row per label of a run.
-pub(super) fn labels() -> Table<RunRow> {
-    Table::of("labels", "one label of one run", |record: &RunRow| record.run.spec.labels.len())
-        .text("run", "the run", |record: &RunRow, _| Some(record.run.id.to_string()))
-        .text("key", "the label's key", |record, row| record.run.spec.labels.keys().nth(row).cloned())
-        .text("value", "the label's value", |record, row| record.run.spec.labels.values().nth(row).cloned())
+/// What a run was created as, if the entry created it.
+fn spec(entry: &Entry) -> Option<(RunId, &RunSpec)> {
+    match entry.events().first()? {
+        Event::Created { run, spec } => Some((*run, spec)),
+        _ => None,
+    }
+}
+
+/// One row per label of a run. Labels never change, so that the entries that create runs are all that is needed.
+pub(super) fn labels() -> Table<Entry> {
+    Table::of("labels", "one label of one run", |entry: &Entry| spec(entry).map_or(0, |(_, spec)| spec.labels.len()))
+        .text("run", "the run", |entry: &Entry, _| spec(entry).map(|(run, _)| run.to_string()))
+        .text("key", "the label's key", |entry, row| spec(entry)?.1.labels.keys().nth(row).cloned())
+        .text("value", "the label's value", |entry, row| spec(entry)?.1.labels.values().nth(row).cloned())
 }
