@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
+use tachograph_adapters::process::shim::run_of_shim;
 use tachograph_adapters::process::{ATTEMPT_VARIABLE, AttemptDirectory, Identity, ProcessIdentity};
-use tachograph_engine::domain::{AttemptId, Run};
+use tachograph_engine::domain::{AttemptId, Run, RunId};
 
 use crate::dataset::RUNS_DIR;
 use crate::machine::Machine;
@@ -64,6 +65,8 @@ struct Observed {
     cpu_ticks: u64,
     rss_pages: u64,
     attempt: Option<AttemptId>,
+    /// Of which attempt it is the shim, as its command line says.
+    shim_of: Option<(RunId, AttemptId)>,
 }
 
 impl ProcessTable {
@@ -128,6 +131,12 @@ impl ProcessTable {
         usage
     }
 
+    /// The shim of an attempt that its command line names, for when nothing on disk names one.
+    pub fn shim_of(&self, run: RunId, attempt: AttemptId) -> Option<ProcessIdentity> {
+        let (pid, observed) = self.living().find(|(_, observed)| observed.shim_of == Some((run, attempt)))?;
+        Some(ProcessIdentity { pid, start_ticks: observed.start_ticks, boot_id: self.boot_id.clone() })
+    }
+
     fn living(&self) -> impl Iterator<Item = (u32, &Observed)> {
         self.processes.iter().filter(|(_, observed)| !observed.is_dead).map(|(pid, observed)| (*pid, observed))
     }
@@ -139,7 +148,11 @@ impl Observed {
         let observed = Self::parse(&String::from_utf8_lossy(&stat))?;
         // Of other users' processes it cannot be read; those are none of ours.
         let environ = std::fs::read(place.join("environ")).unwrap_or_default();
-        Some(Self { attempt: named_attempt(&environ), ..observed })
+        let attempt = named_attempt(&environ);
+        // What a run executes has the ids in its environment, a shim has not.
+        let cmdline = std::fs::read(place.join("cmdline")).unwrap_or_default();
+        let shim_of = run_of_shim(&cmdline).filter(|_| attempt.is_none());
+        Some(Self { attempt, shim_of, ..observed })
     }
 
     /// The command's name may contain anything, blanks and parentheses too: what counts begins after the last one.
@@ -155,6 +168,7 @@ impl Observed {
             start_ticks: number(19)?,
             rss_pages: number(21).unwrap_or(0),
             attempt: None,
+            shim_of: None,
         })
     }
 }
@@ -176,6 +190,8 @@ fn of_ticks(ticks: u64) -> Duration {
 pub struct Sighting {
     /// What its directory says who it is; absent if it says nothing that counts.
     pub identity: Option<Identity>,
+    /// The shim that a command line names, if its directory says nothing that counts: the run may have taken it away.
+    pub found_shim: Option<ProcessIdentity>,
     /// What its processes use.
     pub usage: Usage,
 }
@@ -188,7 +204,8 @@ impl Sighting {
         let identity = Identity::read(&directory, run.id, attempt.id).unwrap_or_default();
         let leader = identity.as_ref().and_then(|identity| identity.process.as_ref());
         let usage = table.usage_of(attempt.id, leader);
-        Self { usage, identity }
+        let found_shim = if identity.is_none() { table.shim_of(run.id, attempt.id) } else { None };
+        Self { identity, found_shim, usage }
     }
 
     /// The attempt's own process.
@@ -198,7 +215,7 @@ impl Sighting {
 
     /// The shim that looks after it, if it has one.
     pub fn shim(&self) -> Option<&ProcessIdentity> {
-        self.identity.as_ref()?.shim.as_ref()
+        self.identity.as_ref().map_or(self.found_shim.as_ref(), |identity| identity.shim.as_ref())
     }
 
     /// In words, what is still alive of it.

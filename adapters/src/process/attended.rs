@@ -11,7 +11,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt, BufReader, Interest, Lines};
 use tokio::process::{Child, ChildStdout};
 
-use super::identity::{Identity, ProcessIdentity};
+use super::identity::ProcessIdentity;
 use super::ready::Before;
 use super::shim::Notice;
 
@@ -81,16 +81,22 @@ impl Attended {
         Self { shim: Shim::Child { child: Box::new(child), notices }, pid: None, ready }
     }
 
-    /// By a shim that was found. Absent if exactly the one that the identity names is not alive any more.
+    /// By a shim that was found, with the process that executes the command. Absent if exactly this one is not alive any
+    /// more.
     ///
     /// # Errors
     ///
     /// If it can be neither pinned nor said to be gone. Needs a Tokio runtime with IO enabled.
-    pub(super) fn found(identity: &Identity) -> io::Result<Option<Self>> {
-        let Some(shim) = identity.shim.as_ref().map(pin).transpose()?.flatten() else { return Ok(None) };
-        let process = identity.process.as_ref().map(pin).transpose()?.flatten();
-        let pid = identity.process.as_ref().map(|process| process.pid);
+    pub(super) fn found(shim: &ProcessIdentity, process: Option<&ProcessIdentity>) -> io::Result<Option<Self>> {
+        let Some(shim) = pin(shim)? else { return Ok(None) };
+        let pid = process.map(|process| process.pid);
+        let process = process.map(pin).transpose()?.flatten();
         Ok(Some(Self { shim: Shim::Found { shim, process }, pid, ready: None }))
+    }
+
+    /// Whether it is long under way, whatever is known of its process.
+    pub(super) const fn was_found(&self) -> bool {
+        matches!(self.shim, Shim::Found { .. })
     }
 
     /// Sends TERM to the shim itself, which ends the run gracefully; a second one ends it at once. For when its request

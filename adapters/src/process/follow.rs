@@ -103,6 +103,8 @@ impl<'held> Follower<'held> {
         };
         if let Some(pid) = this.attended.pid {
             this.started(pid);
+        } else if this.attended.was_found() {
+            this.under_way();
         }
         this
     }
@@ -110,7 +112,7 @@ impl<'held> Follower<'held> {
     async fn until_gone(mut self) {
         let clock = self.clock.clone();
         loop {
-            let can_ask = self.attended.pid.is_some();
+            let can_ask = self.attended.pid.is_some() || self.attended.was_found();
             tokio::select! {
                 biased;
                 news = self.attended.news() => {
@@ -154,11 +156,15 @@ impl<'held> Follower<'held> {
 
     fn started(&mut self, pid: u32) {
         self.attended.pid = Some(pid);
+        let _ = self.held.live().pid.set(pid);
+        self.under_way();
+    }
+
+    fn under_way(&mut self) {
         self.requests = RequestPipe::open(&self.held.directory).ok();
         let limit = self.held.limits.wall_ms.map(Duration::from_millis);
         let left = limit.map(|limit| limit.saturating_sub(self.age).saturating_sub(BEFORE_LIMIT));
         self.limit_at = left.map(|left| self.clock.monotonic().saturating_add(left));
-        let _ = self.held.live().pid.set(pid);
         self.held.live().phase.send_replace(Phase::Running);
         await_readiness(self.held, self.attended.ready.take());
     }

@@ -119,6 +119,11 @@ impl Place {
         Identity::read(&self.directory, self.claim.run, self.claim.attempt).ok().flatten()
     }
 
+    /// Whether nothing was ever made in the directory. One that is gone was removed by the run.
+    fn is_untouched(&self) -> bool {
+        self.directory.path().symlink_metadata().is_ok() && traces(&self.directory).is_none()
+    }
+
     /// The shim's own exit record, or why there is none.
     fn record(&self) -> Result<ExitRecord, String> {
         match ExitRecord::read(&self.directory.exit_record(), self.claim.run, self.claim.attempt) {
@@ -175,7 +180,7 @@ impl Place {
     fn killed(&self, noted: Option<ExitRecord>, unended: &Unended, no_record: &str) -> (Outcome, Option<u32>) {
         let container = self.end_container();
         let identity = self.identity();
-        if identity.is_none() && self.started.is_none() && (unended.by_itself() || traces(&self.directory).is_none()) {
+        if identity.is_none() && self.started.is_none() && (unended.by_itself() || self.is_untouched()) {
             let message = format!("{unended} before anything was executed");
             let failure = Failure { kind: FailureKind::SpawnFailed, message, diagnostics: Diagnostics::default() };
             return (Outcome::Failed(bounded(failure)), None);

@@ -396,6 +396,22 @@ async fn a_record_that_comes_to_light_fills_an_unknown_end_once() {
     assert_eq!(outcome.unwrap().exit_status(), Some(&ExitStatus::Code(17)));
 }
 
+/// Whoever wrote that had not seen its end.
+#[tokio::test]
+async fn a_process_that_lives_goes_before_a_file_that_says_it_has_ended() {
+    let bench = Bench::open().await;
+    let lost = Lost::with_directory(&bench).await;
+    let child = sleeper(Some(lost.attempt));
+    lost.identity(&gone(), Some(&ProcessIdentity::of(child.id()).unwrap()));
+    lost.record(None, Some(lost.runner.clone())).write(&lost.directory).unwrap();
+    let report = bench.runner.recover().await.unwrap();
+    assert_eq!(report.adopted, [(lost.run, lost.attempt)], "{report:?}");
+    let handle = bench.runner.handle(lost.run, lost.attempt).unwrap();
+    wake(child);
+    handle.wait().await.unwrap();
+    assert_eq!(lost.unknown(&bench).await.0, Finding::Lost);
+}
+
 #[tokio::test]
 async fn directories_that_nobody_knows_are_left_and_told_to_who_asks() {
     let bench = Bench::open().await;

@@ -39,5 +39,7 @@ mod standstill;
 mod supervise;
 /// A data directory, the tool, and the journal that it leaves.
 mod support;
+/// Runs that take away what says who they are.
+mod taken_away;
 /// Waits of a run whose supervisor is killed: its snapshots, deadlines and reports under the next one.
 mod waiting;

@@ -79,13 +79,12 @@ pub(super) fn concerns(run: &Run) -> bool {
 /// | created, and an identity with a process | promote to started |
 /// | created, and something that was executed | unknown |
 /// | created, and nothing | start abandoned |
-/// | an exit record of its runner, complete | record |
-/// | an identity of another runner, or none that counts, and something alive | orphan |
 /// | its shim alive | adopt |
-/// | an exit record of its runner, the status alone | record |
+/// | its process alive, and it never had a shim | adopt, without a witness |
+/// | an exit record of its runner | record |
 /// | another boot | unknown |
-/// | its process alive, without a shim | adopt, without a witness |
-/// | something alive with its id | orphan |
+/// | its process alive, and its shim gone | adopt, without a witness |
+/// | something alive with its id, or an identity of another runner with something alive | orphan |
 /// | a directory in which nothing ever was, and it never waited | start abandoned |
 /// | anything else | unknown |
 pub(super) fn conclude(run: &Run, evidence: &Evidence) -> Conclusion {
@@ -125,6 +124,10 @@ fn opened(has_waited: bool, runner: &RunnerId, evidence: &Evidence) -> Conclusio
     // may be somebody else's.
     if let Some((shim, true)) = known.and_then(|known| known.shim.as_ref()) {
         return Conclusion::Adopt(Witnessed::ByShim(shim.clone()));
+    }
+    // Without a shim the process itself is that witness: nobody but its supervisor could have seen it end, and it has not.
+    if let Some(Known { shim: None, process: Some((process, true)), .. }) = known {
+        return Conclusion::Adopt(Witnessed::ByNobody(process.clone()));
     }
     if let Recorded::Complete(record) | Recorded::Noted(record) = &evidence.recorded {
         return Conclusion::Record(record.clone());
@@ -283,7 +286,8 @@ mod tests {
                         }
                         let runner = RunnerId::from(runner);
                         let attempt = ids::attempt(1);
-                        let known = Known { attempt, runner, other_supervisor, this_boot, shim, process };
+                        let without_file = None;
+                        let known = Known { attempt, runner, other_supervisor, this_boot, shim, process, without_file };
                         identified.push(Identified::Known(known));
                     }
                 }
@@ -332,11 +336,14 @@ mod tests {
             }
             Conclusion::Adopt(Witnessed::ByNobody(process)) => {
                 assert_eq!((process.pid, own.map(Known::process_alive)), (30, Some(true)), "{case}");
-                assert!(!own.unwrap().shim_alive() && matches!(evidence.recorded, Recorded::Nothing(_)), "{case}");
+                let has_file = !matches!(evidence.recorded, Recorded::Nothing(_));
+                let has_shim = own.unwrap().shim.is_some();
+                assert!(!own.unwrap().shim_alive() && (!has_file || !has_shim), "{case}");
             }
             Conclusion::Record(record) => {
                 let (Recorded::Noted(there) | Recorded::Complete(there)) = &evidence.recorded else { panic!("{case}") };
                 assert_eq!(record, there);
+                assert!(!own.is_some_and(|own| own.shim.is_none() && own.process_alive()), "{case}");
             }
             Conclusion::Orphan { alive, cause } => {
                 assert!(
@@ -386,6 +393,7 @@ mod tests {
                 this_boot: true,
                 shim: shim.map(|alive| (super::tests::process(20), alive)),
                 process: process.map(|alive| (super::tests::process(30), alive)),
+                without_file: None,
             })
         };
         let nothing = || Recorded::Nothing("absent".to_owned());
@@ -410,7 +418,9 @@ mod tests {
         assert_eq!(name(Started, &killed, Recorded::Noted(record(false)), &[40]), "record");
         let plain = known(None, Some(true));
         assert_eq!(name(Waiting, &plain, nothing(), &[]), "adopt");
-        assert_eq!(name(Started, &plain, Recorded::Noted(record(false)), &[]), "record");
+        for claim in [Recorded::Noted(record(false)), Recorded::Complete(record(true))] {
+            assert_eq!(name(Started, &plain, claim, &[]), "adopt", "a file is no word of a process that lives");
+        }
         assert_eq!(name(Started, &known(None, None), nothing(), &[]), "unknown", "it may have been spawned");
         assert_eq!(name(Started, &known(None, None), nothing(), &[40]), "orphan");
         assert_eq!(name(Created, &known(None, None), nothing(), &[]), "start_abandoned");

@@ -10,6 +10,7 @@ use super::super::identity::{Identity, ProcessIdentity, boot_id};
 use super::super::outcome::last_output;
 use super::super::text::cut;
 use super::super::traces::traces;
+use super::found_shim::FoundShim;
 use super::processes::Processes;
 use super::rest::rest_of;
 
@@ -56,6 +57,8 @@ pub(super) struct Known {
     pub(super) shim: Option<(ProcessIdentity, bool)>,
     /// Its process, if one is noted, and whether exactly that is alive.
     pub(super) process: Option<(ProcessIdentity, bool)>,
+    /// Why all this is not from an identity, if there is none, and the shim was found by its command line.
+    pub(super) without_file: Option<String>,
 }
 
 /// What the exit record says.
@@ -82,6 +85,7 @@ impl Known {
             this_boot,
             shim: identity.shim.as_ref().map(with_life),
             process: identity.process.as_ref().map(with_life),
+            without_file: None,
         }
     }
 
@@ -135,7 +139,7 @@ impl Evidence {
         let identity = Identity::read(directory, run, attempt).map_err(|error| error.to_string());
         let identified = match &identity {
             Ok(Some(identity)) => Identified::Known(Known::compare(identity)),
-            Ok(None) => unidentified(directory, processes.shim_of(run, attempt)),
+            Ok(None) => without_identity(directory, (run, attempt), runner, processes),
             Err(why) => Identified::Doubtful { why: why.clone() },
         };
         let own = match &identified {
@@ -189,6 +193,26 @@ impl Evidence {
     }
 }
 
+/// The run may have removed its identity while its shim lives, or that is about to be written.
+fn without_identity(
+    directory: &AttemptDirectory,
+    (run, attempt): (RunId, AttemptId),
+    runner: &RunnerId,
+    processes: &Processes,
+) -> Identified {
+    let found = || FoundShim::look(processes.shim_of(run, attempt)?, run, attempt);
+    let shim = found();
+    let pid = shim.as_ref().map(|shim| shim.shim.pid);
+    let Some(known) = shim.and_then(|shim| shim.begun(directory, attempt, runner)) else {
+        return unidentified(directory, pid);
+    };
+    // It may have been written just now.
+    match Identity::read(directory, run, attempt) {
+        Ok(Some(identity)) => Identified::Known(Known::compare(&identity)),
+        Ok(None) | Err(_) => Identified::Known(known),
+    }
+}
+
 fn unidentified(directory: &AttemptDirectory, shim: Option<u32>) -> Identified {
     let there = |path: &Path| path.symlink_metadata().is_ok();
     match shim {
@@ -220,7 +244,9 @@ impl Identified {
                 let shim = known.shim.as_ref().map_or_else(|| "no shim".to_owned(), |shim| life("shim", shim));
                 let process = known.process.as_ref();
                 let process = process.map_or_else(|| "no process noted".to_owned(), |process| life("process", process));
-                format!("{shim}, {process}")
+                let found = known.without_file.as_ref();
+                let found = found.map(|why| format!(", found by its command line: {why}")).unwrap_or_default();
+                format!("{shim}, {process}{found}")
             }
         }
     }

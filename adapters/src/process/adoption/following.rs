@@ -26,7 +26,7 @@ use super::super::runner::ProcessRunner;
 use super::super::standstill::Termination;
 use super::super::supervise::{next_signal, next_time_up, until};
 use super::conclusion::{Witnessed, cause_of_unwitnessed};
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Identified, Known};
 use super::report::AdoptionReport;
 use super::settling::{finding_of, refused, timed_out, unknown};
 
@@ -58,7 +58,7 @@ impl ProcessRunner {
         };
         let directory = AttemptDirectory::of(self.runs_dir(), claim.run, ordinal);
         // Pinned before anything is recorded: from here on it cannot become another unnoticed.
-        let grasp = match Grasp::of(witnessed, &directory, &claim).await {
+        let grasp = match Grasp::of(witnessed, evidence) {
             Ok(Some(grasp)) => grasp,
             Ok(None) => return Ok(Adopted::Vanished),
             Err(error) => {
@@ -144,18 +144,14 @@ enum Grasp {
 
 impl Grasp {
     /// Absent if exactly that process is not alive any more.
-    async fn of(witnessed: &Witnessed, directory: &AttemptDirectory, claim: &Claim) -> io::Result<Option<Self>> {
+    fn of(witnessed: &Witnessed, evidence: &Evidence) -> io::Result<Option<Self>> {
         match witnessed {
-            Witnessed::ByShim(_) => {
-                let (directory, run, attempt) = (directory.clone(), claim.run, claim.attempt);
-                let identity = blocking(move || Identity::read(&directory, run, attempt)).await;
-                let identity = identity.transpose().map_err(io::Error::other)?.flatten();
-                Ok(identity
-                    .map(|identity| Attended::found(&identity))
-                    .transpose()?
-                    .flatten()
-                    .map(Box::new)
-                    .map(Self::Shim))
+            Witnessed::ByShim(shim) => {
+                let process = match &evidence.identified {
+                    Identified::Known(Known { process: Some((process, _)), .. }) => Some(process),
+                    _ => None,
+                };
+                Ok(Attended::found(shim, process)?.map(Box::new).map(Self::Shim))
             }
             Witnessed::ByNobody(process) => {
                 let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { return Ok(None) };

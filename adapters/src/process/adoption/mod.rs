@@ -1,6 +1,7 @@
 //! What becomes of the runs that another supervisor left open.
 //!
 //! - [`evidence`]: what is left of an attempt in the world, without touching it;
+//! - [`found_shim`]: a shim whose run took away what says who it is;
 //! - [`conclusion`]: what follows from that, as a pure table;
 //! - [`settling`]: the conclusion made true in the journal, once, however often it is repeated;
 //! - [`following`]: an adopted attempt to its end;
@@ -13,6 +14,7 @@ mod conclusion;
 mod evidence;
 mod following;
 mod foresight;
+mod found_shim;
 mod leftovers;
 mod processes;
 mod report;

@@ -15,6 +15,7 @@ use super::super::identity::{Identity, ProcessIdentity};
 use super::super::runner::ProcessRunner;
 use super::super::shim::{Request, RequestPipe, Standing, standing};
 use super::evidence::pids;
+use super::found_shim::FoundShim;
 use super::processes::Processes;
 use super::report::AdoptionReport;
 use super::rest::group_after;
@@ -50,15 +51,16 @@ impl Unwanted {
 /// What of it is alive, and certainly it.
 enum Alive {
     /// Its shim, which ends the rest.
-    Shim(Identity),
+    Shim(ProcessIdentity),
     /// What is left of its process group, without a shim that could.
     Group(ProcessGroup),
 }
 
 impl Alive {
-    fn look(directory: &AttemptDirectory, run: RunId, attempt: AttemptId) -> Option<Self> {
+    /// `shim` is what a command line says.
+    fn look(directory: &AttemptDirectory, run: RunId, attempt: AttemptId, shim: Option<u32>) -> Option<Self> {
         let (identity, ended_by_itself) = match standing(directory, run, attempt).ok()? {
-            Standing::Attended(identity) => return Some(Self::Shim(identity)),
+            Standing::Attended(identity) => return identity.shim.map(Self::Shim),
             Standing::ShimGone { identity, .. } => {
                 let record = ExitRecord::read(&directory.exit_record(), run, attempt).ok().flatten();
                 let own = record.filter(|record| record.is_word_of(&identity.runner) && record.is_complete());
@@ -68,7 +70,12 @@ impl Alive {
                 let alive = identity.process.as_ref().is_some_and(ProcessIdentity::is_alive);
                 (identity, !alive)
             }
-            Standing::OtherBoot(_) | Standing::Unknown => return None,
+            Standing::OtherBoot(_) => return None,
+            // The run may have removed its identity.
+            Standing::Unknown => {
+                let found = FoundShim::look(shim?, run, attempt).filter(|found| !found.is_held());
+                return found.map(|found| Self::Shim(found.shim));
+            }
         };
         // What a command leaves behind on purpose stays, also if the run went on since.
         let leader = identity.process.as_ref().filter(|_| !ended_by_itself)?;
@@ -96,11 +103,11 @@ impl ProcessRunner {
             }
             let Some(record) = self.engine().run(*run).await? else { continue };
             if let Some(unwanted) = Unwanted::of(&record.run, *attempt) {
-                let runner = self.clone();
+                let (runner, shim) = (self.clone(), processes.shim_of(*run, *attempt));
                 // Together, since each may take the grace.
-                ending.spawn(
-                    async move { Some((record.run.id, unwanted, runner.end_one(&record.run, unwanted).await?)) },
-                );
+                ending.spawn(async move {
+                    Some((record.run.id, unwanted, runner.end_one(&record.run, unwanted, shim).await?))
+                });
             }
         }
         while let Some(ended) = ending.join_next().await {
@@ -113,15 +120,15 @@ impl ProcessRunner {
     }
 
     /// Says what became of it; absent if nothing of it is certainly alive.
-    async fn end_one(&self, run: &Run, unwanted: Unwanted) -> Option<String> {
+    async fn end_one(&self, run: &Run, unwanted: Unwanted, shim: Option<u32>) -> Option<String> {
         let directory = AttemptDirectory::of(self.runs_dir(), run.id, unwanted.ordinal);
         let (of, place) = ((run.id, unwanted.attempt), directory.clone());
         let look = move || {
             let held = Alive::is_held(&place, of.0, of.1);
-            Alive::look(&place, of.0, of.1).filter(|_| !held)
+            Alive::look(&place, of.0, of.1, shim).filter(|_| !held)
         };
         match blocking(look).await? {
-            Some(Alive::Shim(identity)) => Some(ask(&identity, &directory, self.options().grace_ms)),
+            Some(Alive::Shim(shim)) => Some(ask(&shim, &directory, self.options().grace_ms)),
             Some(Alive::Group(group)) => {
                 let ended = self.end_rest(group).await;
                 (!ended.is_empty()).then(|| format!("ended of its process group: {}", pids(&ended)))
@@ -145,16 +152,15 @@ impl ProcessRunner {
 }
 
 /// Through its pipe, and by TERM if the run took that away: the directory is the run's own.
-fn ask(identity: &Identity, directory: &AttemptDirectory, grace_ms: u64) -> String {
-    let shim = identity.shim.as_ref().map_or(0, |shim| shim.pid);
+fn ask(shim: &ProcessIdentity, directory: &AttemptDirectory, grace_ms: u64) -> String {
     let grace = Duration::from_millis(grace_ms);
     let asked = RequestPipe::open(directory).and_then(|pipe| pipe.send(Request::End { grace }));
-    let done = asked.or_else(|_| match Attended::found(identity)? {
+    let done = asked.or_else(|_| match Attended::found(shim, None)? {
         Some(attended) => attended.terminate(),
         None => Ok(()),
     });
     match done {
-        Ok(()) => format!("its shim, pid {shim}, was asked to end"),
-        Err(error) => format!("its shim, pid {shim}, cannot be asked to end: {error}"),
+        Ok(()) => format!("its shim, pid {}, was asked to end", shim.pid),
+        Err(error) => format!("its shim, pid {}, cannot be asked to end: {error}", shim.pid),
     }
 }

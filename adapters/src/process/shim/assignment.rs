@@ -13,8 +13,8 @@ use tachograph_engine::domain::{AttemptId, Digest, Ordinal, ResourceLimits, RunI
 use super::super::identity::ProcessIdentity;
 use super::super::launch::CommandLine;
 use super::super::options::RunnerOptions;
-use super::SHIM;
 use super::handover::{invalid, read_block, write_block};
+use super::{GATE, SHIM};
 use crate::oci::Runtime;
 
 /// Begins what is handed over, with the version of its form.
@@ -177,13 +177,18 @@ impl Header {
 
 /// The run and attempt of the shim that has this command line, as `/proc` shows it; absent if it is no shim's. What the
 /// command line says is no proof of what the process was told.
-pub(in super::super) fn run_of_shim(cmdline: &[u8]) -> Option<(RunId, AttemptId)> {
+pub fn run_of_shim(cmdline: &[u8]) -> Option<(RunId, AttemptId)> {
     let mut words = cmdline.split(|byte| *byte == 0).skip(1);
     let word = |word: Option<&[u8]>| std::str::from_utf8(word?).ok().map(str::to_owned);
     if word(words.next())? != SHIM {
         return None;
     }
     Some((word(words.next())?.parse().ok()?, word(words.next())?.parse().ok()?))
+}
+
+/// Whether this is the command line of a gate: of a process that is still to become the command.
+pub(in super::super) fn is_gate(cmdline: &[u8]) -> bool {
+    cmdline.split(|byte| *byte == 0).nth(1) == Some(GATE.as_bytes())
 }
 
 /// What is to be executed: arguments, working directory and the whole environment, as bytes that a shim passes on to

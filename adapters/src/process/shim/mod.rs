@@ -44,8 +44,8 @@ mod watch;
 use std::io::Write;
 use std::process::ExitCode;
 
-pub(super) use assignment::run_of_shim;
-pub use assignment::{Assignment, CommandBlock};
+pub(super) use assignment::is_gate;
+pub use assignment::{Assignment, CommandBlock, run_of_shim};
 pub use notice::{Notice, NoticeError, Notices};
 pub(super) use request::remove as forget_requests;
 pub use request::{Request, RequestPipe};
