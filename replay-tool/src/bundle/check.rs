@@ -106,6 +106,10 @@ pub fn proved(report: &BundleReport, proof: Proof) -> String {
              {digest}; it is the journal's at entry {last} if that said so itself, there or to somebody else",
             manifest.previous
         ),
+        Proof::Root if manifest.is_redacted() && manifest.scope != Scope::Whole => "against the bundle's own root only: \
+             values were replaced by commitments, which their salts (--reveal) prove; nothing in it ties its entries to the \
+             journal's digest"
+            .to_owned(),
         Proof::Root if manifest.is_redacted() => "against the bundle's own root only: values were replaced by \
              commitments; the journal's digest is committed to, and its salts (--reveal) prove it for a whole journal"
             .to_owned(),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use tachograph_adapters::bundle::{BundleReader, Chain};
 use tachograph_engine::domain::{
     ActionName, Actor, AttemptId, Command, CommandId, Committed, Entry, EntryBody, Event, ExitStatus, Position,
     Refused, RefusedCommand, RunId, RunRecord, RunSpec, SnapshotId, SystemFact, Timestamp,
@@ -71,11 +72,16 @@ pub async fn gather(dataset: &Dataset, asked: &Asked, now: Timestamp, machine: &
         data: crate::table::printable(&dataset.data().display().to_string()),
         head: head.position.0,
         digest: head.digest.to_string(),
+        has_own_chain: has_own_chain(dataset)?,
         made_at: now.as_micros(),
         version: env!("CARGO_PKG_VERSION"),
         damage: dataset.damage().map(|damage| crate::table::printable(&Error::from(damage).to_string())),
     };
     Ok(gatherer.finish(source, now, live))
+}
+
+fn has_own_chain(dataset: &Dataset) -> Result<bool, Error> {
+    Ok(dataset.data().is_file() && BundleReader::open(dataset.data())?.manifest().chain == Chain::Own)
 }
 
 async fn is_live(dataset: &Dataset, machine: &Machine) -> Result<bool, Error> {

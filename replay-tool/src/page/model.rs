@@ -36,8 +36,10 @@ pub struct Source {
     pub data: String,
     /// Position of the journal's last entry.
     pub head: u64,
-    /// The journal's hash there.
+    /// The hash there: the journal's, or that of a bundle's own chain.
     pub digest: String,
+    /// Whether it is a bundle with a chain of its own, as of one run or with redacted values.
+    pub has_own_chain: bool,
     /// When the page was made, in microseconds.
     pub made_at: i64,
     /// By which version of this program.

@@ -185,3 +185,14 @@ fn ten_thousand_runs_are_a_file_that_can_be_sent() {
     println!("{count} entries in {} bytes, {} for each", document.len(), document.len() / count);
     assert!(document.len() / count < 150, "{} bytes for each of {count} entries", document.len() / count);
 }
+
+#[test]
+fn a_bundles_own_hash_is_not_called_the_journals() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../adapters/tests/fixtures/bundle-1");
+    for (name, own) in [("whole.tacho", false), ("range-zstd.tacho", false), ("run-sealed.tacho", true)] {
+        let dataset = Dataset::open(&fixtures.join(name)).unwrap();
+        let json = serde_json::to_value(page(&dataset, &Asked::default()).unwrap()).unwrap();
+        assert_eq!(json["source"]["has_own_chain"], own, "{name}");
+    }
+    assert_eq!(json(&Asked::default())["source"]["has_own_chain"], false);
+}

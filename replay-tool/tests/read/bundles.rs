@@ -212,3 +212,19 @@ fn what_is_proved_is_told_exactly() {
         crate::golden::check(&format!("{golden}.json"), &told(name, salts, Format::Json));
     }
 }
+
+#[test]
+fn only_a_whole_bundle_is_said_to_commit_to_the_journals_digest() {
+    let place = Place::new();
+    let redact = ["--redact", "name"];
+    for (name, part, commits) in
+        [("whole", &[][..], true), ("run", &["--run", BUILD], false), ("range", &["--from", "5", "--to", "9"], false)]
+    {
+        let bundle = place.export(name, &[&redact, part].concat());
+        let text = stdout(&ran(&bundle, &["verify"]));
+        assert_eq!(text.contains("the journal's digest is committed to"), commits, "{text}");
+        let unlinked = "nothing in it ties its entries to the journal's digest";
+        assert_eq!(text.contains(unlinked), !commits, "{text}");
+        assert!(text.contains("(--reveal) prove"), "{text}");
+    }
+}

@@ -8,7 +8,8 @@ function fillFacts() {
   const positions = range.up_to > range.after ? `positions ${number(range.after + 1)} to ${number(range.up_to)}` : 'no entries';
   const only = range.only_run ? `run ${range.only_run}, ` : '';
   byId('facts').textContent = `${source.data}: ${only}${positions} of ${number(source.head)}, ${rangeWords(whole.first, whole.last)}`;
-  byId('facts').title = `Hash of the journal at position ${source.head}: ${source.digest}`;
+  const chain = source.has_own_chain ? "the bundle's own chain, which is not the journal's," : 'the journal';
+  byId('facts').title = `Hash of ${chain} at position ${source.head}: ${source.digest}`;
   document.title = `Tachograph report: ${source.data}`;
   const notes = [];
   if (source.damage) notes.push(`Not all could be read: ${source.damage}.`);
