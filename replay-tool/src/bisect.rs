@@ -40,6 +40,10 @@ fn text(bisection: &Bisection) -> String {
     let expression = printable(expression);
     let answer = match found {
         Found::At(entry) => format!("{expression}\nbecame true at position {}:\n{}", entry.position, tail::line(entry)),
+        Found::Within { after, by } => format!(
+            "{expression}\nbecame true after position {after}, and at position {by} at the latest: no entry in between that can \
+             be read made it so\n"
+        ),
         Found::Before => format!("{expression}\nwas true already at position {from}, where the search began\n"),
         Found::Never => format!("{expression}\nwas never true from position {from} to {to}\n"),
     };

@@ -147,6 +147,13 @@ impl SalvagingReader {
     }
 }
 
+fn none_if_damaged<T>(answer: Result<Option<T>, JournalError>) -> Result<Option<T>, JournalError> {
+    match answer {
+        Err(JournalError::Damaged { .. }) => Ok(None),
+        answer => answer,
+    }
+}
+
 fn entry_of(salvaged: Salvaged) -> Option<Entry> {
     match salvaged {
         Salvaged::Entry(entry) => Some(*entry),
@@ -246,20 +253,19 @@ impl JournalReader for SalvagingReader {
         Ok(self.read(Position(before), 1).await?.pop().filter(|entry| entry.position == at))
     }
 
+    // A hash that damage hides is none: that alone says nothing of what is read.
     async fn digest_at(&self, position: Position) -> Result<Option<Digest>, JournalError> {
-        let answer = match self.plain() {
-            Some(plain) => Some(plain.digest_at(position).await),
-            None => None,
-        };
-        Ok(self.unless_damaged(answer)?.flatten())
+        match self.plain() {
+            Some(plain) => none_if_damaged(plain.digest_at(position).await),
+            None => Ok(None),
+        }
     }
 
     async fn digest_from(&self, position: Position) -> Result<Option<(Position, Digest)>, JournalError> {
-        let answer = match self.plain() {
-            Some(plain) => Some(plain.digest_from(position).await),
-            None => None,
-        };
-        Ok(self.unless_damaged(answer)?.flatten())
+        match self.plain() {
+            Some(plain) => none_if_damaged(plain.digest_from(position).await),
+            None => Ok(None),
+        }
     }
 
     async fn run_head(&self, run: RunId) -> Result<Option<RunHead>, JournalError> {

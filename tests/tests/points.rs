@@ -141,6 +141,7 @@ fn position_of(bisection: &Bisection) -> Option<usize> {
     match &bisection.found {
         Found::At(entry) => Some(entry.position.0 as usize),
         Found::Before => Some(bisection.from.0 as usize),
+        Found::Within { by, .. } => Some(by.0 as usize),
         Found::Never => None,
     }
 }
@@ -253,6 +254,68 @@ fn what_was_open_is_the_same_from_every_checkpoint_and_from_none() {
             }
         })
     });
+}
+
+#[tokio::test]
+async fn what_is_known_from_checkpoints_holds_over_damage() {
+    let place = Place::new(11);
+    create(&place, 1_000, 300).await;
+    let all = entries(&dataset(&place)).await;
+    let options = JournalOptions { segment_bytes: 16 << 10, ..JournalOptions::default() };
+    let copied = written(&all, 1, options).await;
+    let states = states(&all);
+    let (saved, damaged) = ([50, 100, 150, 200], 121_usize);
+    {
+        let reader = Dataset::open(copied.path()).unwrap();
+        let checkpoints = FileCheckpoints::open(copied.path());
+        for position in saved {
+            assert!(replay::save(&states[position], &**reader.reader(), &checkpoints).await.unwrap());
+        }
+    }
+    let name = all[damaged - 1].events().iter().find_map(|event| match event {
+        Event::Created { spec, .. } => spec.name.clone(),
+        _ => None,
+    });
+    alter(copied.path(), name.as_deref().unwrap(), false);
+    // The hash at the others lies behind the damage, where their segment is read to find it.
+    let mut proved = Vec::new();
+    for position in saved {
+        let reader = Dataset::open(copied.path()).unwrap().reader().clone();
+        if reader.digest_at(Position(position as u64)).await.unwrap().is_some() {
+            proved.push(position);
+        }
+    }
+    assert!(proved.iter().any(|proved| *proved > damaged), "{proved:?}");
+    let mut lost = 0;
+    for wanted in (1..=300).step_by(7).chain(115..=125).chain(195..=201) {
+        let dataset = Dataset::open(copied.path()).unwrap();
+        let expression = Expression::parse(&format!("count() >= {wanted}")).unwrap();
+        let bisection = dataset.bisect(&expression, Position::ZERO, Position(all.len() as u64)).await.unwrap();
+        let true_at = states.iter().position(|state| state.records().count() >= wanted).unwrap();
+        let found = position_of(&bisection).unwrap_or_else(|| panic!("{true_at} is known: {bisection:?}"));
+        // No damage between these two: what is read is all.
+        let low = proved.iter().copied().rfind(|proved| *proved < true_at).unwrap_or(0);
+        let high = proved.iter().copied().find(|proved| *proved >= true_at).unwrap_or(all.len());
+        if low < damaged && damaged <= high {
+            assert!((true_at..=high).contains(&found), "{true_at}: {bisection:?}");
+            assert!(bisection.why.contains("cannot be read"), "{bisection:?}");
+            assert!(dataset.damage().is_some());
+            if let Found::Within { after, by } = bisection.found {
+                assert!(low as u64 <= after.0 && (after.0 as usize) < true_at && by.0 as usize == high, "{true_at}");
+                lost += 1;
+            }
+        } else {
+            assert_eq!(found, true_at, "{bisection:?}");
+        }
+    }
+    assert!(lost > 0, "an entry that made it true was damaged");
+    // Damage that is met before the search: no checkpoint is proved, and that is what is said.
+    let dataset = Dataset::open(copied.path()).unwrap();
+    entries(&dataset).await;
+    let expression = Expression::parse("count() >= 20").unwrap();
+    let scanned = dataset.bisect(&expression, Position::ZERO, Position(all.len() as u64)).await.unwrap();
+    assert_eq!(scanned.method, Method::Scan);
+    assert!(scanned.why.contains("damaged") && !scanned.why.contains("no checkpoint"), "{}", scanned.why);
 }
 
 fn by_id(state: &CurrentState) -> BTreeMap<RunId, &RunRecord> {

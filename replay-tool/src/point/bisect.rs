@@ -39,6 +39,13 @@ impl Method {
 pub enum Found {
     /// It was false before this entry and true after it.
     At(Box<Entry>),
+    /// A checkpoint shows that it was true at `by`, but no entry that can be read made it so.
+    Within {
+        /// The last position at which what can be read says that it was false.
+        after: Position,
+        /// A position at which it was true.
+        by: Position,
+    },
     /// It was true already where the search began.
     Before,
     /// It was never true.
@@ -94,11 +101,11 @@ impl Dataset {
         } else if !expression.trend().stays_true() {
             let why = "it can become false again, so that nothing may be skipped";
             (self.scan(expression, &asked, from, to).await?, Method::Scan, why)
-        } else if let Some(search) = self.by_halves(expression, &asked, from, to).await? {
-            (search, Method::BinarySearch, "once true, it stays true")
         } else {
-            let why = "once true, it stays true, but there is no checkpoint of all runs in between to look at";
-            (self.scan(expression, &asked, from, to).await?, Method::Scan, why)
+            match self.by_halves(expression, &asked, from, to).await? {
+                Ok(search) => (search, Method::BinarySearch, self.why_by_halves()),
+                Err(why) => (self.scan(expression, &asked, from, to).await?, Method::Scan, why),
+            }
         };
         let Search { found, entries, checkpoints } = search;
         let (expression, why) = (expression.text().to_owned(), why.to_owned());
@@ -139,39 +146,53 @@ impl Dataset {
     ) -> Result<Search, Error> {
         let (state, ..) = self.all_runs(from).await?;
         let watched = Watched::of(expression, asked, state.into_records());
-        self.look(watched, from, to, 0).await
+        Ok(self.look(watched, from, to).await?.done(0))
     }
 
-    async fn look(
-        &self,
-        watched: Watched<'_>,
-        from: Position,
-        to: Position,
-        checkpoints: u64,
-    ) -> Result<Search, Error> {
-        let mut look = Look::begin(watched);
+    /// Said after the search: only then is it known what damage it met.
+    fn why_by_halves(&self) -> &'static str {
+        match self.damage() {
+            None => "once true, it stays true",
+            Some(_) => {
+                "once true, it stays true; the journal is damaged, and entries cannot be read: of the stretch that was left, \
+                 what can be"
+            }
+        }
+    }
+
+    async fn look<'a>(&self, watched: Watched<'a>, from: Position, to: Position) -> Result<Look<'a>, Error> {
+        let mut look = Look { reached: from, ..Look::begin(watched) };
         if !look.is_done() {
             self.visit(from, to, |entry| look.see(entry)).await?;
         }
-        Ok(look.done(checkpoints))
+        Ok(look)
     }
 
-    /// Absent if there is no checkpoint to look at, or something is damaged: then nothing may be concluded about what was
-    /// not read.
+    /// What is found between the checkpoints; why not, if there are none to go by.
+    ///
+    /// What they show holds whatever is damaged between them: it is true at the last of the stretch that is left, even if the
+    /// entry that made it so cannot be read.
     async fn by_halves(
         &self,
         expression: &Expression,
         asked: &[RunId],
         from: Position,
         to: Position,
-    ) -> Result<Option<Search>, Error> {
+    ) -> Result<Result<Search, &'static str>, Error> {
+        const DAMAGED: &str =
+            "once true, it stays true, but the journal is damaged, and what cannot be read may have been anything";
         let mut candidates = self.saved_positions();
         candidates.retain(|position| from < *position && *position < to);
-        if candidates.is_empty() || self.damage().is_some() {
-            return Ok(None);
+        if candidates.is_empty() {
+            let why = "once true, it stays true, but there is no checkpoint of all runs in between to look at";
+            return Ok(Err(why));
+        }
+        // Nothing proves a checkpoint of a journal that is known to be damaged.
+        if self.damage().is_some() {
+            return Ok(Err(DAMAGED));
         }
         // Below `low` it is known to be false, from `high` on to be true.
-        let (mut low, mut high, mut checkpoints) = (None, to, 0);
+        let (mut low, mut high, mut checkpoints) = (None, None, 0);
         while !candidates.is_empty() {
             let middle = candidates[candidates.len() / 2];
             let state = self.saved(middle).await;
@@ -183,21 +204,23 @@ impl Dataset {
             checkpoints += 1;
             let watched = Watched::of(expression, asked, state.into_records());
             if watched.holds() {
-                high = middle;
+                high = Some(middle);
                 candidates.retain(|position| *position < middle);
             } else {
                 low = Some((middle, watched));
                 candidates.retain(|position| *position > middle);
             }
         }
-        match low {
-            Some((low, watched)) => Ok(Some(self.look(watched, low, high, checkpoints).await?)),
+        let (low, watched) = match low {
+            Some(low) => low,
             None if checkpoints > 0 => {
-                let search = self.scan(expression, asked, from, high).await?;
-                Ok(Some(Search { checkpoints, ..search }))
+                (from, Watched::of(expression, asked, self.all_runs(from).await?.0.into_records()))
             }
-            None => Ok(None),
-        }
+            None if self.damage().is_some() => return Ok(Err(DAMAGED)),
+            None => return Ok(Err("once true, it stays true, but no checkpoint of all runs in between is sound")),
+        };
+        let look = self.look(watched, low, high.unwrap_or(to)).await?;
+        Ok(Ok(look.known_by(low, high).done(checkpoints)))
     }
 }
 
@@ -206,12 +229,14 @@ struct Look<'a> {
     watched: Watched<'a>,
     found: Found,
     entries: u64,
+    /// Up to here, nothing is missing.
+    reached: Position,
 }
 
 impl<'a> Look<'a> {
     fn begin(watched: Watched<'a>) -> Self {
         let found = if watched.holds() { Found::Before } else { Found::Never };
-        Self { watched, found, entries: 0 }
+        Self { watched, found, entries: 0, reached: Position::ZERO }
     }
 
     fn is_done(&self) -> bool {
@@ -224,11 +249,24 @@ impl<'a> Look<'a> {
             return false;
         }
         self.entries += 1;
+        if entry.position == self.reached.next() {
+            self.reached = entry.position;
+        }
         self.watched.see(&entry);
         if self.watched.holds() {
             self.found = Found::At(Box::new(entry));
         }
         !self.is_done()
+    }
+
+    /// The same, where a checkpoint shows that it became true up to there, whatever was read.
+    fn known_by(mut self, low: Position, high: Option<Position>) -> Self {
+        if let (Found::Never, Some(by)) = (&self.found, high) {
+            // If nothing is missing, what was read is not what was written.
+            let after = if self.reached < by { self.reached } else { low };
+            self.found = Found::Within { after, by };
+        }
+        self
     }
 
     fn done(self, checkpoints: u64) -> Search {

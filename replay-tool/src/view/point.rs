@@ -173,10 +173,13 @@ pub struct BisectionView {
     pub from: u64,
     /// Up to where was looked.
     pub to: u64,
-    /// `found`, `already` if it was true where the search began, or `never`.
+    /// `found`, `within` if the entry that made it true cannot be read, `already` if it was true where the search began, or
+    /// `never`.
     pub outcome: &'static str,
-    /// The first position at which it was true; absent if it never was.
+    /// The first position at which it is known to have been true; absent if it never was.
     pub position: Option<u64>,
+    /// For `within`: the last position at which what can be read says that it was false.
+    pub after: Option<u64>,
     /// The entry that made it true; absent unless one did.
     pub entry: Option<EntryView>,
     /// `history`, `binary_search` or `scan`.
@@ -193,6 +196,7 @@ impl From<&Bisection> for BisectionView {
     fn from(bisection: &Bisection) -> Self {
         let (outcome, position, entry) = match &bisection.found {
             Found::At(entry) => ("found", Some(entry.position), Some(EntryView::from(&**entry))),
+            Found::Within { by, .. } => ("within", Some(*by), None),
             Found::Before => ("already", Some(bisection.from), None),
             Found::Never => ("never", None, None),
         };
@@ -202,6 +206,10 @@ impl From<&Bisection> for BisectionView {
             to: bisection.to.0,
             outcome,
             position: position.map(|position| position.0),
+            after: match bisection.found {
+                Found::Within { after, .. } => Some(after.0),
+                Found::At(_) | Found::Before | Found::Never => None,
+            },
             entry,
             method: bisection.method.name(),
             why: bisection.why.clone(),
