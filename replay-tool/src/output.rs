@@ -70,6 +70,11 @@ impl Context {
         Output { writer: BufWriter::new(Box::new(stdout)), colored }
     }
 
+    /// Tells something that is worth knowing beside the result, on standard error.
+    pub fn note(&self, message: &str) {
+        note(self.format, message);
+    }
+
     /// The wall clock.
     pub fn now(&self) -> Timestamp {
         OffsetDateTime::from(SystemTime::now()).into()
@@ -106,12 +111,7 @@ impl Reading {
 
     /// Tells something that is worth knowing beside the result, on standard error.
     pub fn note(&self, message: &str) {
-        let line = match self.format {
-            Format::Text => format!("tacho: note: {}\n", printable(message)),
-            Format::Json => format!("{}\n", serde_json::json!({"note": {"message": message}})),
-        };
-        // If standard error is gone, there is nobody to tell.
-        let _ = io::stderr().lock().write_all(line.as_bytes());
+        note(self.format, message);
     }
 
     /// The last writer, and whether it still lives.
@@ -120,6 +120,15 @@ impl Reading {
         let state = self.machine.state_of(&writer);
         Some((writer, state))
     }
+}
+
+fn note(format: Format, message: &str) {
+    let line = match format {
+        Format::Text => format!("tacho: note: {}\n", printable(message)),
+        Format::Json => format!("{}\n", serde_json::json!({"note": {"message": message}})),
+    };
+    // If standard error is gone, there is nobody to tell.
+    let _ = io::stderr().lock().write_all(line.as_bytes());
 }
 
 /// Where results go. Call [`Output::flush`] at the end: dropping loses errors.

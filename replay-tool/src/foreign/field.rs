@@ -49,7 +49,8 @@ pub(super) fn first_text<'a>(object: &'a Map<String, Value>, paths: &[&str]) -> 
 
 /// A text that must be there.
 pub(super) fn required<'a>(object: &'a Map<String, Value>, path: &str) -> Result<&'a str, Unreadable> {
-    text(object, path)?.ok_or_else(|| wrong(path, "is missing"))
+    let why = if at(object, path).is_some() { "is empty" } else { "is missing" };
+    text(object, path)?.ok_or_else(|| wrong(path, why))
 }
 
 /// A whole number, if the field is there.

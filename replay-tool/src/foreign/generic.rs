@@ -3,6 +3,7 @@
 //! Required are `run`, `kind` and `at`; `docs/import.md` describes the rest.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 use tachograph_engine::domain::{Actor, ActorKind, ExitStatus, FailureKind, RunnerId, Timestamp, Workload};
@@ -11,6 +12,8 @@ use super::field::{at, kind, number, object, parse_time, required, shown, since_
 use super::observation::{Meaning, Observation, Proof, Step, Subject, Unreadable};
 
 const UNNAMED: &str = "import";
+/// Signals that a kernel can end a process with.
+const SIGNALS: RangeInclusive<i32> = 1..=64;
 
 /// What one event means.
 pub(super) fn read(value: &Value) -> Result<Meaning, Unreadable> {
@@ -129,7 +132,11 @@ fn status(event: &Map<String, Value>) -> Result<ExitStatus, Unreadable> {
     };
     match (small("code")?, small("signal")?) {
         (Some(code), None) => Ok(ExitStatus::Code(code)),
-        (None, Some(signal)) => Ok(ExitStatus::Signal(signal)),
+        (None, Some(signal)) if SIGNALS.contains(&signal) => Ok(ExitStatus::Signal(signal)),
+        (None, Some(signal)) => {
+            let (first, last) = (SIGNALS.start(), SIGNALS.end());
+            Err(wrong("signal", format_args!("{signal} is none; there are {first} to {last}")))
+        }
         (Some(_), Some(_)) => Err(wrong("signal", "stands beside a code; an end has one of them")),
         (None, None) => {
             let cause = text(event, "cause")?.unwrap_or("the event has neither code nor signal").to_owned();

@@ -14,6 +14,7 @@
 //! | `recorder` | observations to commands, decided by an engine whose clock is the history's |
 //! | `silent` | events that left nothing in the journal |
 //! | `survey` | the input, copied and put in order |
+//! | `unique` | JSON in which every field stands once |
 //! | `import` | the whole of it |
 //! | `report` | what became of every line |
 
@@ -30,6 +31,7 @@ mod replaced;
 mod report;
 mod silent;
 mod survey;
+mod unique;
 
 pub(crate) use self::import::bad_lines;
 pub use self::import::{FOREIGN_DIR, ForeignSource, Request, import};

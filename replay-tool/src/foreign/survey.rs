@@ -12,6 +12,7 @@ use super::documents::{Document, Documents};
 use super::import::ForeignSource;
 use super::observation::{Meaning, Observation, Unreadable};
 use super::report::{BadLine, Fate, Ledger};
+use super::unique::Unique;
 use super::{EVENT_BYTES_MAX, docker, generic, kubernetes};
 use crate::error::Error;
 use crate::import::{ImportProblem, Line, Lines};
@@ -56,7 +57,7 @@ pub(super) fn copy(
 
 /// What an event of a source means.
 pub(super) fn meaning(source: ForeignSource, content: &[u8]) -> Result<Meaning, Unreadable> {
-    let value = serde_json::from_slice(content).map_err(|error| {
+    let Unique(value) = serde_json::from_slice(content).map_err(|error| {
         let text = error.to_string();
         let why = text.rsplit_once(" at line ").map_or(text.as_str(), |(why, _)| why).to_owned();
         Unreadable { column: error.column().max(1), why }

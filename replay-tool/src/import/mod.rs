@@ -75,7 +75,7 @@ async fn journal(context: &Context, input: Input) -> Result<u8, Error> {
     let imported = jsonl::import::import(input.reader, &input.name, &context.data, |read| bar.reached(read)).await?;
     drop(bar);
     let mut output = context.stdout();
-    let Imported { journal, entries, head } = imported;
+    let Imported { journal, entries, head, is_ended } = imported;
     if context.is_json() {
         output.json(&ImportedView {
             data: context.data.display().to_string(),
@@ -89,6 +89,9 @@ async fn journal(context: &Context, input: Input) -> Result<u8, Error> {
         output.text(&format!("imported {entries} entries of journal {journal} into {data}\n"))?;
     }
     output.flush()?;
+    if !is_ended {
+        context.note(&format!("{} has no last line that counts its entries: it may be cut", input.name));
+    }
     Ok(exit::OK)
 }
 

@@ -8,7 +8,7 @@ use tachograph_engine::domain::Entry;
 use tachograph_engine::ports::{AppendError, Draft, Head, Journal};
 use ulid::Ulid;
 
-use super::{Header, LINE_BYTES_MAX, LineError, read_entry};
+use super::{End, Header, LINE_BYTES_MAX, LineError, read_entry};
 use crate::error::Error;
 use crate::import::{ImportProblem, Line, Lines, Target};
 
@@ -26,6 +26,8 @@ pub struct Imported {
     pub entries: u64,
     /// Its end. The hash is that of the new files.
     pub head: Head,
+    /// Whether the last line was there, which counts the entries. Without it the file may be cut.
+    pub is_ended: bool,
 }
 
 /// Writes every entry of an export into a journal at a place that does not exist or is an empty directory.
@@ -52,9 +54,17 @@ pub async fn import(
         JournalOptions { durability: Durability::Buffered, journal: header.journal, ..JournalOptions::default() };
     let mut journal = FileJournal::open(target.path(), options)?;
     let id = journal.id();
-    let mut batch = Batch::new(file);
+    let (mut batch, mut is_ended) = (Batch::new(file), false);
     while let Some(line) = read(&mut lines, file)? {
         if line.is_blank() {
+            continue;
+        }
+        if is_ended {
+            return Err(bad(file, line.number, LineError { column: 1, why: "stands after the end".to_owned() }));
+        }
+        if let Some(end) = End::read(line.content).map_err(|error| bad(file, line.number, error))? {
+            batch.compare_end(line.number, end)?;
+            is_ended = true;
             continue;
         }
         batch.take(line)?;
@@ -64,7 +74,7 @@ pub async fn import(
         }
     }
     batch.append(&mut journal).await?;
-    let imported = Imported { journal: id, entries: batch.appended, head: journal.reader().head() };
+    let imported = Imported { journal: id, entries: batch.appended, head: journal.reader().head(), is_ended };
     Box::new(journal).close().await?;
     target.finish()?;
     Ok(imported)
@@ -111,6 +121,18 @@ impl<'a> Batch<'a> {
         self.bytes += line.content.len();
         self.entries.push((line.number, entry));
         Ok(())
+    }
+
+    /// What the last line says is what was read. Positions have no gap, so that the last one is the number of entries.
+    fn compare_end(&self, line: u64, end: End) -> Result<(), Error> {
+        let read = self.appended + self.entries.len() as u64;
+        if end == (End { entries: read, position: read }) {
+            return Ok(());
+        }
+        let End { entries, position } = end;
+        let told = format!("says that there are {entries} entries up to position {position}");
+        let why = format!("{told}; there are {read}: the file is cut or changed");
+        Err(bad(self.file, line, LineError { column: 1, why }))
     }
 
     async fn append(&mut self, journal: &mut FileJournal) -> Result<(), Error> {

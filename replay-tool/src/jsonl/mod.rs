@@ -1,6 +1,6 @@
 //! A journal as JSON Lines, and back, without loss.
 //!
-//! The first line is a [`Header`]; every other one is an entry with all that is recorded in it. `docs/import.md` describes
+//! The first line is a [`Header`], the last one an [`End`]; every other one is an entry with all that is recorded in it. `docs/import.md` describes
 //! the fields. [`EntryView`](crate::view::EntryView) is for people and leaves things out; this is for programs that want
 //! all of it, and for archives that must be readable without this program.
 //!
@@ -11,10 +11,12 @@
 //! | file | is |
 //! | --- | --- |
 //! | `entry`, `command`, `event`, `refusal`, `spec` | the mirror |
+//! | `end` | the last line |
 //! | `scalar` | ids, times, digests, names |
 //! | [`export`], [`import`] | all of a journal, in both directions |
 
 mod command;
+mod end;
 mod entry;
 mod event;
 pub mod export;
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use tachograph_engine::domain::Entry;
 use ulid::Ulid;
 
+pub use self::end::End;
 use self::entry::EntryLine;
 
 /// What the field `format` of the first line says.

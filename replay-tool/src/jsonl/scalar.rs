@@ -1,10 +1,11 @@
 //! Ids, times, digests, counts and names, each in one form only.
 
-use std::fmt::Display;
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::de::Error as _;
+use serde::de::{Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serializer};
 use tachograph_engine::domain::{
     ActionName, ActorKind, Digest, Finding, Ordinal, Position, RunnerId, StartCause, StatusName, Stream, Version,
@@ -92,6 +93,32 @@ pub(super) mod shared {
             Self::new(text)
         }
     }
+}
+
+/// Texts by key, of which every key stands there once.
+pub(super) fn unique<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    struct Texts;
+
+    impl<'de> Visitor<'de> for Texts {
+        type Value = BTreeMap<String, String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object of texts")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+            let mut texts = BTreeMap::new();
+            while let Some((key, value)) = fields.next_entry::<String, String>()? {
+                if texts.contains_key(&key) {
+                    return Err(A::Error::custom(format_args!("{key:?} stands there twice")));
+                }
+                texts.insert(key, value);
+            }
+            Ok(texts)
+        }
+    }
+
+    from.deserialize_map(Texts)
 }
 
 /// 64 hexadecimal digits.

@@ -15,6 +15,7 @@ use super::scalar;
 #[serde(remote = "RunSpec", deny_unknown_fields)]
 struct SpecDef {
     name: Option<String>,
+    #[serde(deserialize_with = "scalar::unique")]
     labels: BTreeMap<String, String>,
     #[serde(with = "WorkloadDef")]
     workload: Workload,
@@ -132,6 +133,7 @@ struct DiagnosticsDef {
     alive: Vec<String>,
     last_output: Vec<String>,
     likely_cause: Option<String>,
+    #[serde(deserialize_with = "scalar::unique")]
     facts: BTreeMap<String, String>,
 }
 

@@ -81,6 +81,9 @@ fn a_field_of_the_wrong_kind_is_named() {
             json!({"run": "r", "kind": "exited", "at": 1, "code": 4_294_967_296_u64}),
             "code: 4294967296 has more than 32 bits",
         ),
+        (json!({"run": "", "kind": "created", "at": 1}), "run: is empty"),
+        (json!({"run": "r", "kind": "exited", "at": 1, "signal": 999}), "signal: 999 is none; there are 1 to 64"),
+        (json!({"run": "r", "kind": "exited", "at": 1, "signal": 0}), "signal: 0 is none; there are 1 to 64"),
         (json!({"run": "r", "kind": "destroyed", "at": 1, "force": "yes"}), "force: expected a boolean, found a text"),
         (
             json!({"run": "r", "kind": "started", "at": 1, "attempt": []}),
@@ -90,6 +93,19 @@ fn a_field_of_the_wrong_kind_is_named() {
     for (line, why) in cases {
         assert_eq!(bad("jsonl", line.to_string()), (1, why.to_owned()));
     }
+}
+
+#[test]
+fn a_field_that_stands_there_twice_is_named() {
+    let twice = [
+        (r#"{"run":"r","kind":"exited","at":1,"code":0,"code":1}"#, "\"code\" stands there twice"),
+        (r#"{"run":"r","kind":"created","at":1,"labels":{"a":"1","b":[{"c":1,"c":1}]}}"#, "\"c\" stands there twice"),
+    ];
+    for (line, why) in twice {
+        assert_eq!(bad("jsonl", line).1, why);
+    }
+    let line = create("c1").replace("\"Action\"", "\"Action\":\"die\",\"Action\"");
+    assert_eq!(bad("docker-events", line).1, "\"Action\" stands there twice");
 }
 
 #[test]

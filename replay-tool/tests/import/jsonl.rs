@@ -125,13 +125,16 @@ fn a_journal_goes_out_and_comes_back_the_same() {
     let exported = done(&data, &["export", "--jsonl"]);
     let lines: Vec<&str> = exported.lines().collect();
     assert!(lines[0].starts_with(r#"{"format":"tachograph-jsonl","version":1,"journal":"0"#), "{}", lines[0]);
-    assert_eq!(lines.len(), entries(&data).len() + 1);
+    let entry_count = entries(&data).len() as u64;
+    assert_eq!(lines.len() as u64, entry_count + 2);
+    let end = lines.last().unwrap();
+    assert_eq!(*end, format!("{{\"end\":{{\"entries\":{entry_count},\"position\":{entry_count}}}}}"));
     let file = place.file("journal.jsonl", &exported);
     let told = done(&copy, &["import", "--from", "tachograph-jsonl", file.to_str().unwrap(), "--format", "json"]);
     assert_eq!(entries(&copy), entries(&data));
     assert_eq!(done(&copy, &["export", "--jsonl"]), exported);
     let told: Value = serde_json::from_str(&told).unwrap();
-    assert_eq!(told["entries"], lines.len() as u64 - 1);
+    assert_eq!(told["entries"], entry_count);
     assert!(exported.contains(told["journal"].as_str().unwrap()));
     done(&copy, &["verify"]);
     assert_eq!(done(&copy, &["timeline", "second"]), done(&data, &["timeline", "second"]));
@@ -201,10 +204,49 @@ fn what_is_no_export_is_refused_with_line_and_reason_and_leaves_nothing() {
     assert!(refused(&place, b"").contains("error[empty_input]"));
     let bad = with(&|lines| lines[2].push('\u{0}'));
     assert!(bad.contains("line 3, column "), "{bad}");
+    let end = lines.len() - 1;
+    let count = with(&|lines| lines[end] = lines[end].replace("\"entries\":", "\"entries\":1"));
+    assert!(count.contains(&format!("line {}, column 1: says that there are 1", end + 1)), "{count}");
+    let missing = with(&|lines| drop(lines.remove(end - 1)));
+    assert!(missing.contains("column 1: says that there are ") && missing.contains("is cut"), "{missing}");
+    let after = with(&|lines| lines.push(lines[end].clone()));
+    assert!(after.contains(&format!("line {}, column 1: stands after the end", end + 2)), "{after}");
+    let form = with(&|lines| lines[end] = lines[end].replace("\"position\"", "\"place\""));
+    assert!(form.contains("unknown field `place`"), "{form}");
     let mut invalid = exported.clone().into_bytes();
     let text = exported.find("a b").unwrap();
     invalid[text] = 0xff;
     assert!(refused(&place, &invalid).contains("error[bad_line]"));
+}
+
+#[test]
+fn a_file_without_its_last_line_is_imported_and_a_note_says_that_it_may_be_cut() {
+    let origin = Place::new();
+    journal(&origin.path("data"));
+    let exported = done(&origin.path("data"), &["export", "--jsonl"]);
+    let lines: Vec<&str> = exported.lines().collect();
+    let place = Place::new();
+    for (name, kept, is_cut) in [("whole", lines.len(), false), ("old", lines.len() - 1, true), ("cut", 4, true)] {
+        let file = place.file(&format!("{name}.jsonl"), lines[..kept].join("\n") + "\n");
+        for format in ["text", "json"] {
+            let import = ["import", "--from", "tachograph-jsonl", file.to_str().unwrap(), "--format", format];
+            let output = tacho(&place.path(&format!("{name}-{format}")), &import);
+            assert!(output.status.success(), "{}", stderr(&output));
+            let told = stderr(&output);
+            assert_eq!(told.contains("it may be cut"), is_cut, "{name}: {told}");
+            let begins = if format == "json" { "{\"note\":{\"message\":" } else { "tacho: note: " };
+            assert!(!is_cut || told.starts_with(begins), "{told}");
+        }
+    }
+}
+
+#[test]
+fn a_label_that_stands_there_twice_is_refused() {
+    let entry = sample().into_iter().find(|entry| matches!(entry.body, EntryBody::Committed(_))).unwrap();
+    let line = String::from_utf8(line(&entry)).unwrap();
+    let twice = line.replacen("\"team\":", "\"team\":\"x\",\"team\":", 1);
+    assert_ne!(twice, line);
+    assert_eq!(read_entry(twice.as_bytes()).unwrap_err().why, "\"team\" stands there twice");
 }
 
 #[test]
