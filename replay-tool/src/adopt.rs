@@ -1,6 +1,8 @@
 //! `tacho adopt`: what opening would make of the runs that were left open.
 
-use tachograph_adapters::process::{Foresight, foresee};
+use std::collections::BTreeSet;
+
+use tachograph_adapters::process::{Foresight, foresee, is_unstarted_image, was_created_here};
 use tachograph_projections::CurrentState;
 
 use crate::dataset::{Current, RUNS_DIR};
@@ -24,7 +26,13 @@ pub async fn foretell(reading: &mut Reading) -> Result<(), Error> {
     let Current { state, last_writer, .. } = reading.dataset.current(at).await?;
     let writer = reading.ask_about(last_writer);
     let runs_dir = reading.dataset.data().join(RUNS_DIR);
-    let foresight = foresee(&runs_dir, state.records().map(|record| &record.run));
+    let mut created_here = BTreeSet::new();
+    for record in state.records().filter(|record| is_unstarted_image(&record.run)) {
+        if was_created_here(&reading.dataset.reader().history(record.run.id).await?) {
+            created_here.insert(record.run.id);
+        }
+    }
+    let foresight = foresee(&runs_dir, state.records().map(|record| &record.run), &created_here);
     if reading.is_json() {
         let name_of = |run| state.run(run).and_then(|record| record.run.spec.name.as_deref());
         return reading.output.json(&AdoptionView::of(&foresight, name_of, writer.map(|(_, state)| state)));

@@ -450,11 +450,11 @@ async fn a_dry_run_says_the_same_and_changes_nothing() {
     let engine = open(outlived.path()).await;
     let record = Supervisor::of(&engine).record(outlived.run).await;
     engine.close().await.unwrap();
-    let foresight = foresee(&outlived.path().join("runs"), [&record.run]);
+    let foresight = foresee(&outlived.path().join("runs"), [&record.run], &BTreeSet::new());
     assert_eq!(foresight.open.iter().map(|foreseen| foreseen.conclusion.name()).collect::<Vec<_>>(), ["adopt"]);
     outlived.release();
     until_gone(outlived.shim());
-    let foresight = foresee(&outlived.path().join("runs"), [&record.run]);
+    let foresight = foresee(&outlived.path().join("runs"), [&record.run], &BTreeSet::new());
     assert_eq!(foresight.open[0].conclusion.name(), "record");
     let (engine, _, report) = recovered(outlived.path()).await;
     assert_eq!(report.exited, [(outlived.run, ExitStatus::Code(4))]);

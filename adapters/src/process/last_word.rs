@@ -190,7 +190,12 @@ impl Place {
         tracing::warn!(run = %self.claim.run, attempt = %self.claim.attempt, %unended, ?killed, ?left, "a shim was killed");
         shim::forget_requests(&self.directory);
         room::give_back(&self.directory);
-        let lost = if identity.is_none() { " and its identity is gone" } else { "" };
+        let lost = match (&identity, self.started) {
+            (Some(_), _) => "",
+            (None, Some(_)) => " and its identity is gone",
+            // It may have been killed before it wrote one.
+            (None, None) => " and there is no identity",
+        };
         let pid = identity.and_then(|identity| identity.process).map_or(self.started, |process| Some(process.pid));
         if let Some(noted) = noted {
             // The status was on disk; what is missing is the rest of the output.

@@ -64,7 +64,9 @@ mod traces;
 mod unsupervised;
 mod usage;
 
-pub use adoption::{AdoptionReport, Conclusion, Foreseen, Foresight, Witnessed, foresee};
+pub use adoption::{
+    AdoptionReport, Conclusion, Foreseen, Foresight, Witnessed, foresee, is_unstarted_image, was_created_here,
+};
 pub use directory::{AttemptDirectory, DirectoryError, OutputPart};
 pub use error::RunnerError;
 pub use exit_record::{ExitRecord, ExitRecordError, LeftOut, ResourceUsage};

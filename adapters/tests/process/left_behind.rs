@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,7 +91,7 @@ async fn the_rest_of_the_group_of_a_killed_shim_does_not_go_on_unseen() {
         let (bench, handle, child, _never) = with_child(on_term, "").await;
         let left = Left::of(bench, handle, grace_ms).await;
         left.kill_shim().await;
-        let foresight = foresee(&left.runs(), [&left.bench.record(left.run).await.run]);
+        let foresight = foresee(&left.runs(), [&left.bench.record(left.run).await.run], &BTreeSet::new());
         let Conclusion::Unknown { cause } = &foresight.open[0].conclusion else { panic!("{foresight:?}") };
         assert!(cause.ends_with(&format!("and to be ended: process {child}")), "{cause}");
         let report = tokio::time::timeout(Duration::from_secs(30), left.next.recover()).await.unwrap().unwrap();
@@ -119,10 +120,10 @@ async fn what_left_the_group_of_a_killed_shim_is_not_signalled_and_stays_to_be_s
     assert_eq!((report.orphans.len(), report.unknown.len()), (1, 1), "{report:?}");
     assert!(report.orphans[0].1.contains(&format!("alive with its id: process {child}")), "{report:?}");
     let record = left.bench.record(left.run).await;
-    assert_eq!(foresee(&left.runs(), [&record.run]).left_alive, [(left.run, vec![child])]);
+    assert_eq!(foresee(&left.runs(), [&record.run], &BTreeSet::new()).left_alive, [(left.run, vec![child])]);
     never.release().await;
     until_gone(child).await;
-    assert!(foresee(&left.runs(), [&record.run]).left_alive.is_empty());
+    assert!(foresee(&left.runs(), [&record.run], &BTreeSet::new()).left_alive.is_empty());
 }
 
 #[tokio::test]

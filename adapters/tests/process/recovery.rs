@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
@@ -396,6 +397,47 @@ async fn a_record_that_comes_to_light_fills_an_unknown_end_once() {
     assert_eq!(outcome.unwrap().exit_status(), Some(&ExitStatus::Code(17)));
 }
 
+fn image() -> RunSpec {
+    RunSpec { workload: Workload::Image { reference: "bundle".to_owned(), argv: Vec::new() }, ..RunSpec::default() }
+}
+
+/// Who created it tells whether anybody here would have started it.
+#[tokio::test]
+async fn an_image_that_was_never_started_is_concluded_if_a_runner_of_this_kind_created_it() {
+    let bench = Bench::open().await;
+    let (own, others) = (bench.runner.create(image()).await.unwrap(), RunId::from_ulid(bench.engine.mint()));
+    let create = Action::Create { spec: std::sync::Arc::new(image()) };
+    let actor = Actor::new(ActorKind::Supervisor, "fleet");
+    assert!(
+        bench.engine.submit(bench.engine.command(others, actor, create)).await.unwrap().outcome.written().is_some()
+    );
+    let (mine, foreign) = (bench.record(own).await, bench.record(others).await);
+    let foresight = foresee(&bench.data.path().join("runs"), [&mine.run, &foreign.run], &BTreeSet::from([own]));
+    let foreseen: Vec<_> = foresight.open.iter().map(|foreseen| (foreseen.run, foreseen.conclusion.name())).collect();
+    assert_eq!(foreseen, [(own, "start_abandoned")]);
+    let report = bench.runner.recover().await.unwrap();
+    assert_eq!(report.failed, [(own, FailureKind::StartAbandoned)], "{report:?}");
+    assert_eq!(report.runs().len(), 1, "{report:?}");
+    assert_eq!(bench.record(others).await.run, foreign.run);
+}
+
+#[tokio::test]
+async fn an_image_that_was_created_here_and_executed_is_promoted_and_adopted() {
+    let bench = Bench::open().await;
+    let run = bench.runner.create(image()).await.unwrap();
+    let attempt = AttemptId::from_ulid(bench.engine.mint());
+    let directory = AttemptDirectory::of(&bench.data.path().join("runs"), run, Ordinal(1));
+    std::fs::create_dir_all(directory.path()).unwrap();
+    let lost = Lost { run, attempt, runner: RunnerId::from("process/host/1/former"), directory };
+    let child = sleeper(Some(attempt));
+    lost.identity(&gone(), Some(&ProcessIdentity::of(child.id()).unwrap()));
+    let report = bench.runner.recover().await.unwrap();
+    assert_eq!((report.promoted, report.adopted), (vec![run], vec![(run, attempt)]));
+    let handle = bench.runner.handle(run, attempt).unwrap();
+    wake(child);
+    handle.wait().await.unwrap();
+}
+
 /// Whoever wrote that had not seen its end.
 #[tokio::test]
 async fn a_process_that_lives_goes_before_a_file_that_says_it_has_ended() {
@@ -421,7 +463,7 @@ async fn directories_that_nobody_knows_are_left_and_told_to_who_asks() {
     let unknown = [runs.join(RunId::from_ulid(bench.engine.mint()).to_string()), runs.join("notes")];
     unknown.iter().for_each(|path| std::fs::create_dir(path).unwrap());
     assert_eq!(bench.runner.recover().await.unwrap(), AdoptionReport::default());
-    assert_eq!(foresee(&runs, [&bench.record(own.run()).await.run]).unknown_directories, unknown);
+    assert_eq!(foresee(&runs, [&bench.record(own.run()).await.run], &BTreeSet::new()).unknown_directories, unknown);
     assert!(unknown.iter().all(|path| path.is_dir()));
 }
 

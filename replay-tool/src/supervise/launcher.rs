@@ -10,6 +10,7 @@ use tachograph_engine::domain::{
 
 use super::progress::{Progress, Step};
 use super::schedule::{Attempted, Ended, Launcher};
+use crate::control_problem::ControlProblem;
 use crate::duration::DurationMs;
 use crate::error::Error;
 use crate::jobs::Job;
@@ -121,8 +122,9 @@ impl Launcher for ProcessLauncher<'_> {
                 end => end?,
             },
             () = self.stop.reached(Urgency::GivenUp) => {
-                let why = "did not end in time; the next writer of the data directory records what became of it";
-                return Err(Error::internal(format!("run {run} {why}")));
+                // The next writer of the data directory records what became of it.
+                let waited = "all the time that closing may take".to_owned();
+                return Err(ControlProblem::NotEnded { run, waited, stopped_shim: None }.into());
             }
         };
         match &end.record {
@@ -171,7 +173,7 @@ mod tests {
         let run = launcher.create(&job).await.unwrap();
         stop.request(Urgency::GivenUp);
         let error = launcher.attempt(&job, run, None).await.unwrap_err();
-        assert_eq!(error.code(), "internal");
+        assert_eq!(error.code(), "not_ended");
         writer.close().await.unwrap();
     }
 }

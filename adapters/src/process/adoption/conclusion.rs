@@ -1,6 +1,6 @@
 //! What follows from what is left of an attempt.
 
-use tachograph_engine::domain::{Run, RunnerId, Status, Workload};
+use tachograph_engine::domain::{ActorKind, Entry, EntryBody, Event, Run, RunnerId, Status, Workload};
 
 use super::super::exit_record::ExitRecord;
 use super::super::identity::ProcessIdentity;
@@ -61,13 +61,30 @@ impl Conclusion {
     }
 }
 
-/// Whether opening has to do with this run at all: it is open, and this kind of runner's.
-pub(super) fn concerns(run: &Run) -> bool {
+/// Whether opening has to do with this run at all: it is open, and this kind of runner's. `created_here` says so of a
+/// run of an image that was never started.
+pub(super) fn concerns(run: &Run, created_here: impl FnOnce() -> bool) -> bool {
     match (&run.status, &run.attempt) {
-        (Status::Created, None) => matches!(run.spec.workload, Workload::Command { .. }),
+        (Status::Created, None) => !is_unstarted_image(run) || created_here(),
         (Status::Started | Status::Waiting { .. }, Some(attempt)) => is_process_runner(&attempt.runner),
         _ => false,
     }
+}
+
+/// Whether a run was created, never started, and is an image: any kind of runner may be about to start such a one. Who
+/// created it tells, see [`was_created_here`].
+pub fn is_unstarted_image(run: &Run) -> bool {
+    matches!((&run.status, &run.attempt), (Status::Created, None))
+        && matches!(run.spec.workload, Workload::Image { .. })
+}
+
+/// Whether a run was created by a runner of this kind, which starts what it creates: the first entry of its history says
+/// who did.
+pub fn was_created_here(history: &[Entry]) -> bool {
+    let Some(EntryBody::Committed(committed)) = history.first().map(|entry| &entry.body) else { return false };
+    let is_created = committed.events.iter().any(|event| matches!(event, Event::Created { .. }));
+    let actor = &committed.command.actor;
+    is_created && actor.kind == ActorKind::Supervisor && is_process_runner(&RunnerId::from(&*actor.id))
 }
 
 /// The one table. The first line that fits counts:

@@ -1,5 +1,6 @@
 //! What opening would conclude, without opening.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tachograph_engine::domain::{AttemptId, ExitStatus, Run, RunId};
@@ -36,16 +37,22 @@ pub struct Foresight {
     pub unknown_directories: Vec<PathBuf>,
 }
 
-/// Says what [`recover`](super::super::ProcessRunner::recover) would conclude, given all runs that the journal knows.
+/// Says what [`recover`](super::super::ProcessRunner::recover) would conclude, given all runs that the journal knows, and those
+/// [images that were never started](super::super::is_unstarted_image) among them that
+/// [were created here](super::super::was_created_here).
 /// Reads only, needs no lock, and signals nobody. The world may change between this and an opening; a living supervisor
 /// of these runs is one of the things that it tells.
-pub fn foresee<'runs>(runs_dir: &Path, runs: impl IntoIterator<Item = &'runs Run>) -> Foresight {
+pub fn foresee<'runs>(
+    runs_dir: &Path,
+    runs: impl IntoIterator<Item = &'runs Run>,
+    created_here: &BTreeSet<RunId>,
+) -> Foresight {
     let processes = Processes::look();
     let mut foresight = Foresight::default();
-    let mut known = std::collections::BTreeSet::new();
+    let mut known = BTreeSet::new();
     for run in runs {
         known.insert(run.id);
-        if concerns(run) {
+        if concerns(run, || created_here.contains(&run.id)) {
             let evidence = Evidence::about(runs_dir, run, &processes);
             foresight.open.push(Foreseen {
                 run: run.id,

@@ -22,7 +22,7 @@ mod rest;
 mod settling;
 mod unwanted;
 
-pub use conclusion::{Conclusion, Witnessed};
+pub use conclusion::{Conclusion, Witnessed, is_unstarted_image, was_created_here};
 pub use foresight::{Foreseen, Foresight, foresee};
 pub use report::AdoptionReport;
 pub(super) use settling::recorded_kind;

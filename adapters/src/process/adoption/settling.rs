@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tachograph_engine::domain::{
     Action, Actor, ActorKind, AttemptId, Claim, Command, CommandId, Diagnostics, Exit, ExitStatus, Failure,
-    FailureKind, Finding, Ordinal, Outcome, Run, RunId, RunnerId, StartMode, Stream, Witness, limits,
+    FailureKind, Finding, Ordinal, Outcome, Run, RunId, RunRecord, RunnerId, StartMode, Stream, Witness, limits,
 };
 use tachograph_engine::shell::{Answer, CommandOutcome, Engine};
 use tokio::task::JoinSet;
@@ -20,7 +20,7 @@ use super::super::room;
 use super::super::runner::ProcessRunner;
 use super::super::shim;
 use super::super::text::cut;
-use super::conclusion::{Conclusion, Witnessed, concerns, conclude};
+use super::conclusion::{Conclusion, Witnessed, concerns, conclude, is_unstarted_image, was_created_here};
 use super::evidence::{Evidence, Identified, Known, pids};
 use super::following::Adopted;
 use super::processes::Processes;
@@ -83,8 +83,7 @@ impl ProcessRunner {
     ///
     /// [`RunnerError`] if the engine gave no answer.
     pub async fn recover(&self) -> Result<AdoptionReport, RunnerError> {
-        let live = self.engine().live();
-        let open: Vec<_> = live.iter().filter(|record| concerns(&record.run)).cloned().collect();
+        let open = self.left_open().await?;
         let mut report = AdoptionReport::default();
         // One look serves all: whoever could start a shim for them is gone.
         let processes = Arc::new(blocking(Processes::look).await.unwrap_or_default());
@@ -101,6 +100,19 @@ impl ProcessRunner {
         report.add(self.amend_unwitnessed().await?);
         report.sort();
         Ok(report)
+    }
+
+    /// Runs that are open, and this kind of runner's.
+    async fn left_open(&self) -> Result<Vec<Arc<RunRecord>>, RunnerError> {
+        let mut open = Vec::new();
+        for record in self.engine().live() {
+            let created_here = is_unstarted_image(&record.run)
+                && was_created_here(&self.engine().reader().history(record.run.id).await?);
+            if concerns(&record.run, || created_here) {
+                open.push(record);
+            }
+        }
+        Ok(open)
     }
 
     /// `ended` says what was left of the attempt without its shim and is ended by now, if anything was found before.
