@@ -23,7 +23,9 @@ const COLUMNS: [(&str, Align); 4] =
 /// [`Error`] if the journal cannot be read or the output not written.
 pub async fn foretell(reading: &mut Reading) -> Result<(), Error> {
     let at = reading.dataset.position(None, reading.now).await?;
-    let Current { state, last_writer, .. } = reading.dataset.current(at).await?;
+    let Current { state, last_writer, mut begun_before, .. } = reading.dataset.current(at).await?;
+    begun_before.retain(|begun| !begun.has_ended());
+    reading.note_begun_before("nothing can be foretold of runs", &begun_before);
     let writer = reading.ask_about(last_writer);
     let runs_dir = reading.dataset.data().join(RUNS_DIR);
     let mut created_here = BTreeSet::new();
@@ -37,15 +39,17 @@ pub async fn foretell(reading: &mut Reading) -> Result<(), Error> {
         let name_of = |run| state.run(run).and_then(|record| record.run.spec.name.as_deref());
         return reading.output.json(&AdoptionView::of(&foresight, name_of, writer.map(|(_, state)| state)));
     }
-    reading.output.text(&table(&state, &foresight))?;
+    let is_part = reading.dataset.held().is_part() || !begun_before.is_empty();
+    reading.output.text(&table(&state, &foresight, is_part))?;
     reading.output.text(&closing(writer.as_ref()))
 }
 
-fn table(state: &CurrentState, foresight: &Foresight) -> String {
+fn table(state: &CurrentState, foresight: &Foresight, is_part: bool) -> String {
     let Foresight { open, amended, left_alive, unknown_directories } = foresight;
     let mut text = String::new();
     if open.is_empty() {
-        text.push_str("no runs were left open\n");
+        let which = if is_part { " of those whose creation is held" } else { "" };
+        text.push_str(&format!("no runs{which} were left open\n"));
     } else {
         let mut table = Table::of(&COLUMNS);
         for foreseen in open {

@@ -111,6 +111,7 @@ async fn read(context: &Context, command: impl AsyncFnOnce(&mut Reading) -> Resu
     let dataset = Dataset::open(&context.data)?.showing_progress();
     let (now, output) = (context.now(), context.stdout());
     let mut reading = Reading { dataset, format: context.format, now, machine: Machine::this(), output };
+    reading.note_held(&reading.dataset);
     let done = command(&mut reading).await;
     let flushed = reading.output.flush();
     match (done, reading.dataset.damage()) {

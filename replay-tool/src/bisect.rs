@@ -1,10 +1,12 @@
 //! `tacho bisect`: at which position something became true.
 
+use tachograph_engine::domain::Position;
+
 use crate::cli::BisectArgs;
 use crate::error::Error;
 use crate::output::Reading;
 use crate::point::{Bisection, ExpressionError, Found, Method};
-use crate::table::{DIM, printable};
+use crate::table::{DIM, WARN, printable};
 use crate::tail;
 use crate::view::BisectionView;
 use crate::when::AsOf;
@@ -22,7 +24,9 @@ pub async fn find(reading: &mut Reading, args: &BisectArgs) -> Result<(), Error>
     let to = dataset.position(args.to, reading.now).await?;
     let from = match args.from {
         Some(from) => dataset.position(Some(from), reading.now).await?,
-        None => Default::default(),
+        // Before the first entry of a part nothing is known.
+        None if dataset.held().before() > Position::ZERO => dataset.held().before().next(),
+        None => Position::ZERO,
     };
     if from > to {
         let message = format!("--from stands for position {from}, which lies behind --to, position {to}");
@@ -47,7 +51,15 @@ fn text(bisection: &Bisection) -> String {
         Found::Before => format!("{expression}\nwas true already at position {from}, where the search began\n"),
         Found::Never => format!("{expression}\nwas never true from position {from} to {to}\n"),
     };
-    format!("{answer}{}{}{}\n", DIM.render(), how(bisection), DIM.render_reset())
+    let uncounted = match bisection.begun_before {
+        0 => String::new(),
+        count => format!(
+            "{}only runs whose creation is held are counted; that began before and are not: {count}{}\n",
+            WARN.render(),
+            WARN.render_reset()
+        ),
+    };
+    format!("{answer}{uncounted}{}{}{}\n", DIM.render(), how(bisection), DIM.render_reset())
 }
 
 fn how(bisection: &Bisection) -> String {

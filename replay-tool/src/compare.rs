@@ -59,7 +59,11 @@ fn heading(comparison: &Comparison) -> String {
 }
 
 fn described(side: &Side) -> String {
-    let Some(record) = &side.record else { return side.run.to_string() };
+    let Some(record) = &side.record else {
+        let begins =
+            side.begins_at.map(|at| format!(": its beginning is not held, but its entries from position {at}"));
+        return format!("run {}{}", side.run, begins.unwrap_or_default());
+    };
     let name = record.run.spec.name.as_ref().map(|name| format!(" {:?}", printable(name))).unwrap_or_default();
     format!("run {}{name}, {}", side.run, record.run.status.name())
 }
@@ -94,6 +98,7 @@ fn rows(table: &mut Table, comparison: &Comparison, row: Row) {
         RowKind::Differs => ("~", WARN),
         RowKind::OnlyLeft => ("<", WARN),
         RowKind::OnlyRight => (">", GOOD),
+        RowKind::NotHeld => ("?", DIM),
     };
     let position = |step: Option<&Step>| Cell::from(step.map(|step| step.position.to_string()).unwrap_or_default());
     let after = |step: Option<&Step>| Cell::from(step.map(|step| after(step.offset_us)).unwrap_or_default());

@@ -11,6 +11,7 @@ use tachograph_engine::ports::{JournalError, JournalReader};
 use tachograph_projections::{CurrentState, Projection, Timeline};
 
 use crate::error::Error;
+use crate::held::{BegunBefore, Held, Strangers};
 use crate::machine::{LastWriter, WriterSearch};
 use crate::progress::Bar;
 use crate::replay;
@@ -32,6 +33,7 @@ pub struct Dataset {
     /// Saved folds, if the files of the journal are read.
     checkpoints: Option<Arc<FileCheckpoints>>,
     data: PathBuf,
+    held: Held,
     /// Whether a terminal on standard error shows how far a long look through the entries is.
     shows_progress: bool,
 }
@@ -45,6 +47,20 @@ pub struct Current {
     pub recorded_at: Option<Timestamp>,
     /// The last writer by then.
     pub last_writer: Option<LastWriter>,
+    /// Runs of which entries can be read, but not the creation: they are not in the state.
+    pub begun_before: Vec<BegunBefore>,
+}
+
+/// All runs at a position.
+pub(crate) struct AllRuns {
+    /// The runs.
+    pub(crate) state: CurrentState,
+    /// Position of the checkpoint that was used; zero if none was.
+    pub(crate) began_at: Position,
+    /// When the last entry up to there was recorded.
+    pub(crate) recorded_at: Option<Timestamp>,
+    /// Runs of which entries can be read, but not the creation: they are not in the state.
+    pub(crate) begun_before: Vec<BegunBefore>,
 }
 
 /// One run's history with the entries that it was made from.
@@ -78,7 +94,9 @@ impl Dataset {
     /// [`JournalError`] if there is no journal, or its files cannot be read at all.
     pub fn open(data: &Path) -> Result<Self, JournalError> {
         if data.is_file() {
-            return Ok(Self::over(Arc::new(BundleReader::open(data)?), data));
+            let bundle = BundleReader::open(data)?;
+            let held = Held::by(bundle.manifest());
+            return Ok(Self { held, ..Self::over(Arc::new(bundle), data) });
         }
         let salvaging = Arc::new(SalvagingReader::open(data)?);
         let checkpoints = Some(Arc::new(FileCheckpoints::read_only(data)));
@@ -87,6 +105,7 @@ impl Dataset {
             salvaging: Some(salvaging),
             checkpoints,
             data: data.to_owned(),
+            held: Held::Whole,
             shows_progress: false,
         })
     }
@@ -94,7 +113,8 @@ impl Dataset {
     /// The journal behind a reader; `data` is where it is said to be in messages. Where that reader meets damage,
     /// reading ends with its error.
     pub fn over(reader: Arc<dyn JournalReader>, data: &Path) -> Self {
-        Self { reader, salvaging: None, checkpoints: None, data: data.to_owned(), shows_progress: false }
+        let data = data.to_owned();
+        Self { reader, salvaging: None, checkpoints: None, data, held: Held::Whole, shows_progress: false }
     }
 
     /// The same, and a terminal on standard error shows how far a long look through the entries is.
@@ -123,6 +143,11 @@ impl Dataset {
         &self.reader
     }
 
+    /// Which part of a journal it is.
+    pub fn held(&self) -> Held {
+        self.held
+    }
+
     /// The data directory, as messages name it.
     pub fn data(&self) -> &Path {
         &self.data
@@ -140,14 +165,23 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// [`Error::Journal`] if the journal cannot be read; so for all that follow.
+    /// [`Error::NotHeld`] if it lies before all that is held, [`Error::Journal`] if the journal cannot be read; the latter
+    /// for all that follow.
     pub async fn position(&self, as_of: Option<AsOf>, now: Timestamp) -> Result<Position, Error> {
         let head = self.reader.head().position;
-        match as_of {
-            None => Ok(head),
-            Some(AsOf::Position(position)) => Ok(position.min(head)),
-            Some(AsOf::Time(when)) => Ok(self.position_at(when.resolve(now), head).await?),
+        let (position, asked) = match as_of {
+            None => return Ok(head),
+            Some(AsOf::Position(position)) => (position.min(head), format!("position {position}")),
+            Some(AsOf::Time(when)) => {
+                let time = when.resolve(now);
+                (self.position_at(time, head).await?, time.to_string())
+            }
+        };
+        let before = self.held.before();
+        if before == Position::ZERO || position > before {
+            return Ok(position);
         }
+        Err(Error::NotHeld { asked, data: self.data.clone(), held: Box::new(self.held) })
     }
 
     /// By the footers of the files, if those are read. Else looks backwards from the end: a time that is asked for is more
@@ -229,15 +263,20 @@ impl Dataset {
         let state = self.saved(at).await;
         let since = state.position();
         let recorded_at = if since == Position::ZERO { None } else { self.recorded_at(since).await? };
-        let mut current = Current { state, recorded_at, last_writer: None };
+        let mut current = Current { state, recorded_at, last_writer: None, begun_before: Vec::new() };
+        let mut strangers = Strangers::default();
         let mut writers = WriterSearch::default();
         self.visit(since, at, |entry| {
             current.state.apply(&entry);
+            if entry.run().is_some_and(|run| current.state.run(run).is_none()) {
+                strangers.see(&entry);
+            }
             current.recorded_at = Some(entry.recorded_at);
             writers.see(&entry);
             true
         })
         .await?;
+        current.begun_before = strangers.into_vec();
         current.last_writer = match writers.found() {
             Some(writer) => Some(writer),
             None => self.last_writer_by(at).await?,
@@ -254,16 +293,21 @@ impl Dataset {
         })
     }
 
-    /// All runs at a position, the checkpoint that was used, and when the entry there was recorded.
-    pub(crate) async fn all_runs(&self, at: Position) -> Result<(CurrentState, Position, Option<Timestamp>), Error> {
+    /// All runs at a position.
+    pub(crate) async fn all_runs(&self, at: Position) -> Result<AllRuns, Error> {
         let mut state = self.saved(at).await;
         let began_at = state.position();
+        let mut strangers = Strangers::default();
         self.visit(began_at, at, |entry| {
             state.apply(&entry);
+            if entry.run().is_some_and(|run| state.run(run).is_none()) {
+                strangers.see(&entry);
+            }
             true
         })
         .await?;
-        Ok((state, began_at, self.recorded_at(at).await?))
+        let recorded_at = self.recorded_at(at).await?;
+        Ok(AllRuns { state, began_at, recorded_at, begun_before: strangers.into_vec() })
     }
 
     /// Where there are checkpoints of all runs, sound or not, in order.
@@ -289,7 +333,21 @@ impl Dataset {
     ///
     /// As [`position`](Self::position).
     pub async fn recorded_at(&self, at: Position) -> Result<Option<Timestamp>, Error> {
-        Ok(self.reader.entry(at).await?.map(|entry| entry.recorded_at))
+        if let Some(entry) = self.reader.entry(at).await? {
+            return Ok(Some(entry.recorded_at));
+        }
+        // Of one run's bundle, and beside damage, not every position is there.
+        let (mut end, mut found) = (at.0, None);
+        while end > self.held.before().0 && found.is_none() {
+            let start = end.saturating_sub(CHUNK_ENTRIES as u64);
+            self.visit(Position(start), Position(end), |entry| {
+                found = Some(entry.recorded_at);
+                true
+            })
+            .await?;
+            end = start;
+        }
+        Ok(found)
     }
 
     /// The last writer that opened the journal to supervise; else the last one at all. Looks back from the end, as far as
@@ -316,7 +374,7 @@ impl Dataset {
             };
         }
         let head = self.reader.head().position;
-        let mut search = Search::of(text, as_of.unwrap_or(head));
+        let mut search = Search::of(text, as_of.unwrap_or(head)).beginning_after(self.held.before());
         self.visit(Position::ZERO, head, |entry| {
             search.see(&entry);
             true
@@ -326,14 +384,16 @@ impl Dataset {
     }
 
     fn unknown(&self, text: &str, similar: Option<String>) -> Error {
-        Error::UnknownRun { text: text.chars().take(128).collect(), data: self.data.clone(), similar }
+        let text = text.chars().take(128).collect();
+        Error::UnknownRun { text, data: self.data.clone(), similar, held: Box::new(self.held) }
     }
 
     /// One run as it was at a position, found by way of its own entries alone.
     ///
     /// # Errors
     ///
-    /// [`Error::NotYet`] if it was created later, [`Error::UnknownRun`] if never, or as [`position`](Self::position).
+    /// [`Error::NotYet`] if it was created later, [`Error::BegunBefore`] if that is not held, [`Error::UnknownRun`] if
+    /// never, or as [`position`](Self::position).
     pub async fn record(&self, run: RunId, at: Position) -> Result<RunRecord, Error> {
         let history = self.reader.history(run).await?;
         let until_then = history.iter().take_while(|entry| entry.position <= at);
@@ -341,6 +401,10 @@ impl Dataset {
             Some(record) => Ok(record),
             None => Err(match history.iter().fold(None, RunRecord::fold) {
                 Some(record) => Error::NotYet { run, at, created: record.created },
+                None if self.held.is_part() && !history.is_empty() => {
+                    let first = history.first().map_or(at, |entry| entry.position);
+                    Error::BegunBefore { run, first, data: self.data.clone() }
+                }
                 None => self.unknown(&run.to_string(), None),
             }),
         }

@@ -8,7 +8,7 @@ use crate::cli::DiffArgs;
 use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::output::Reading;
-use crate::point::{Change, Difference, FieldChange, Parting, Side};
+use crate::point::{Begins, Change, Difference, FieldChange, Parting, Side};
 use crate::table::{Align, BOLD, Cell, DIM, GOOD, Table, WARN, printable};
 use crate::tail;
 use crate::view::DiffView;
@@ -32,6 +32,11 @@ pub async fn compare(reading: &mut Reading, args: &DiffArgs) -> Result<(), Error
         (None, Some(b)) => (&reading.dataset, Some(b)),
         (Some(a), Some(b)) => (a, Some(b).filter(|_| args.a.path != args.b.path)),
     };
+    for dataset in a.iter().chain(&b) {
+        if dataset.data() != reading.dataset.data() {
+            reading.note_held(dataset);
+        }
+    }
     let difference = one.difference(at_a, other, at_b).await?;
     let damage = told_damage([Some(one), other].into_iter().flatten().filter_map(Dataset::damage));
     if reading.is_json() {
@@ -75,11 +80,29 @@ fn named(side: &Side, data: &std::path::Path, at: Position) -> String {
 
 fn text(difference: &Difference, a: &str, b: &str) -> String {
     let mut text = format!("A: {a}\nB: {b}\n");
+    if let Some(begins) = difference.begins_after {
+        let side = match begins {
+            Begins::A => "A",
+            Begins::B => "B",
+        };
+        let from = difference.from;
+        text.push_str(&format!("{side} begins after: what is before position {from} is not compared\n"));
+    }
     text.push_str(&match &difference.first {
+        None if difference.begins_after.is_some() => {
+            format!("{}nothing differs from there on{}\n", GOOD.render(), GOOD.render_reset())
+        }
         None => format!("{}nothing differs{}\n", GOOD.render(), GOOD.render_reset()),
         Some(parting) => parted(parting, difference),
     });
     difference.changes.iter().for_each(|change| text.push_str(&changed(change)));
+    for run in &difference.begun_before {
+        text.push_str(&format!(
+            "{run} {}began before what is held: how it differs is not known{}\n",
+            WARN.render(),
+            WARN.render_reset()
+        ));
+    }
     if difference.first.is_some() {
         let count = difference.changes.len();
         text.push_str(&format!("{}runs that differ: {count}{}\n", DIM.render(), DIM.render_reset()));
@@ -90,7 +113,8 @@ fn text(difference: &Difference, a: &str, b: &str) -> String {
 fn parted(parting: &Parting, difference: &Difference) -> String {
     let Parting { position, a, b } = parting;
     let common = difference.common;
-    let mut text = format!("the same up to position {common}; first difference at position {position}\n");
+    let from = difference.begins_after.map(|_| format!(" from position {}", difference.from)).unwrap_or_default();
+    let mut text = format!("the same{from} up to position {common}; first difference at position {position}\n");
     let side = |name: &str, entry: &Option<Entry>, end: Position| match entry {
         Some(entry) => format!("{name} {}", tail::line(entry)),
         None if *position <= end => format!("{name} {:>8}  cannot be read\n", "-"),

@@ -10,6 +10,7 @@ use tachograph_engine::domain::{Position, Refusal, RunId};
 use tachograph_engine::ports::JournalError;
 
 use crate::control_problem::ControlProblem;
+use crate::held::Held;
 use crate::import::ImportProblem;
 use crate::jobs::{Expectation, JobsError};
 use crate::logs_problem::LogsProblem;
@@ -70,7 +71,7 @@ pub enum Error {
         remedy: String,
     },
     /// No run has this id, prefix or name.
-    #[error("there is no run {text:?} in {}", data.display())]
+    #[error("there is no run {text:?} in {}{}", data.display(), held.words().map(|words| format!(": {words}")).unwrap_or_default())]
     UnknownRun {
         /// What was asked for, cut to 128 characters.
         text: String,
@@ -78,6 +79,28 @@ pub enum Error {
         data: PathBuf,
         /// A name that is nearly the same.
         similar: Option<String>,
+        /// What there is of the journal.
+        held: Box<Held>,
+    },
+    /// What was asked for lies before all that is held.
+    #[error("{asked} lies before what {} holds: {}", data.display(), held.words().unwrap_or_default())]
+    NotHeld {
+        /// The position or time that was asked for.
+        asked: String,
+        /// Where it was looked for.
+        data: PathBuf,
+        /// What there is of the journal.
+        held: Box<Held>,
+    },
+    /// The run was created before all that is held.
+    #[error("run {run} began before what {} holds: the first entry about it there is at position {first}", data.display())]
+    BegunBefore {
+        /// Which run.
+        run: RunId,
+        /// Position of the first entry about it.
+        first: Position,
+        /// Where it was looked for.
+        data: PathBuf,
     },
     /// The run was created later than what was asked for.
     #[error("run {run} did not exist at position {at}; it was created at position {created}")]
@@ -237,6 +260,8 @@ impl Error {
             Self::Import(problem) => problem.code(),
             Self::Bundle(error) => error.code(),
             Self::UnknownRun { .. } | Self::NotYet { .. } => "unknown_run",
+            Self::NotHeld { .. } => "not_held",
+            Self::BegunBefore { .. } => "begun_before",
             Self::NoHealthyRun { .. } => "no_healthy_run",
             Self::AmbiguousRun { .. } => "ambiguous_run",
             Self::Snapshot(problem) => problem.code(),
@@ -270,7 +295,8 @@ impl Error {
             Self::Bundle(_) => exit::USAGE,
             Self::Input { .. } | Self::Jobs(_) | Self::Refused(Refusal::InvalidInput { .. }) => exit::USAGE,
             Self::UnknownRun { .. } | Self::NotYet { .. } | Self::Refused(Refusal::UnknownRun) => exit::UNKNOWN_RUN,
-            Self::NoHealthyRun { .. } => exit::UNKNOWN_RUN,
+            Self::NoHealthyRun { .. } | Self::BegunBefore { .. } => exit::UNKNOWN_RUN,
+            Self::NotHeld { .. } => exit::USAGE,
             Self::AmbiguousRun { .. } => exit::AMBIGUOUS_RUN,
             Self::Snapshot(problem) => problem.exit_code(),
             Self::Restore(error) => match error {
@@ -321,6 +347,13 @@ impl Error {
         match self {
             Self::Input { remedy, .. } => remedy.clone(),
             Self::UnknownRun { similar: Some(name), .. } => format!("did you mean {name:?}? `tacho runs` lists all"),
+            Self::UnknownRun { similar: None, held, .. } if held.is_part() => {
+                "`tacho runs` lists what is held; a run that began before is known by its whole id alone".to_owned()
+            }
+            Self::NotHeld { .. } => "ask for a later position or time, or ask the whole journal".to_owned(),
+            Self::BegunBefore { .. } => {
+                "`tacho timeline` and `tacho why` tell what is held of it; its state is in the whole journal".to_owned()
+            }
             Self::UnknownRun { similar: None, .. } => "`tacho runs` lists all; is --data right?".to_owned(),
             Self::NoHealthyRun { .. } => {
                 "name the run to compare it with; --expect-code says how healthy runs end".to_owned()
@@ -463,7 +496,19 @@ mod tests {
         let path = || PathBuf::from("d");
         let cases = [
             (Error::input("a", "b"), "invalid_input", 2, 125),
-            (Error::UnknownRun { text: "a".into(), data: path(), similar: None }, "unknown_run", 3, 125),
+            (
+                Error::UnknownRun { text: "a".into(), data: path(), similar: None, held: Box::default() },
+                "unknown_run",
+                3,
+                125,
+            ),
+            (Error::NotHeld { asked: "position 5".into(), data: path(), held: Box::default() }, "not_held", 2, 125),
+            (
+                Error::BegunBefore { run: RunId::from_u128(1), first: Position(21), data: path() },
+                "begun_before",
+                3,
+                125,
+            ),
             (Error::AmbiguousRun { prefix: "a".into(), count: 2, candidates: vec![] }, "ambiguous_run", 4, 125),
             (Error::NotYet { run: RunId::from_u128(1), at: Position(1), created: Position(2) }, "unknown_run", 3, 125),
             (
@@ -541,8 +586,12 @@ mod tests {
 
     #[test]
     fn an_error_says_code_message_and_remedy_in_both_formats() {
-        let error =
-            Error::UnknownRun { text: "bild\u{1b}".into(), data: "d\u{1b}".into(), similar: Some("build".into()) };
+        let error = Error::UnknownRun {
+            text: "bild\u{1b}".into(),
+            data: "d\u{1b}".into(),
+            similar: Some("build".into()),
+            held: Box::default(),
+        };
         assert_eq!(
             error.to_text(),
             "tacho: error[unknown_run]: there is no run \"bild\\u{1b}\" in d\\u{1b}\n  \

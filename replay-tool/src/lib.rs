@@ -64,6 +64,7 @@ pub mod error;
 pub mod explore;
 pub mod export;
 pub mod foreign;
+pub mod held;
 pub mod import;
 pub mod interrupt;
 pub mod jobs;

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use crate::dataset::Dataset;
 use crate::error::Error;
+use crate::held::{self, BegunBefore};
 use crate::machine::{LastWriter, Machine, WriterState};
 use crate::table::printable;
 
@@ -109,6 +110,19 @@ impl Reading {
         self.note(&format!("position {asked} is beyond the end of the journal, which is position {head}"));
     }
 
+    /// Notes what is held, if that is only a part of a journal: of this one, or of another that is read beside it.
+    pub fn note_held(&self, dataset: &Dataset) {
+        note_held(self.format, dataset);
+    }
+
+    /// Notes which runs are left out of an answer, because they began before what is held.
+    pub fn note_begun_before(&self, what: &str, begun_before: &[BegunBefore]) {
+        if !begun_before.is_empty() {
+            let counted = held::counted(begun_before);
+            self.note(&format!("{what}, because they began before what is held: {counted}"));
+        }
+    }
+
     /// Tells something that is worth knowing beside the result, on standard error.
     pub fn note(&self, message: &str) {
         note(self.format, message);
@@ -122,6 +136,7 @@ impl Reading {
     }
 }
 
+/// Tells on standard error what is worth knowing beside a result.
 fn note(format: Format, message: &str) {
     let line = match format {
         Format::Text => format!("tacho: note: {}\n", printable(message)),
@@ -129,6 +144,13 @@ fn note(format: Format, message: &str) {
     };
     // If standard error is gone, there is nobody to tell.
     let _ = io::stderr().lock().write_all(line.as_bytes());
+}
+
+/// Notes what is held, if that is only a part of a journal.
+pub(crate) fn note_held(format: Format, dataset: &Dataset) {
+    if let Some(held) = dataset.held().note() {
+        note(format, &format!("{}: {held}", dataset.data().display()));
+    }
 }
 
 /// Where results go. Call [`Output::flush`] at the end: dropping loses errors.

@@ -36,7 +36,9 @@ const COLUMNS: [(&str, Align); 12] = [
 /// [`Error`] if the journal cannot be read or the output not written.
 pub async fn list(reading: &mut Reading, PsArgs {}: &PsArgs) -> Result<(), Error> {
     let at = reading.dataset.position(None, reading.now).await?;
-    let Current { state, last_writer, .. } = reading.dataset.current(at).await?;
+    let Current { state, last_writer, mut begun_before, .. } = reading.dataset.current(at).await?;
+    begun_before.retain(|begun| !begun.has_ended());
+    reading.note_begun_before("not listed", &begun_before);
     let writer = reading.ask_about(last_writer);
     let writer_state = writer.as_ref().map(|(_, state)| *state);
     let mut records: Vec<&RunRecord> = state.records().filter(|record| !record.run.is_ended()).collect();

@@ -36,7 +36,8 @@ pub async fn list(reading: &mut Reading, args: &RunsArgs) -> Result<(), Error> {
     let now = reading.now;
     reading.note_beyond_end(args.at.and_then(AsOf::asked_position));
     let at = reading.dataset.position(args.at, now).await?;
-    let Current { state, recorded_at, last_writer } = reading.dataset.current(at).await?;
+    let Current { state, recorded_at, last_writer, begun_before } = reading.dataset.current(at).await?;
+    reading.note_begun_before("not listed", &begun_before);
     let writer = reading.ask_about(last_writer.filter(|_| args.at.is_none()));
     let selection = Selection::of(args, now);
     let mut records: Vec<&RunRecord> = state.records().filter(|record| selection.fits(record)).collect();

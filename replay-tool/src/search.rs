@@ -20,6 +20,8 @@ pub(crate) struct Search<'text> {
     prefix: Option<String>,
     /// Up to where names are looked at.
     names_up_to: Position,
+    /// Up to here nothing is held: runs that began there are known by their ids alone.
+    begins_after: Position,
     /// The runs that ever had exactly this name.
     bearers: HashSet<RunId>,
     /// Whichever of them took the name last.
@@ -37,6 +39,7 @@ impl<'text> Search<'text> {
             text,
             prefix: (text.len() >= PREFIX_CHARS_MIN).then(|| text.to_ascii_uppercase()),
             names_up_to,
+            begins_after: Position::ZERO,
             bearers: HashSet::new(),
             holder: None,
             fitting: BTreeSet::new(),
@@ -44,15 +47,27 @@ impl<'text> Search<'text> {
         }
     }
 
+    /// The same where nothing is held up to a position.
+    pub(crate) fn beginning_after(self, begins_after: Position) -> Self {
+        Self { begins_after, ..self }
+    }
+
+    fn see_id(&mut self, run: RunId) {
+        if self.prefix.as_ref().is_some_and(|prefix| run.to_string().starts_with(prefix)) {
+            self.fitting.insert(run);
+        }
+    }
+
     /// Takes the next entry in.
     pub(crate) fn see(&mut self, entry: &Entry) {
         let Some(run) = entry.run() else { return };
+        if entry.previous.is_some_and(|previous| previous <= self.begins_after) {
+            self.see_id(run);
+        }
         let names_count = entry.position <= self.names_up_to;
         for event in entry.events() {
             if let Event::Created { spec, .. } = event {
-                if self.prefix.as_ref().is_some_and(|prefix| run.to_string().starts_with(prefix)) {
-                    self.fitting.insert(run);
-                }
+                self.see_id(run);
                 if let Some(name) = spec.name.as_deref().filter(|_| names_count) {
                     self.see_name(run, name);
                 }

@@ -6,6 +6,7 @@ use tachograph_engine::domain::{ArmedTimer, RunRecord, StatusName, TimerOf, Time
 
 use crate::cli::StateArgs;
 use crate::error::Error;
+use crate::held::BegunBefore;
 use crate::output::Reading;
 use crate::point::FleetState;
 use crate::runs;
@@ -61,7 +62,10 @@ fn text(state: &FleetState, args: &StateArgs, now: Timestamp) -> String {
             let beside = Beside { files: None, writer: None, until: now, now, late_us: None };
             text.push_str(&show::lines(record, beside));
         }
-        (_, []) => text.push_str(if args.all { "no runs\n" } else { "no open runs\n" }),
+        (_, []) if state.begun_before.is_empty() => {
+            text.push_str(if args.all { "no runs\n" } else { "no open runs\n" });
+        }
+        (_, []) => text.push_str("no runs whose creation is held\n"),
         (_, records) => {
             let mut records: Vec<&RunRecord> = records.iter().collect();
             records.sort_unstable_by_key(|record| std::cmp::Reverse(record.created));
@@ -69,8 +73,24 @@ fn text(state: &FleetState, args: &StateArgs, now: Timestamp) -> String {
             text.push_str(&counted(&records));
         }
     }
+    text.push_str(&begun_before(state));
     text.push_str(&timers(state, now));
     text
+}
+
+/// Runs of which the beginning is not held, with what can be said of them.
+fn begun_before(state: &FleetState) -> String {
+    if state.begun_before.is_empty() {
+        return String::new();
+    }
+    let mut text = String::new();
+    for begun in &state.begun_before {
+        let status = begun.status.map_or("unknown", StatusName::name);
+        let BegunBefore { run, first, last, .. } = begun;
+        text.push_str(&format!("{run}  its last transition: {status}; entries from position {first} to {last}\n"));
+    }
+    let (on, off, count) = (WARN.render(), WARN.render_reset(), state.begun_before.len());
+    format!("{on}begun before what is held, so that their state and timers are not known: {count}{off}\n{text}")
 }
 
 fn heading(state: &FleetState) -> String {

@@ -141,6 +141,14 @@ fn closing(told: &WhatIf) -> String {
         told.commands,
         told.up_to
     );
+    if told.undecided > 0 {
+        text.push_str(&format!(
+            "{}note: commands that cannot be decided, because entries before them are missing: {}{}\n",
+            WARN.render(),
+            told.undecided,
+            WARN.render_reset()
+        ));
+    }
     for assumed in told.assumptions() {
         text.push_str(&format!("{}assumed: {assumed}{}\n", DIM.render(), DIM.render_reset()));
     }

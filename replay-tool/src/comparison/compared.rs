@@ -1,6 +1,6 @@
 //! The comparison of two runs.
 
-use tachograph_engine::domain::{Entry, RunId, RunRecord};
+use tachograph_engine::domain::{Entry, Position, RunId, RunRecord};
 
 use super::alignment::{Alignment, Row, align};
 use super::nearest::Nearest;
@@ -17,6 +17,8 @@ pub struct Side {
     pub run: RunId,
     /// Its steps.
     pub steps: Vec<Step>,
+    /// Position of its first entry that can be read, if its creation cannot.
+    pub begins_at: Option<Position>,
 }
 
 /// Two runs, step by step.
@@ -30,6 +32,8 @@ pub struct Comparison {
     pub alignment: Alignment,
     /// How the second run was found, if it was searched for.
     pub nearest: Option<Nearest>,
+    /// How many rows come before the first entry of a run whose beginning cannot be read.
+    not_held: usize,
 }
 
 /// What a row of a comparison is.
@@ -43,6 +47,8 @@ pub enum RowKind {
     OnlyLeft,
     /// A step that the first run lacks.
     OnlyRight,
+    /// A step of one run, from before what can be read of the other: whether that has it, nobody knows.
+    NotHeld,
 }
 
 /// What two steps of one name do not have in common.
@@ -64,6 +70,7 @@ impl RowKind {
             Self::Differs => "differs",
             Self::OnlyLeft => "only_left",
             Self::OnlyRight => "only_right",
+            Self::NotHeld => "not_held",
         }
     }
 }
@@ -71,7 +78,9 @@ impl RowKind {
 impl Side {
     /// A run out of its own entries.
     pub fn of(run: RunId, own: &[Entry]) -> Self {
-        Self { record: own.iter().fold(None, RunRecord::fold), run, steps: steps(own) }
+        let record = own.iter().fold(None, RunRecord::fold);
+        let begins_at = own.first().filter(|_| record.is_none()).map(|first| first.position);
+        Self { record, run, steps: steps(own), begins_at }
     }
 
     fn keys(&self) -> Vec<&StepKey> {
@@ -89,13 +98,23 @@ impl Comparison {
     /// Two runs, aligned.
     pub fn of(left: Side, right: Side) -> Self {
         let alignment = align(&left.keys(), &right.keys());
-        Self { left, right, alignment, nearest: None }
+        let is_before = |row: &&Row| match row {
+            Row::Pair { .. } => false,
+            Row::Left(_) => right.begins_at.is_some(),
+            Row::Right(_) => left.begins_at.is_some(),
+        };
+        // Of two whose beginnings cannot be read, nobody knows which began earlier.
+        let not_held = match (left.begins_at, right.begins_at) {
+            (None, None) | (Some(_), Some(_)) => 0,
+            (Some(_), None) | (None, Some(_)) => alignment.rows.iter().take_while(is_before).count(),
+        };
+        Self { left, right, alignment, nearest: None, not_held }
     }
 
     /// How much of both is the same, from 0 to 1: two for every equal pair and one for every pair that differs, by the
     /// number of steps of both; 1 if there are none.
     pub fn similarity(&self) -> f64 {
-        similarity(&self.alignment, self.left.steps.len() + self.right.steps.len())
+        similarity(&self.alignment, self.left.steps.len() + self.right.steps.len() - self.not_held)
     }
 
     /// What a row is.
@@ -105,6 +124,8 @@ impl Comparison {
                 (Some(left), Some(right)) if left.key == right.key => RowKind::Same,
                 _ => RowKind::Differs,
             },
+            Row::Left(at) if self.right.begins_at.is_some() && at < self.not_held => RowKind::NotHeld,
+            Row::Right(at) if self.left.begins_at.is_some() && at < self.not_held => RowKind::NotHeld,
             Row::Left(_) => RowKind::OnlyLeft,
             Row::Right(_) => RowKind::OnlyRight,
         }
@@ -119,9 +140,9 @@ impl Comparison {
         }
     }
 
-    /// The first row that is not the same in both; absent if all are.
+    /// The first row that is known not to be the same in both; absent if all are.
     pub fn first_divergence(&self) -> Option<usize> {
-        self.alignment.rows.iter().position(|row| self.kind(*row) != RowKind::Same)
+        self.alignment.rows.iter().position(|row| !matches!(self.kind(*row), RowKind::Same | RowKind::NotHeld))
     }
 
     /// By how many microseconds the step took longer in the second run than in the first, since the step before it in each;

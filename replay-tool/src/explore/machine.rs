@@ -139,7 +139,7 @@ impl Machine {
         let Some(before) = self.position().0.checked_sub(1) else { return Ok(None) };
         match self.dataset().record(run, Position(before)).await {
             Ok(record) => Ok(Some(Arc::new(record))),
-            Err(Error::UnknownRun { .. } | Error::NotYet { .. }) => Ok(None),
+            Err(Error::UnknownRun { .. } | Error::NotYet { .. } | Error::BegunBefore { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }

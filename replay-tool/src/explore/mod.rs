@@ -38,7 +38,7 @@ use self::stage::Left;
 use crate::cli::ExploreArgs;
 use crate::dataset::Dataset;
 use crate::error::{Error, exit};
-use crate::output::Context;
+use crate::output::{Context, note_held};
 use crate::signal;
 
 /// Shows a journal on the terminal until somebody has seen enough. Returns the exit code: 128 + n after signal n.
@@ -56,6 +56,7 @@ pub async fn execute(context: &Context, args: ExploreArgs) -> Result<u8, Error> 
     }
     terminal::check()?;
     let dataset = Dataset::open(&context.data)?;
+    note_held(context.format, &dataset);
     let selected = match &args.run {
         Some(text) => Some(dataset.resolve(text, None).await?),
         None => None,

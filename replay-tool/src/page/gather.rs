@@ -14,7 +14,7 @@ use crate::dataset::{Current, Dataset};
 use crate::error::Error;
 use crate::machine::{LastWriter, Machine, WriterState};
 use crate::show::diagnostics;
-use crate::when::{AsOf, When};
+use crate::when::AsOf;
 use crate::words;
 
 /// Entries that a page shows unless more are asked for: with them it is some 25 MB, and opens in seconds.
@@ -75,6 +75,7 @@ pub async fn gather(dataset: &Dataset, asked: &Asked, now: Timestamp, machine: &
         has_own_chain: has_own_chain(dataset)?,
         made_at: now.as_micros(),
         version: env!("CARGO_PKG_VERSION"),
+        held: dataset.held().note(),
         damage: dataset.damage().map(|damage| crate::table::printable(&Error::from(damage).to_string())),
     };
     Ok(gatherer.finish(source, now, live))
@@ -97,9 +98,11 @@ async fn stretch(dataset: &Dataset, asked: &Asked, now: Timestamp) -> Result<Str
         // A time that is named belongs to the range: what was recorded just then, too.
         Some(AsOf::Time(from)) => {
             let before = Timestamp::from_micros(from.resolve(now).as_micros().saturating_sub(1));
-            dataset.position(Some(AsOf::Time(When::At(before))), now).await?
+            dataset.position_at(before, dataset.reader().head().position).await?
         }
     };
+    // Before that nothing is held that a page could begin with.
+    let after = after.max(dataset.held().before());
     let head = dataset.reader().head().position;
     if after > up_to && up_to < head {
         let message = format!("--from is position {}, and --to is position {up_to}", after.0.saturating_add(1));

@@ -44,6 +44,8 @@ pub struct Source {
     pub made_at: i64,
     /// By which version of this program.
     pub version: &'static str,
+    /// What it holds, if it is only a part of a journal.
+    pub held: Option<String>,
     /// What could not be read, if the journal is damaged.
     pub damage: Option<String>,
 }

@@ -9,7 +9,7 @@ use tachograph_projections::Projection;
 
 use super::expression::Expression;
 use super::watched::Watched;
-use crate::dataset::Dataset;
+use crate::dataset::{AllRuns, Dataset};
 use crate::error::Error;
 
 /// How a position was found.
@@ -71,6 +71,8 @@ pub struct Bisection {
     pub entries: u64,
     /// Checkpoints at which it was looked at.
     pub checkpoints: u64,
+    /// Runs that were met without their creation, up to where was looked: nothing counts them.
+    pub begun_before: u64,
 }
 
 /// What a search came to.
@@ -78,6 +80,7 @@ struct Search {
     found: Found,
     entries: u64,
     checkpoints: u64,
+    begun_before: u64,
 }
 
 impl Dataset {
@@ -92,7 +95,9 @@ impl Dataset {
     pub async fn bisect(&self, expression: &Expression, from: Position, to: Position) -> Result<Bisection, Error> {
         let mut asked = Vec::with_capacity(expression.runs().len());
         for text in expression.runs() {
-            asked.push(self.resolve(text, Some(to)).await?);
+            let run = self.resolve(text, Some(to)).await?;
+            self.check_begun(run).await?;
+            asked.push(run);
         }
         let to = to.max(from);
         let (search, method, why) = if expression.aggregates() == 0 {
@@ -107,9 +112,17 @@ impl Dataset {
                 Err(why) => (self.scan(expression, &asked, from, to).await?, Method::Scan, why),
             }
         };
-        let Search { found, entries, checkpoints } = search;
+        let Search { found, entries, checkpoints, begun_before } = search;
         let (expression, why) = (expression.text().to_owned(), why.to_owned());
-        Ok(Bisection { expression, from, to, found, method, why, entries, checkpoints })
+        Ok(Bisection { expression, from, to, found, method, why, entries, checkpoints, begun_before })
+    }
+
+    /// What was true of a run is not known if its beginning is not.
+    async fn check_begun(&self, run: RunId) -> Result<(), Error> {
+        match self.record(run, self.reader().head().position).await {
+            Err(error @ Error::BegunBefore { .. }) => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     async fn along_histories(
@@ -144,8 +157,9 @@ impl Dataset {
         from: Position,
         to: Position,
     ) -> Result<Search, Error> {
-        let (state, ..) = self.all_runs(from).await?;
+        let AllRuns { state, begun_before, .. } = self.all_runs(from).await?;
         let watched = Watched::of(expression, asked, state.into_records());
+        let watched = watched.missing(begun_before.iter().map(|begun| begun.run));
         Ok(self.look(watched, from, to).await?.done(0))
     }
 
@@ -214,7 +228,7 @@ impl Dataset {
         let (low, watched) = match low {
             Some(low) => low,
             None if checkpoints > 0 => {
-                (from, Watched::of(expression, asked, self.all_runs(from).await?.0.into_records()))
+                (from, Watched::of(expression, asked, self.all_runs(from).await?.state.into_records()))
             }
             None if self.damage().is_some() => return Ok(Err(DAMAGED)),
             None => return Ok(Err("once true, it stays true, but no checkpoint of all runs in between is sound")),
@@ -270,6 +284,7 @@ impl<'a> Look<'a> {
     }
 
     fn done(self, checkpoints: u64) -> Search {
-        Search { found: self.found, entries: self.entries, checkpoints }
+        let begun_before = self.watched.begun_before();
+        Search { found: self.found, entries: self.entries, checkpoints, begun_before }
     }
 }

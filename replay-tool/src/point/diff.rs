@@ -1,6 +1,6 @@
 //! What differs between two points: of one history, or of two that may share their beginning.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 use tachograph_engine::domain::{Entry, Position, RunId, RunRecord};
@@ -9,6 +9,7 @@ use tachograph_projections::CurrentState;
 
 use crate::dataset::Dataset;
 use crate::error::Error;
+use crate::held::Held;
 use crate::view::RunView;
 
 /// Entries of two histories that are compared at a time.
@@ -21,12 +22,27 @@ pub struct Difference {
     pub a: Position,
     /// The point B.
     pub b: Position,
+    /// From here on entries were compared: where the one that begins later begins.
+    pub from: Position,
+    /// Which of them begins later than the other, if one does: what comes before was not compared.
+    pub begins_after: Option<Begins>,
     /// Up to here, both come from the same entries.
     pub common: Position,
     /// Where they part first; absent if nothing differs.
     pub first: Option<Parting>,
     /// The runs that differ, in the order in which they began to.
     pub changes: Vec<Change>,
+    /// Runs with entries behind what both have in common, whose creation cannot be read: how they differ is not known.
+    pub begun_before: Vec<RunId>,
+}
+
+/// One of two histories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begins {
+    /// The first.
+    A,
+    /// The second.
+    B,
 }
 
 /// The first position at which two points differ.
@@ -89,6 +105,8 @@ pub struct FieldChange {
 #[derive(Debug, Default)]
 struct Touched {
     runs: BTreeMap<RunId, (Option<RunRecord>, Position)>,
+    /// Those whose creation cannot be read.
+    begun_before: BTreeSet<RunId>,
 }
 
 impl Touched {
@@ -96,6 +114,9 @@ impl Touched {
         let Some(run) = entry.run() else { return };
         let (record, _) = self.runs.entry(run).or_insert_with(|| (base.run(run).cloned(), entry.position));
         *record = RunRecord::fold(record.take(), entry);
+        if record.is_none() && (entry.previous.is_some() || !entry.events().is_empty()) {
+            self.begun_before.insert(run);
+        }
     }
 
     fn record<'a>(&'a self, base: &'a CurrentState, run: RunId) -> Option<&'a RunRecord> {
@@ -114,11 +135,14 @@ impl Dataset {
     ///
     /// [`Error::Journal`] if one of them cannot be read.
     pub async fn difference(&self, a: Position, other: Option<&Self>, b: Position) -> Result<Difference, Error> {
+        let (before, begins_after) = self.both_begin_after(other, a.min(b))?;
         let shared = match other {
             None => a.min(b),
-            Some(other) => self.common_beginning(other, a.min(b)).await?,
+            Some(other) => self.common_after(other, before, a.min(b)).await?,
         };
-        let (base, ..) = self.all_runs(shared).await?;
+        // What both come from, by the one that holds more of it.
+        let fuller = other.filter(|_| begins_after == Some(Begins::A)).unwrap_or(self);
+        let base = fuller.all_runs(shared).await?.state;
         let side_a = self.touched(&base, shared, a).await?;
         let side_b = other.unwrap_or(self).touched(&base, shared, b).await?;
         let changes = changes(&base, &side_a, &side_b);
@@ -138,7 +162,30 @@ impl Dataset {
             }
             None => None,
         };
-        Ok(Difference { a, b, common: shared, first, changes })
+        let unknown = side_a.begun_before.union(&side_b.begun_before).copied();
+        let begun_before = unknown.filter(|run| !changes.iter().any(|change| change.run == *run)).collect();
+        Ok(Difference { a, b, from: before.next(), begins_after, common: shared, first, changes, begun_before })
+    }
+
+    /// Up to where nothing is compared, because one of two histories begins later than the other, and which.
+    fn both_begin_after(&self, other: Option<&Self>, up_to: Position) -> Result<(Position, Option<Begins>), Error> {
+        let Some(other) = other else { return Ok((self.held().before(), None)) };
+        for dataset in [self, other] {
+            if let Held::Run(..) = dataset.held() {
+                let message = format!("{} holds one run alone, and no history of a fleet", dataset.data().display());
+                let remedy =
+                    "compare journals, or ranges of them; `tacho compare` puts two runs side by side".to_owned();
+                return Err(Error::Input { code: "not_held", message, remedy });
+            }
+        }
+        let (ours, theirs) = (self.held().before(), other.held().before());
+        let (later, which) = if ours > theirs { (self, Begins::A) } else { (other, Begins::B) };
+        let before = ours.max(theirs);
+        if up_to <= before && before > Position::ZERO {
+            let (asked, data) = (format!("position {up_to}"), later.data().to_owned());
+            return Err(Error::NotHeld { asked, data, held: Box::new(later.held()) });
+        }
+        Ok((before, (ours != theirs).then_some(which)))
     }
 
     async fn touched(&self, base: &CurrentState, after: Position, up_to: Position) -> Result<Touched, Error> {
@@ -160,10 +207,14 @@ impl Dataset {
     ///
     /// [`JournalError`] if one of them cannot be read.
     pub async fn common_beginning(&self, other: &Self, up_to: Position) -> Result<Position, JournalError> {
-        let mut same = Position::ZERO;
-        let bar = self.bar("comparing", up_to.0);
+        self.common_after(other, Position::ZERO, up_to).await
+    }
+
+    async fn common_after(&self, other: &Self, after: Position, up_to: Position) -> Result<Position, JournalError> {
+        let mut same = after;
+        let bar = self.bar("comparing", up_to.0.saturating_sub(after.0));
         while same < up_to {
-            bar.reached(same.0);
+            bar.reached(same.0.saturating_sub(after.0));
             let limit = usize::try_from(up_to.0 - same.0).unwrap_or(usize::MAX).min(ENTRIES_AT_ONCE);
             let (ours, theirs) = (self.some_after(same, limit).await?, other.some_after(same, limit).await?);
             let equal = ours.iter().zip(&theirs).take_while(|(one, other)| one == other).count();

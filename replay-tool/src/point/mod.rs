@@ -16,7 +16,7 @@ pub mod state;
 mod watched;
 
 pub use bisect::{Bisection, Found, Method};
-pub use diff::{Change, Difference, FieldChange, Parting};
+pub use diff::{Begins, Change, Difference, FieldChange, Parting};
 pub use expression::{Expression, ExpressionError};
 pub use side::Side;
 pub use state::FleetState;

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tachograph_engine::domain::{ArmedTimer, Entry, Event, Position, RunId, RunRecord, Timestamp, timers_of};
 
-use crate::dataset::Dataset;
+use crate::dataset::{AllRuns, Dataset};
 use crate::error::Error;
+use crate::held::{BegunBefore, Strangers};
 
 /// Runs that were started again after a checkpoint are read on their own as long as they are fewer than one in so many
 /// entries; else reading all entries takes less time.
@@ -22,6 +23,9 @@ pub struct FleetState {
     pub runs: Vec<RunRecord>,
     /// What was armed, by due time and then key. Where in the journal a timer was armed is not told here.
     pub timers: Vec<ArmedTimer>,
+    /// Runs of which entries up to there can be read, but not the creation, by id: those that have not ended as far as
+    /// can be read, or all as with the runs. What they were, and what was armed for them, is not known.
+    pub begun_before: Vec<BegunBefore>,
     /// Position of the checkpoint that was used; zero if none was.
     pub began_at: Position,
 }
@@ -30,7 +34,11 @@ impl FleetState {
     fn of(position: Position, recorded_at: Option<Timestamp>, runs: Vec<RunRecord>, began_at: Position) -> Self {
         let mut timers: Vec<ArmedTimer> = runs.iter().flat_map(timers_of).collect();
         timers.sort_by_key(|timer| (timer.due, timer.key));
-        Self { position, recorded_at, runs, timers, began_at }
+        Self { position, recorded_at, runs, timers, begun_before: Vec::new(), began_at }
+    }
+
+    fn beside(self, begun_before: Vec<BegunBefore>) -> Self {
+        Self { begun_before, ..self }
     }
 
     /// The name of the run that a timer belongs to.
@@ -47,6 +55,8 @@ struct OpenFold {
     known: BTreeMap<RunId, RunRecord>,
     /// Runs that had ended before the checkpoint and are open again.
     reopened: BTreeSet<RunId>,
+    /// Runs that are met without their creation.
+    strangers: Strangers,
     recorded_at: Option<Timestamp>,
 }
 
@@ -58,7 +68,10 @@ impl OpenFold {
         let is_strange = before.is_none();
         match RunRecord::fold(before, entry) {
             Some(record) => drop(self.known.insert(run, record)),
-            None if is_strange => self.see_strange(run, entry.events()),
+            None if is_strange => {
+                self.strangers.see(entry);
+                self.see_strange(run, entry.events());
+            }
             None => {}
         }
     }
@@ -117,12 +130,19 @@ impl Dataset {
     }
 
     async fn finish_open(&self, at: Position, began_at: Position, fold: OpenFold) -> Result<FleetState, Error> {
-        let OpenFold { mut known, reopened, recorded_at } = fold;
+        let OpenFold { mut known, reopened, strangers, recorded_at } = fold;
+        let mut begun_before = strangers.into_vec();
+        // The others had ended before the checkpoint.
+        begun_before
+            .retain(|begun| !begun.has_ended() && (began_at == Position::ZERO || reopened.contains(&begun.run)));
         for run in reopened {
             match self.record(run, at).await {
-                Ok(record) => drop(known.insert(run, record)),
-                // Its beginning lies in what is damaged: nothing can be said of it.
-                Err(Error::NotYet { .. } | Error::UnknownRun { .. }) => {}
+                Ok(record) => {
+                    begun_before.retain(|begun| begun.run != run);
+                    known.insert(run, record);
+                }
+                // Its beginning is not held, or lies in what is damaged.
+                Err(Error::NotYet { .. } | Error::UnknownRun { .. } | Error::BegunBefore { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
@@ -131,7 +151,7 @@ impl Dataset {
             known => known,
         };
         let open = known.into_values().filter(|record| !record.run.is_ended()).collect();
-        Ok(FleetState::of(at, recorded_at, open, began_at))
+        Ok(FleetState::of(at, recorded_at, open, began_at).beside(begun_before))
     }
 
     /// All runs at a position, ended ones included, and what was armed: takes longer the more runs there ever were.
@@ -140,8 +160,8 @@ impl Dataset {
     ///
     /// As [`open_at`](Self::open_at).
     pub async fn everything_at(&self, at: Position) -> Result<FleetState, Error> {
-        let (state, began_at, recorded_at) = self.all_runs(at).await?;
-        Ok(FleetState::of(at, recorded_at, state.into_records().collect(), began_at))
+        let AllRuns { state, began_at, recorded_at, begun_before } = self.all_runs(at).await?;
+        Ok(FleetState::of(at, recorded_at, state.into_records().collect(), began_at).beside(begun_before))
     }
 
     /// One run at a position with its timers, by way of its own entries alone.

@@ -1,6 +1,6 @@
 //! A fleet that is folded on while a predicate is watched: each entry costs as much as its own run, not as the fleet.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tachograph_engine::domain::{Entry, RunId, RunRecord};
 
@@ -14,6 +14,8 @@ pub(super) struct Watched<'a> {
     fitting: Vec<u64>,
     /// The runs that the expression asks for.
     asked: &'a [RunId],
+    /// Runs that were met without their creation.
+    missing: HashSet<RunId>,
 }
 
 impl<'a> Watched<'a> {
@@ -23,13 +25,24 @@ impl<'a> Watched<'a> {
         asked: &'a [RunId],
         records: impl IntoIterator<Item = RunRecord>,
     ) -> Self {
-        let mut watched =
-            Self { expression, records: HashMap::new(), fitting: vec![0; expression.aggregates()], asked };
+        let (missing, fitting) = (HashSet::new(), vec![0; expression.aggregates()]);
+        let mut watched = Self { expression, records: HashMap::new(), fitting, asked, missing };
         for record in records {
             watched.count(&record, 1);
             watched.records.insert(record.run.id, record);
         }
         watched
+    }
+
+    /// The same, with runs that were met already without their creation.
+    pub(super) fn missing(mut self, missing: impl IntoIterator<Item = RunId>) -> Self {
+        self.missing.extend(missing);
+        self
+    }
+
+    /// How many runs were met without their creation.
+    pub(super) fn begun_before(&self) -> u64 {
+        self.missing.len() as u64
     }
 
     fn count(&mut self, record: &RunRecord, by: i64) {
@@ -50,6 +63,8 @@ impl<'a> Watched<'a> {
         if let Some(record) = RunRecord::fold(before, entry) {
             self.count(&record, 1);
             self.records.insert(run, record);
+        } else if entry.previous.is_some() || !entry.events().is_empty() {
+            self.missing.insert(run);
         }
     }
 

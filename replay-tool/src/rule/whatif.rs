@@ -1,10 +1,10 @@
 //! The same commands under other rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::{fmt, mem};
 
 use tachograph_engine::domain::{
-    Action, ActorKind, Command, Entry, EntryBody, Position, RefusedCommand, SystemFact, Timestamp,
+    Action, ActorKind, Command, Entry, EntryBody, Position, RefusedCommand, RunId, SystemFact, Timestamp,
 };
 use tachograph_projections::Decided;
 
@@ -35,6 +35,8 @@ pub struct WhatIf {
     pub flips: Vec<Flip>,
     /// Recorded commands of the timekeeper that it would not have given.
     pub not_asked: u64,
+    /// Commands that cannot be decided, because entries about their runs before them cannot be read.
+    pub undecided: u64,
     /// Refused commands that stay refused: they were out of bounds, and only their headers were kept.
     pub headers: u64,
     /// Refusals that were counted without an entry, at least: nobody can give these commands again.
@@ -115,6 +117,11 @@ struct Replay {
     /// When the last entry was recorded.
     recorded_at: Timestamp,
     commands: u64,
+    /// The last entry about every run that was met without a gap.
+    whole: HashMap<RunId, Position>,
+    /// Runs of which entries are missing: what they were is not known, nor what they would be.
+    unknown: HashSet<RunId>,
+    undecided: u64,
     headers: u64,
     counted: u64,
     /// Which of the commands that are to be dropped were met.
@@ -150,8 +157,22 @@ impl Replay {
         }
         let dropped = vec![false; rules.dropped.len()];
         let world = World::under(rules.clone());
+        let (whole, unknown) = (HashMap::new(), HashSet::new());
         let (up_to, recorded_at) = (Position::ZERO, Timestamp::from_micros(0));
-        Ok(Self { rules, world, moved, up_to, recorded_at, commands: 0, headers: 0, counted: 0, dropped })
+        Ok(Self {
+            rules,
+            world,
+            moved,
+            up_to,
+            recorded_at,
+            commands: 0,
+            whole,
+            unknown,
+            undecided: 0,
+            headers: 0,
+            counted: 0,
+            dropped,
+        })
     }
 
     fn entry(&mut self, entry: &Entry) {
@@ -179,8 +200,13 @@ impl Replay {
     }
 
     fn recorded(&mut self, entry: &Entry) {
+        let is_known = self.is_known(entry);
         match &entry.body {
             EntryBody::System(_) => {}
+            EntryBody::Committed(committed) if !is_known => {
+                self.undecided += 1;
+                self.is_dropped(entry, &committed.command);
+            }
             EntryBody::Committed(committed) => {
                 let (events, version) = (committed.events.clone(), committed.version);
                 self.command(entry, &committed.command, Became::Decided(Decided::Written { events, version }));
@@ -191,6 +217,10 @@ impl Replay {
                     self.counted += (refused.count / 2).saturating_sub(1);
                 }
                 match &refused.command {
+                    RefusedCommand::Whole(command) if !is_known => {
+                        self.undecided += 1;
+                        self.is_dropped(entry, command);
+                    }
                     RefusedCommand::Whole(command) => {
                         self.command(entry, command, Became::Decided(Decided::Refused(refused.refusal.clone())));
                     }
@@ -198,6 +228,25 @@ impl Replay {
                 }
             }
         }
+    }
+
+    /// Whether the run that an entry is about is known up to it: every entry names the one before it.
+    fn is_known(&mut self, entry: &Entry) -> bool {
+        let Some(run) = entry.run() else { return true };
+        if self.unknown.contains(&run) {
+            return false;
+        }
+        if entry.previous != self.whole.get(&run).copied() {
+            self.whole.remove(&run);
+            self.unknown.insert(run);
+            self.world.forget(run);
+            return false;
+        }
+        // Refused commands to a run before its creation are not linked.
+        if entry.previous.is_some() || !entry.events().is_empty() {
+            self.whole.insert(run, entry.position);
+        }
+        true
     }
 
     fn command(&mut self, entry: &Entry, command: &Command, became: Became) {
@@ -214,6 +263,10 @@ impl Replay {
 
     /// Gives a command at its new place, at the time of the entry that is at hand. A snapshot keeps its delay.
     fn give_moved(&mut self, moved: &Moved, place: Position) {
+        if self.unknown.contains(&moved.command.run) {
+            self.undecided += 1;
+            return;
+        }
         let shift_us = self.recorded_at.as_micros().saturating_sub(moved.recorded_at.as_micros());
         let shifted = |time: Timestamp| Timestamp::from_micros(time.as_micros().saturating_add(shift_us));
         let mut command = moved.command.clone();
@@ -254,6 +307,7 @@ impl Replay {
             runs: self.world.runs() as u64,
             parted: self.world.parted() as u64,
             not_asked: self.world.not_asked,
+            undecided: self.undecided,
             headers: self.headers,
             counted: self.counted,
             flips: self.world.into_flips(),

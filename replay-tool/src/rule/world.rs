@@ -86,6 +86,16 @@ impl World {
         check_name_free(command.run, name, other.copied())
     }
 
+    /// A run of which entries are missing is left out of both worlds.
+    pub(super) fn forget(&mut self, run: RunId) {
+        self.recorded.remove(&run);
+        self.parted.remove(&run);
+        self.names.retain(|_, holders| {
+            holders.remove(&run);
+            !holders.is_empty()
+        });
+    }
+
     /// A command is given in the world under changed rules. What was recorded is [folded](Self::fold) afterwards.
     pub(super) fn give(&mut self, recorded: &Recorded<'_>) {
         let mut command = recorded.command.clone();

@@ -32,6 +32,8 @@ pub struct SideView {
     pub name: Option<String>,
     /// Its status; absent if its creation could not be read.
     pub status: Option<&'static str>,
+    /// Position of its first entry that can be read, if its creation cannot.
+    pub begins_at: Option<u64>,
     /// How many steps it has.
     pub steps: usize,
 }
@@ -50,7 +52,7 @@ pub struct NearestView {
 /// A step of both, or of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RowView {
-    /// `same`, `differs`, `only_left` or `only_right`.
+    /// `same`, `differs`, `only_left`, `only_right`, or `not_held` if whether the other run has it is not known.
     pub kind: &'static str,
     /// Name of the event, or `Refused`.
     pub step: &'static str,
@@ -116,6 +118,7 @@ fn side(side: &Side) -> SideView {
         run: side.run.to_string(),
         name: run.and_then(|run| run.spec.name.clone()),
         status: run.map(|run| run.status.name().name()),
+        begins_at: side.begins_at.map(|position| position.0),
         steps: side.steps.len(),
     }
 }

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 use serde_json::Value;
-use tachograph_engine::domain::{ArmedTimer, TimerOf, Timestamp};
+use tachograph_engine::domain::{ArmedTimer, StatusName, TimerOf, Timestamp};
 
 use super::{EntryView, RunView};
+use crate::held::BegunBefore;
 use crate::point::{Bisection, Change, Difference, FleetState, Found, Parting};
 use crate::timers::is_overdue;
 
@@ -19,6 +20,32 @@ pub struct StateView {
     pub runs: Vec<RunView>,
     /// What was armed, the first that is due first.
     pub timers: Vec<ArmedView>,
+    /// Runs of which the creation is not held, by id.
+    pub begun_before: Vec<BegunBeforeView>,
+}
+
+/// A run of which the creation is not held, so that its state is not known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BegunBeforeView {
+    /// Its id.
+    pub run: String,
+    /// Position of the first entry about it that is held.
+    pub first: u64,
+    /// Position of the last one.
+    pub last: u64,
+    /// The status that its last transition led to; absent if none is held.
+    pub status: Option<&'static str>,
+}
+
+impl From<&BegunBefore> for BegunBeforeView {
+    fn from(begun: &BegunBefore) -> Self {
+        Self {
+            run: begun.run.to_string(),
+            first: begun.first.0,
+            last: begun.last.0,
+            status: begun.status.map(StatusName::name),
+        }
+    }
 }
 
 impl StateView {
@@ -29,6 +56,7 @@ impl StateView {
             recorded_at: state.recorded_at.map(|time| time.to_string()),
             runs: state.runs.iter().map(RunView::from).collect(),
             timers: state.timers.iter().map(|timer| ArmedView::of(timer, state.name_of(timer), now)).collect(),
+            begun_before: state.begun_before.iter().map(Into::into).collect(),
         }
     }
 }
@@ -83,12 +111,16 @@ pub struct DiffView {
     pub a: u64,
     /// Position of the point B.
     pub b: u64,
+    /// From here on entries were compared: where the one that begins later begins.
+    pub from: u64,
     /// Up to here, both come from the same entries.
     pub common: u64,
     /// Where they part first.
     pub first: Option<PartingView>,
     /// The runs that differ.
     pub runs: Vec<DifferentRunView>,
+    /// Runs whose creation cannot be read: how they differ is not known.
+    pub begun_before: Vec<String>,
 }
 
 /// Where two points part.
@@ -133,7 +165,9 @@ impl From<&Difference> for DiffView {
         Self {
             a: difference.a.0,
             b: difference.b.0,
+            from: difference.from.0,
             common: difference.common.0,
+            begun_before: difference.begun_before.iter().map(ToString::to_string).collect(),
             first: difference.first.as_ref().map(Into::into),
             runs: difference.changes.iter().map(Into::into).collect(),
         }
@@ -190,6 +224,8 @@ pub struct BisectionView {
     pub entries: u64,
     /// At how many checkpoints.
     pub checkpoints: u64,
+    /// Runs that were met without their creation, so that nothing counts them.
+    pub begun_before: u64,
 }
 
 impl From<&Bisection> for BisectionView {
@@ -215,6 +251,7 @@ impl From<&Bisection> for BisectionView {
             why: bisection.why.clone(),
             entries: bisection.entries,
             checkpoints: bisection.checkpoints,
+            begun_before: bisection.begun_before,
         }
     }
 }

@@ -14,6 +14,8 @@ pub struct WhatIfView {
     pub up_to: u64,
     /// Recorded commands that were given again.
     pub commands: u64,
+    /// Commands that cannot be decided, because entries before them are missing.
+    pub undecided: u64,
     /// Runs that were recorded.
     pub recorded_runs: u64,
     /// Runs whose histories part, if only in a time.
@@ -117,6 +119,7 @@ impl WhatIfView {
             rules: told.rules.lines(),
             up_to: told.up_to.0,
             commands: told.commands,
+            undecided: told.undecided,
             recorded_runs: told.runs,
             parted: told.parted,
             flips: FlipsView {

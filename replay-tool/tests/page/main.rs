@@ -17,5 +17,7 @@ mod kept;
 mod made;
 /// What a page holds.
 mod model;
+/// A part of a journal.
+mod part;
 /// What somebody sees who opens it.
 mod seen;

@@ -39,10 +39,10 @@ impl Place {
     }
 }
 
-/// Runs a command that fails, and returns its exit code, stable code, and message with remedy.
+/// Runs a command that fails, and returns its exit code, stable code, and message with remedy. Notes come before.
 fn failure(data: &Path, arguments: &[&str]) -> (i32, String, String) {
     let output = ran(data, &[&["--format", "json"], arguments].concat());
-    let error: Value = serde_json::from_str(&stderr(&output)).unwrap();
+    let error: Value = serde_json::from_str(stderr(&output).lines().last().unwrap()).unwrap();
     let text = |name: &str| error["error"][name].as_str().unwrap().to_owned();
     (output.status.code().unwrap(), text("code"), format!("{}; {}", text("message"), text("remedy")))
 }

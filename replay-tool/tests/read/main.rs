@@ -28,6 +28,8 @@ mod kept;
 mod lookup;
 /// A journal with everything in it.
 mod made;
+/// Bundles that hold a part of a journal.
+mod parts;
 /// What was true at a point, what differs, when something became true.
 mod points;
 /// Recorded commands, decided again.

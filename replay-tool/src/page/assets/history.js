@@ -89,7 +89,7 @@ class Run {
   }
 
   get title() {
-    return this.name ?? (this.workload === null ? 'never created' : 'no name');
+    return this.name ?? (this.workload !== null ? 'no name' : this.segments.length ? 'began before' : 'never created');
   }
 
   // All that a filter looks at.
@@ -195,6 +195,8 @@ class Sessions {
     this.entries = [];
     this.present = null;
     this.latest = null;
+    // Of a writer of which only the next one tells.
+    this.crashedBefore = 0;
   }
 
   open(at, pid, title, entry) {
@@ -214,6 +216,7 @@ class Sessions {
     const at = entries.time[entry];
     this.entries.push(entry);
     if (fact === 0) this.open(at, pid, words(title), entry);
+    else if (fact === 1 && data.source.held && this.list.length === 1) this.crashedBefore = 1;
     else if (fact === 2 && this.present) this.leave('closed', at, entry);
   }
 
@@ -240,6 +243,8 @@ const whole = { from: Infinity, to: -Infinity, entryAt: new Map() };
   for (let entry = 0; entry < entries.count; entry++) {
     const at = entries.time[entry];
     const run = entries.run[entry];
+    // Somebody wrote this, whose opening is in the part of the journal that is not held.
+    if (run !== null && data.source.held && !sessions.present) sessions.open(at, null, 'its opening is not held', null);
     if (run === null) sessions.take(entry);
     else runs[run].take(entry);
     if (isRefused(entry)) refusedEntries.push(entry);

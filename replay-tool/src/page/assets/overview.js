@@ -137,7 +137,7 @@ function paintSession(brush, session, x, width) {
     brush.clip();
     brush.fillStyle = colors.ink;
     brush.font = '10px system-ui, sans-serif';
-    brush.fillText(`pid ${session.pid}${ENDED[session.ended]}`, Math.max(from, 0) + 12, SESSION_TOP + 9.5);
+    brush.fillText(`${session.pid === null ? 'opened before' : `pid ${session.pid}`}${ENDED[session.ended]}`, Math.max(from, 0) + 12, SESSION_TOP + 9.5);
     brush.restore();
   }
 }

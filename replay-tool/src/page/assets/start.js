@@ -7,11 +7,12 @@ function fillFacts() {
   const { source, range } = data;
   const positions = range.up_to > range.after ? `positions ${number(range.after + 1)} to ${number(range.up_to)}` : 'no entries';
   const only = range.only_run ? `run ${range.only_run}, ` : '';
-  byId('facts').textContent = `${source.data}: ${only}${positions} of ${number(source.head)}, ${rangeWords(whole.first, whole.last)}`;
+  byId('facts').textContent = `${source.data}: ${only}${positions}${source.held ? '' : ` of ${number(source.head)}`}, ${rangeWords(whole.first, whole.last)}`;
   const chain = source.has_own_chain ? "the bundle's own chain, which is not the journal's," : 'the journal';
   byId('facts').title = `Hash of ${chain} at position ${source.head}: ${source.digest}`;
   document.title = `Tachograph report: ${source.data}`;
   const notes = [];
+  if (source.held) notes.push(`This is made of a part of a journal: ${source.held}. Runs that began before have neither a name nor a command here.`);
   if (source.damage) notes.push(`Not all could be read: ${source.damage}.`);
   if (range.left_out) {
     notes.push(`${number(range.left_out)} earlier entries that were asked for are left out, because there are too many for one page; `
@@ -21,7 +22,7 @@ function fillFacts() {
 }
 
 function fillTallies() {
-  const crashes = sessions.list.filter(({ ended }) => ended === 'crashed').length;
+  const crashes = sessions.list.filter(({ ended }) => ended === 'crashed').length + sessions.crashedBefore;
   const snapshots = runs.reduce((sum, run) => sum + run.snapshots.length, 0);
   const refused = runs.reduce((sum, run) => sum + run.refused, 0);
   const tallies = [['runs', runs.length], ['entries', entries.count], ['refused', refused, 'refused'], ['snapshots', snapshots, 'snapshot'],
