@@ -264,6 +264,38 @@ fn it_prints(browser: &mut Browser) {
     browser.value("dispatchEvent(new Event('afterprint'))");
 }
 
+/// What sticks out of a narrow screen, or cannot be read or used there.
+const WRONG_WHEN_NARROW: &str = "(() => {
+  const wrong = [];
+  const root = document.documentElement;
+  if (root.scrollWidth > innerWidth) wrong.push(`the page is ${root.scrollWidth} wide`);
+  for (const part of document.querySelectorAll('#screen *')) {
+    const box = part.getBoundingClientRect();
+    if (part.closest('.unseen') || part.closest('#pane') || !box.width) continue;
+    if (box.left < -1 || box.right > innerWidth + 1) wrong.push(`${part.id || part.className || part.tagName} ends at ${box.right}`);
+  }
+  const pane = document.querySelector('#scroller').getBoundingClientRect();
+  if (pane.height < 150 || pane.bottom > innerHeight) wrong.push(`the runs are ${pane.height} high and end at ${pane.bottom}`);
+  const lanes = document.querySelector('#lanes').clientWidth;
+  if (lanes < innerWidth / 2) wrong.push(`the lanes are ${lanes} wide`);
+  return wrong;
+})()";
+
+#[test]
+fn a_narrow_screen_shows_all_of_it_without_scrolling_sideways() {
+    if !browser::is_there() {
+        return;
+    }
+    let written = Written::of(&kept::dataset());
+    for (width, height) in [(400, 800), (320, 740), (520, 900)] {
+        let mut browser = Browser::open(width, height);
+        browser.visit(&written.address(""));
+        keep(&browser.screenshot(), &format!("narrow-{width}.png"));
+        let wrong = browser.value(WRONG_WHEN_NARROW);
+        assert_eq!(wrong, serde_json::json!([]), "{width}x{height}");
+    }
+}
+
 #[test]
 fn a_page_that_was_tampered_with_can_neither_ask_nor_act() {
     if !browser::is_there() {
