@@ -19,6 +19,12 @@ pub enum BundleError {
         /// The file, or the directory that is not empty.
         path: PathBuf,
     },
+    /// A file system is mounted just there.
+    #[error("{} is the root of a mounted file system, and no directory can take its place", path.display())]
+    MountPoint {
+        /// The directory.
+        path: PathBuf,
+    },
     /// No entry fits what was asked for.
     #[error("no entry is to be exported: {why}")]
     Nothing {
@@ -86,6 +92,7 @@ impl BundleError {
         match self {
             Self::Journal(error) => error.code(),
             Self::Occupied { .. } => "occupied",
+            Self::MountPoint { .. } => "mount_point",
             Self::Nothing { .. } => "nothing_to_export",
             Self::NotWhole { .. } => "not_whole",
             Self::Secret { .. } => "unusable_secret",
@@ -101,6 +108,7 @@ impl BundleError {
         match self {
             Self::Journal(_) => "see what it says about the journal",
             Self::Occupied { .. } => "choose another place; nothing was written",
+            Self::MountPoint { .. } => "choose a directory in it that does not exist yet; nothing was written",
             Self::Nothing { .. } => "`tacho runs` and `tacho tail` show what there is",
             Self::NotWhole { .. } => "read it in place with --data FILE, or use the journal or a whole bundle of it",
             Self::Secret { .. } => "correct the file or its permissions; `tacho seal-key --create FILE` makes a key",

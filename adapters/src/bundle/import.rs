@@ -12,7 +12,7 @@ use super::error::BundleError;
 use super::manifest::{Chain, Scope};
 use super::reader::BundleReader;
 use super::seal::PublicKey;
-use super::target::sync_parent;
+use super::target::{is_mount_point, sync_parent};
 use super::units::Unit;
 use super::verify::check;
 use crate::journal::anchor::Anchor;
@@ -42,7 +42,7 @@ pub struct Imported {
 ///
 /// # Errors
 ///
-/// [`BundleError::Occupied`] if there is a directory that is not empty, [`BundleError::NotWhole`] if the bundle holds a
+/// [`BundleError::Occupied`] if there is a directory that is not empty, [`BundleError::MountPoint`], [`BundleError::NotWhole`] if the bundle holds a
 /// part of a journal, [`BundleError::WrongSeal`], [`BundleError::Journal`] if it is damaged or the directory cannot be written.
 pub fn import(
     bundle: &Path,
@@ -81,6 +81,7 @@ fn vacant(data: &Path) -> Result<PathBuf, BundleError> {
     let occupied = || BundleError::Occupied { path: data.to_owned() };
     match fs::read_dir(data) {
         Ok(mut entries) => match entries.next() {
+            None if is_mount_point(data) => Err(BundleError::MountPoint { path: data.to_owned() }),
             None => Ok(data.canonicalize().map_err(|error| JournalError::io("open", data, error))?),
             Some(_) => Err(occupied()),
         },

@@ -44,6 +44,7 @@ pub use export::{Exported, Request, Selection, export};
 pub use import::{Imported, import};
 pub use manifest::{Chain, Compression, Manifest, RedactedPath, Scope};
 pub use reader::BundleReader;
+pub use target::is_mount_point;
 pub use verify::{BundleReport, Proof, verify};
 
 /// The version of the bundle format that this crate writes, and the greatest it reads.

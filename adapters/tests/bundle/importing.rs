@@ -74,3 +74,20 @@ fn what_is_occupied_stays_and_what_is_damaged_becomes_nothing() {
     assert_eq!(refused.code(), "damaged", "{refused}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "something unfinished was left");
 }
+
+#[test]
+fn the_root_of_a_mounted_file_system_is_refused_before_any_work() {
+    let dir = TempDir::new().unwrap();
+    // A directory of the kernel that is a mount point and empty, if this machine has one that may be listed.
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let empty = mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(1))
+        .map(Path::new)
+        .find(|path| path.is_dir() && fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none()));
+    let Some(place) = empty else { return };
+    let out = dir.path().join("bundle");
+    exported(&fixture(), &out, &request(Selection::WHOLE));
+    let refused = import(&out, place, None, |_| panic!("work was done")).unwrap_err();
+    assert_eq!(refused.code(), "mount_point", "{refused}");
+}

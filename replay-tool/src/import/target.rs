@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use tachograph_adapters::bundle::{BundleError, is_mount_point};
 use tachograph_engine::ports::JournalError;
 
 use super::ImportProblem;
@@ -28,7 +29,7 @@ impl Target {
     ///
     /// # Errors
     ///
-    /// [`ImportProblem::Occupied`] if there is something at the place; [`Error::Journal`] if the system refuses.
+    /// [`ImportProblem::Occupied`] if there is something at the place; [`BundleError::MountPoint`]; [`Error::Journal`] if the system refuses.
     pub fn begin(place: &Path) -> Result<Self, Error> {
         let place = settled(place)?;
         let name = place.file_name().ok_or_else(|| occupied(&place))?.to_owned();
@@ -97,6 +98,7 @@ fn settled(place: &Path) -> Result<PathBuf, Error> {
     }
     let is_empty = fs::read_dir(place).and_then(|mut entries| entries.next().transpose()).map(|entry| entry.is_none());
     match is_empty {
+        Ok(true) if is_mount_point(place) => Err(BundleError::MountPoint { path: place.to_owned() }.into()),
         Ok(true) => fs::canonicalize(place).map_err(|error| JournalError::io("open", place, error).into()),
         Ok(false) => Err(occupied(place)),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => Err(occupied(place)),
