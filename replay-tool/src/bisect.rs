@@ -19,6 +19,7 @@ use crate::when::AsOf;
 /// written.
 pub async fn find(reading: &mut Reading, args: &BisectArgs) -> Result<(), Error> {
     let expression = args.expression()?;
+    reading.note_beyond_end(args.from.and_then(AsOf::asked_position));
     reading.note_beyond_end(args.to.and_then(AsOf::asked_position));
     let dataset = &reading.dataset;
     let to = dataset.position(args.to, reading.now).await?;

@@ -383,6 +383,33 @@ impl Dataset {
         search.answer(|similar| self.unknown(text, similar))
     }
 
+    /// The runs that are meant, as [`resolve`](Self::resolve) finds them one by one, after one pass over the entries for all
+    /// of them; and how many entries that were: none if all are whole ids.
+    pub(crate) async fn resolve_all(&self, texts: &[String], as_of: Position) -> Result<(Vec<RunId>, u64), Error> {
+        let head = self.reader.head().position;
+        let is_id = |text: &String| text.parse::<RunId>().is_ok();
+        let mut searches: Vec<Search<'_>> =
+            texts.iter().filter(|text| !is_id(text)).map(|text| Search::of(text, as_of)).collect();
+        let mut entries = 0;
+        if !searches.is_empty() {
+            self.visit(Position::ZERO, head, |entry| {
+                entries += 1;
+                searches.iter_mut().for_each(|search| search.see(&entry));
+                true
+            })
+            .await?;
+        }
+        let (mut searches, mut runs) = (searches.into_iter(), Vec::with_capacity(texts.len()));
+        for text in texts {
+            let search = if is_id(text) { None } else { searches.next() };
+            runs.push(match search {
+                Some(search) => search.answer(|similar| self.unknown(text, similar))?,
+                None => self.resolve(text, Some(as_of)).await?,
+            });
+        }
+        Ok((runs, entries))
+    }
+
     fn unknown(&self, text: &str, similar: Option<String>) -> Error {
         let text = text.chars().take(128).collect();
         Error::UnknownRun { text, data: self.data.clone(), similar, held: Box::new(self.held) }

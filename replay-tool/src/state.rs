@@ -36,7 +36,11 @@ pub async fn show(reading: &mut Reading, args: &StateArgs) -> Result<(), Error> 
     let at = dataset.position(args.at, reading.now).await?;
     let state = match &args.run {
         Some(text) => {
-            let run = dataset.resolve(text, args.at.map(|_| at)).await?;
+            let run = match dataset.resolve(text, args.at.map(|_| at)).await {
+                // A name that was first taken later: then that is what there is to say.
+                Err(unknown @ Error::UnknownRun { .. }) => dataset.resolve(text, None).await.map_err(|_| unknown)?,
+                resolved => resolved?,
+            };
             dataset.run_at(run, at).await?
         }
         None if args.all => dataset.everything_at(at).await?,

@@ -1,5 +1,7 @@
 //! `tacho whatif`: the recorded commands under other rules.
 
+use tachograph_engine::domain::{Position, RunId};
+
 use crate::cli::WhatifArgs;
 use crate::error::Error;
 use crate::output::Reading;
@@ -39,8 +41,10 @@ pub async fn tell(reading: &mut Reading, args: &WhatifArgs) -> Result<(), Error>
     reading.output.text(&heading(&told))?;
     reading.output.text(&table(&listed, more))?;
     // One run is told step by step.
-    if let (Some(_), [flip]) = (run, listed.as_slice()) {
-        reading.output.text(&steps(flip))?;
+    match (run, listed.as_slice()) {
+        (Some(_), [flip]) => reading.output.text(&steps(flip))?,
+        (Some(run), []) => reading.output.text(&unlisted(run, told.parted_at.get(&run).copied()))?,
+        _ => {}
     }
     reading.output.text(&closing(&told))
 }
@@ -92,6 +96,16 @@ fn kind_words(flip: &Flip, kind: FlipKind) -> String {
         FlipKind::Snapshots => {
             format!("snapshots {} instead of {}", flip.snapshots_would_be.len(), flip.snapshots_recorded.len())
         }
+    }
+}
+
+/// A run that comes out as it was recorded.
+fn unlisted(run: RunId, parts_at: Option<Position>) -> String {
+    match parts_at {
+        Some(position) => {
+            format!("run {run} comes out as recorded: its history parts in times only, at position {position}\n")
+        }
+        None => format!("run {run} comes out as recorded\n"),
     }
 }
 

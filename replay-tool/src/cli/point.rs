@@ -68,10 +68,10 @@ how it was found: a predicate that cannot become false again is looked for by ha
 Examples:
   tacho bisect --when 'count(status = \"Waiting\") > 100'
   tacho bisect --when 'run(\"build\").attempt > 2'
-  tacho bisect --when 'any(failure.kind = \"timed_out\" and labels.team = \"infra\")' --from 2h --format json")]
+  tacho bisect --when 'any(failure.kind = \"timed_out\")' --from 2h --format json")]
 pub struct BisectArgs {
     /// What became true
-    #[arg(long, value_name = "EXPR")]
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     pub when: String,
     /// Begin here: only what became true after it counts [default: before the first entry]
     #[arg(long, value_name = "TIME|POSITION")]

@@ -39,7 +39,7 @@ its snapshot armed.
 
 Examples:
   tacho whatif --without stale_attempt,wrong_runner
-  tacho whatif --without transition_cancel    # as if nobody canceled the snapshots of runs that went on
+  tacho whatif --without transition_cancel    # as if what ends a wait canceled no snapshot
   tacho whatif --snapshot-delay 10s --format json
   tacho whatif --drop 1042 --run build
   tacho whatif --naive-row-ids                # as if ids of destroyed runs were given again")]

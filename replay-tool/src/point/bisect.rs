@@ -93,11 +93,9 @@ impl Dataset {
     /// [`Error::UnknownRun`] or [`Error::AmbiguousRun`] for a run that is asked for, [`Error::Journal`] if the journal
     /// cannot be read.
     pub async fn bisect(&self, expression: &Expression, from: Position, to: Position) -> Result<Bisection, Error> {
-        let mut asked = Vec::with_capacity(expression.runs().len());
-        for text in expression.runs() {
-            let run = self.resolve(text, Some(to)).await?;
-            self.check_begun(run).await?;
-            asked.push(run);
+        let (asked, passed) = self.resolve_all(expression.runs(), to).await?;
+        for run in &asked {
+            self.check_begun(*run).await?;
         }
         let to = to.max(from);
         let (search, method, why) = if expression.aggregates() == 0 {
@@ -113,7 +111,11 @@ impl Dataset {
             }
         };
         let Search { found, entries, checkpoints, begun_before } = search;
-        let (expression, why) = (expression.text().to_owned(), why.to_owned());
+        let named = match passed {
+            0 => String::new(),
+            passed => format!("; which runs are meant was looked up in one pass over {passed} entries"),
+        };
+        let (expression, why) = (expression.text().to_owned(), format!("{why}{named}"));
         Ok(Bisection { expression, from, to, found, method, why, entries, checkpoints, begun_before })
     }
 

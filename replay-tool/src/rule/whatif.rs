@@ -31,6 +31,8 @@ pub struct WhatIf {
     pub runs: u64,
     /// Runs whose histories part, if only in a time.
     pub parted: u64,
+    /// Where those part.
+    pub parted_at: BTreeMap<RunId, Position>,
     /// The runs that come out otherwise, by where they part.
     pub flips: Vec<Flip>,
     /// Recorded commands of the timekeeper that it would not have given.
@@ -305,7 +307,8 @@ impl Replay {
             up_to: self.up_to,
             commands: self.commands,
             runs: self.world.runs() as u64,
-            parted: self.world.parted() as u64,
+            parted: self.world.parted().count() as u64,
+            parted_at: self.world.parted().collect(),
             not_asked: self.world.not_asked,
             undecided: self.undecided,
             headers: self.headers,

@@ -50,9 +50,9 @@ impl World {
         Self { rules, ..Self::default() }
     }
 
-    /// Runs that have parted so far.
-    pub(super) fn parted(&self) -> usize {
-        self.parted.len()
+    /// Runs that have parted so far, and where.
+    pub(super) fn parted(&self) -> impl Iterator<Item = (RunId, Position)> + '_ {
+        self.parted.iter().map(|(run, parted)| (*run, parted.at))
     }
 
     /// Runs that are known in either world.

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Stands in the document for what is different every time.
-const ANYTHING: &str = "…";
+const ANYTHING: &str = "<…>";
+/// Stands there for a key or a hash, which is different every time, too.
+const HASH: &str = "<64 hex digits>";
 
 fn project() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -25,6 +27,11 @@ fn answer(place: &Path, question: &str) -> Vec<String> {
 
 /// Whether a line is the one of the document, which may leave parts open.
 fn fits(line: &str, documented: &str) -> bool {
+    if let Some((before, after)) = documented.split_once(HASH) {
+        let hash = line.strip_prefix(before).and_then(|rest| rest.split_at_checked(64));
+        let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        return hash.is_some_and(|(hash, rest)| is_hex(hash) && fits(rest, after));
+    }
     let mut rest = line;
     let mut parts = documented.split(ANYTHING);
     let Some(after) = parts.next().and_then(|first| rest.strip_prefix(first)) else { return false };
@@ -112,7 +119,12 @@ fn the_walk_passes_by_every_command() {
 
 #[test]
 fn only_what_is_left_open_may_differ() {
-    assert!(fits("root:     abc", "root:     …") && fits("a b c", "a … c") && fits("same", "same"));
-    assert!(!fits("root:     abc", "sealed:   …") && !fits("a b d", "a … c") && !fits("same", "sane"));
-    assert!(!fits("a b c d", "a … c"));
+    assert!(fits("root:     abc", "root:     <…>") && fits("a b c", "a <…> c") && fits("same", "same"));
+    assert!(!fits("root:     abc", "sealed:   <…>") && !fits("a b d", "a <…> c") && !fits("same", "sane"));
+    assert!(!fits("a b c d", "a <…> c"));
+    // What an answer itself leaves out is not left open.
+    assert!(fits("vm/17721/…5F4W38", "vm/17721/…5F4W38") && !fits("vm/17721/another", "vm/17721/…5F4W38"));
+    let hash = "0123456789abcdef".repeat(4);
+    assert!(fits(&format!("by {hash}!"), "by <64 hex digits>!") && !fits("by error!", "by <64 hex digits>!"));
+    assert!(!fits(&format!("{hash}0"), HASH) && !fits(&hash[1..], HASH) && !fits(&hash.replace('a', "x"), HASH));
 }

@@ -43,6 +43,12 @@ fn a_run_that_did_not_exist_then_is_told() {
     let args = StateArgs { at: at(5), run: Some(BUILD_AGAIN.to_owned()), ..StateArgs::default() };
     let error = printed(Format::Text, async |reading| state::show(reading, &args).await).unwrap_err();
     assert!(matches!(error, Error::NotYet { .. }), "{error}");
+    let args = StateArgs { run: Some("nightly".to_owned()), ..args };
+    let by_name = printed(Format::Text, async |reading| state::show(reading, &args).await).unwrap_err();
+    assert!(matches!(by_name, Error::NotYet { .. }), "{by_name}");
+    let args = StateArgs { run: Some("nobody".to_owned()), ..args };
+    let nobody = printed(Format::Text, async |reading| state::show(reading, &args).await).unwrap_err();
+    assert!(matches!(nobody, Error::UnknownRun { .. }), "{nobody}");
 }
 
 #[test]
@@ -131,4 +137,33 @@ fn the_binary_prints_what_the_library_does() {
     let never = json(&data, &["bisect", "--when", &format!("run(\"{BUILD}\").attempt > 99")]);
     assert_eq!(never["outcome"], "never");
     assert!(stderr(&ran(&data, &["state", "--at", "5", "--run", NEVER])).contains("unknown_run"));
+}
+
+#[test]
+fn names_are_looked_up_in_one_pass_and_that_is_said() {
+    let (_dir, data) = made();
+    let named = "run(\"build\").attempt > 99 or run(\"nightly\").attempt > 99 or run(\"01KAJ2A\").attempt > 99";
+    let why = |when: &str| json(&data, &["bisect", "--when", when])["why"].as_str().unwrap().to_owned();
+    assert!(why(named).contains("one pass over 34 entries"), "{}", why(named));
+    assert!(!why(&format!("run(\"{BUILD}\").attempt > 99")).contains("pass"));
+}
+
+#[test]
+fn what_is_asked_for_may_begin_with_a_hyphen_or_beyond_the_end() {
+    let (_dir, data) = made();
+    let hyphen = ran(&data, &["bisect", "--when", "-1 < count()"]);
+    assert_eq!(hyphen.status.code(), Some(0), "{}", stderr(&hyphen));
+    let beyond = ran(&data, &["bisect", "--when", "any(ended)", "--from", "99999"]);
+    assert!(stderr(&beyond).contains("position 99999 is beyond the end"), "{}", stderr(&beyond));
+}
+
+#[test]
+fn examples_stand_on_one_line_each() {
+    let (_dir, data) = made();
+    for command in ["bisect", "whatif", "diff", "state"] {
+        let help = stdout(&ran(&data, &[command, "--help"]));
+        let (_, examples) = help.split_once("Examples:\n").unwrap();
+        let is_whole = |line: &str| line.is_empty() || line.starts_with("  tacho ");
+        assert!(examples.lines().all(is_whole), "{command}: {examples}");
+    }
 }

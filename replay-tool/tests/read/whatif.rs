@@ -336,6 +336,20 @@ fn what_would_be_is_told() {
 }
 
 #[test]
+fn a_run_that_comes_out_as_recorded_is_told_as_that() {
+    let rules = RuleArgs { moves: vec![Move { from: Position(8), to: Position(9) }], ..RuleArgs::default() };
+    let untouched = WhatifArgs { run: Some(BUILD.to_owned()), ..args(rules) };
+    let text = printed(Format::Text, async |reading| whatif::tell(reading, &untouched).await).unwrap();
+    assert!(text.contains(&format!("run {BUILD} comes out as recorded\n")), "{text}");
+    let times = WhatifArgs {
+        run: Some(BUILD.to_owned()),
+        ..args(RuleArgs { moves: vec![Move { from: Position(2), to: Position(1) }], ..RuleArgs::default() })
+    };
+    let text = printed(Format::Text, async |reading| whatif::tell(reading, &times).await).unwrap();
+    assert!(text.contains("comes out as recorded: its history parts in times only, at position 1"), "{text}");
+}
+
+#[test]
 fn the_binary_wants_a_rule_and_changes_nothing() {
     let (dir, data) = made_on_disk();
     let before = crate::binary::everything(dir.path());
