@@ -50,7 +50,9 @@ fn check_place(data: &Path) -> Result<(), JournalError> {
     let none = |why: &str| Err(JournalError::NoJournal { path: data.to_owned(), why: why.to_owned() });
     match std::fs::metadata(data) {
         Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => none("it is a file, not a directory"),
+        Ok(_) => none(
+            "it is neither a directory nor a file that can be read in parts: write what comes out of a pipe to a file first",
+        ),
         Err(error) if error.kind() == io::ErrorKind::NotFound => none("it does not exist"),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => none("a part of its path is a file"),
         Err(error) => Err(JournalError::io("open", data, error)),

@@ -47,6 +47,14 @@ pub enum BundleError {
         /// What is wrong with it.
         why: String,
     },
+    /// The salts are of another bundle.
+    #[error("{} has salts that do not fit {}, which is sound", path.display(), bundle.display())]
+    OtherSalts {
+        /// The file of salts.
+        path: PathBuf,
+        /// The bundle.
+        bundle: PathBuf,
+    },
     /// It is not sealed as it must be.
     #[error("{} is {}, not by {expected}", path.display(), sealed(found.as_ref()))]
     WrongSeal {
@@ -96,6 +104,7 @@ impl BundleError {
             Self::Nothing { .. } => "nothing_to_export",
             Self::NotWhole { .. } => "not_whole",
             Self::Secret { .. } => "unusable_secret",
+            Self::OtherSalts { .. } => "other_salts",
             Self::WrongSeal { .. } => "wrong_seal",
             Self::NotRedactable { .. } => "not_redactable",
             Self::GuessableIds { .. } => "guessable_ids",
@@ -112,6 +121,7 @@ impl BundleError {
             Self::Nothing { .. } => "`tacho runs` and `tacho tail` show what there is",
             Self::NotWhole { .. } => "read it in place with --data FILE, or use the journal or a whole bundle of it",
             Self::Secret { .. } => "correct the file or its permissions; `tacho seal-key --create FILE` makes a key",
+            Self::OtherSalts { .. } => "use the salts of the same export; without redacted values there are none",
             Self::WrongSeal { .. } => "trust it no more than whoever gave it to you; is the public key right?",
             Self::NotRedactable { .. } => {
                 "export another part (--run, --from, --to), or without the path in --redact that has this value"

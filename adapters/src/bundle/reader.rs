@@ -53,6 +53,12 @@ impl BundleReader {
     /// [`JournalError::NoJournal`] if the file is no bundle, [`JournalError::Damaged`] if its header, manifest, seal or
     /// trailer is not as it was written, [`JournalError::NewerFormat`], or [`JournalError::Io`].
     pub fn open(path: &Path) -> Result<Self, JournalError> {
+        // Opening a pipe would wait for whoever writes into it, and what comes out of one can be read only once.
+        let kind = std::fs::metadata(path).map_err(|error| JournalError::io("open", path, error))?;
+        if !kind.is_file() {
+            let why = "a bundle is read in parts, from a file: write it to one first".to_owned();
+            return Err(JournalError::NoJournal { path: path.to_owned(), why });
+        }
         let file = File::open(path).map_err(|error| JournalError::io("open", path, error))?;
         let length = file.metadata().map_err(|error| JournalError::io("read", path, error))?.len();
         Parts { file, path: path.to_owned(), length }.read()

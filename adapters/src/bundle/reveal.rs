@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tachograph_engine::domain::{Digest, Entry};
@@ -74,6 +74,8 @@ pub struct Salts {
     /// Values by what stands in their place.
     values: HashMap<String, String>,
     head: Option<Digest>,
+    /// The file that they are from.
+    path: PathBuf,
 }
 
 impl Salts {
@@ -85,7 +87,7 @@ impl Salts {
     pub fn open(path: &Path) -> Result<Self, BundleError> {
         let failed = |error| JournalError::io("read", path, error);
         let mut lines = BufReader::new(File::open(path).map_err(failed)?);
-        let mut salts = Self::default();
+        let mut salts = Self { path: path.to_owned(), ..Self::default() };
         for number in 1_u64.. {
             let mut line = String::new();
             if lines.by_ref().take(LINE_BYTES_MAX).read_line(&mut line).map_err(failed)? == 0 {
@@ -131,9 +133,13 @@ pub struct Revealed {
 ///
 /// # Errors
 ///
-/// [`BundleError::Journal`] if the bundle is damaged, or if all values are back and the chain leads to another digest than
-/// the bundle commits to.
+/// [`BundleError::Journal`] if the bundle is damaged, [`BundleError::OtherSalts`] if all values are back and the chain leads
+/// to another digest than the bundle commits to, or if nothing was redacted.
 pub fn reveal(bundle: &BundleReader, salts: &Salts, mut see: impl FnMut(&Entry)) -> Result<Revealed, BundleError> {
+    if !bundle.manifest().is_redacted() {
+        let (path, bundle) = (salts.path.clone(), bundle.path().to_owned());
+        return Err(BundleError::OtherSalts { path, bundle });
+    }
     let mut revealed = Revealed::default();
     let mut rewriter = Rewriter::behind(Digest::ZERO);
     let mut digest = Digest::ZERO;
@@ -154,8 +160,8 @@ pub fn reveal(bundle: &BundleReader, salts: &Salts, mut see: impl FnMut(&Entry))
     let manifest = bundle.manifest();
     if let (Scope::Whole, true, Some(salt)) = (manifest.scope, revealed.replaced == revealed.revealed, salts.head) {
         if commit(salt, &digest.0) != manifest.journal_head.digest {
-            let why = "with its values put back, the history is not the one that the bundle commits to".to_owned();
-            return Err(JournalError::Damaged { file: bundle.path().to_owned(), offset: 0, why }.into());
+            let (path, bundle) = (salts.path.clone(), bundle.path().to_owned());
+            return Err(BundleError::OtherSalts { path, bundle });
         }
         revealed.digest = Some(Head { position: manifest.tip.position, digest });
     }

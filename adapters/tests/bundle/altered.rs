@@ -144,3 +144,19 @@ fn what_claims_impossible_sizes_costs_neither_memory_nor_a_panic() {
     }
     assert!(tried > 100, "{tried}");
 }
+
+#[test]
+fn what_is_no_file_is_refused_and_not_waited_for() {
+    let dir = TempDir::new().unwrap();
+    let pipe = dir.path().join("pipe");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &pipe,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    let refused = BundleReader::open(&pipe).unwrap_err().to_string();
+    assert!(refused.contains("write it to one first"), "{refused}");
+}

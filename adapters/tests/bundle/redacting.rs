@@ -194,3 +194,19 @@ fn ids_that_follow_from_the_content_can_be_guessed_and_stop_a_redaction() {
     let refused = export(&copy, &out.path().join("again"), &again, |_| ()).unwrap_err();
     assert_eq!(refused.code(), "guessable_ids");
 }
+
+#[test]
+fn salts_of_another_bundle_are_no_damage() {
+    let made = Made::redacted(Selection::WHOLE, Compression::None, &["label.secret"]);
+    let whole = made.dir.path().join("whole");
+    exported(made.secrets.data.path(), &whole, &request(Selection::WHOLE));
+    let salts = Salts::open(&made.salts()).unwrap();
+    let refused = reveal(&BundleReader::open(&whole).unwrap(), &salts, |_| ()).unwrap_err();
+    assert_eq!(refused.code(), "other_salts", "{refused}");
+    // One of which nothing was left out, but that says it could have been: only its head tells.
+    let nothing = made.dir.path().join("nothing");
+    let redact = vec!["label.absent".parse().unwrap()];
+    exported(made.secrets.data.path(), &nothing, &Request { redact, ..request(Selection::WHOLE) });
+    let refused = reveal(&BundleReader::open(&nothing).unwrap(), &salts, |_| ()).unwrap_err();
+    assert_eq!(refused.code(), "other_salts", "{refused}");
+}
