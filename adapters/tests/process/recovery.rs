@@ -557,6 +557,45 @@ async fn two_recoveries_at_once_record_one_end() {
     assert_eq!(bench.story(lost.run).await, ["Created", "Started", "Reconciled", "Exited"]);
 }
 
+#[tokio::test]
+async fn a_container_that_its_runtime_failed_to_remove_is_removed_by_a_later_opening() {
+    let bench = Bench::open().await;
+    let contained = Lost::of_spec(&bench, "process/host/1/former", image()).await;
+    std::fs::create_dir_all(contained.directory.path()).unwrap();
+    contained.identity(&gone(), Some(&gone()));
+    let (failing, runtime) = (bench.data.path().join("failing"), bench.data.path().join("runtime"));
+    let root = bench.data.path().join("oci");
+    let name = format!("tacho-{}-1", contained.run);
+    let state = root.join(&name);
+    for directory in
+        [&state, &root.join("notes"), &root.join(format!("tacho-{}-1", RunId::from_ulid(bench.engine.mint())))]
+    {
+        std::fs::create_dir_all(directory).unwrap();
+    }
+    let script = format!(
+        "#!/bin/sh\ntest -e {} && exit 1\ncase \"$*\" in *delete*) rm -r {};; esac\necho '{{\"status\":\"running\"}}'\n",
+        failing.display(),
+        state.display()
+    );
+    std::fs::write(&runtime, script).unwrap();
+    std::fs::set_permissions(&runtime, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    std::fs::write(&failing, "").unwrap();
+    let container = serde_json::json!({
+        "format": 1, "run": contained.run.to_string(), "attempt": contained.attempt.to_string(),
+        "name": name, "runtime": runtime, "root": root,
+    });
+    contained.file("container.json", &container.to_string());
+    assert!(bench.runner.recover().await.unwrap().unknown[0].1.contains("its container may go on"));
+    assert!(bench.runner.recover().await.unwrap().orphans[0].1.contains("its container may go on"));
+    std::fs::remove_file(&failing).unwrap();
+    let told = "attempt 1 has ended; its container was running, and is removed".to_owned();
+    let orphans = vec![(contained.run, told)];
+    assert_eq!(bench.runner.recover().await.unwrap(), AdoptionReport { orphans, ..Default::default() });
+    assert!(!state.exists());
+    assert_eq!(bench.runner.recover().await.unwrap(), AdoptionReport::default());
+    assert_eq!(std::fs::read_dir(&root).unwrap().count(), 2, "what is nobody's stays");
+}
+
 /// The directory is the run's own, and whoever opens it may be root.
 #[tokio::test]
 async fn a_container_that_a_run_only_claims_to_have_is_nobodys_to_end() {

@@ -7,10 +7,12 @@
 //! - [`following`]: an adopted attempt to its end;
 //! - [`rest`]: what is left of the process group of a killed shim;
 //! - [`unwanted`]: attempts that go on although their run has another one, or was destroyed;
+//! - [`containers`]: those that a runtime failed to remove;
 //! - [`leftovers`]: directories that belong to no open run;
 //! - [`foresight`]: the conclusions without any of it, for people who want to know before.
 
 mod conclusion;
+mod containers;
 mod evidence;
 mod following;
 mod foresight;

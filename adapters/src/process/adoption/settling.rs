@@ -88,6 +88,7 @@ impl ProcessRunner {
         // One look serves all: whoever could start a shim for them is gone.
         let processes = Arc::new(blocking(Processes::look).await.unwrap_or_default());
         report.add(self.end_unwanted(&processes).await?);
+        report.add(self.end_kept_containers(&processes).await?);
         let mut settling = JoinSet::new();
         for record in open {
             let (runner, processes) = (self.clone(), processes.clone());
