@@ -388,8 +388,9 @@ impl Dataset {
     pub(crate) async fn resolve_all(&self, texts: &[String], as_of: Position) -> Result<(Vec<RunId>, u64), Error> {
         let head = self.reader.head().position;
         let is_id = |text: &String| text.parse::<RunId>().is_ok();
-        let mut searches: Vec<Search<'_>> =
-            texts.iter().filter(|text| !is_id(text)).map(|text| Search::of(text, as_of)).collect();
+        let begun = self.held.before();
+        let named = texts.iter().filter(|text| !is_id(text));
+        let mut searches: Vec<Search<'_>> = named.map(|text| Search::of(text, as_of).beginning_after(begun)).collect();
         let mut entries = 0;
         if !searches.is_empty() {
             self.visit(Position::ZERO, head, |entry| {
