@@ -70,7 +70,7 @@ impl Recorder {
         let mut turn = Turn { recorder: self, observation, run, decided };
         turn.take().await?;
         decided = turn.decided;
-        if decided.positions.is_empty() && !decided.is_duplicate {
+        if decided.positions.is_empty() {
             self.silent.remember(main);
         }
         let is_something = !decided.positions.is_empty() || !decided.refused.is_empty() || decided.is_duplicate;

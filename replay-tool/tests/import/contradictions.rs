@@ -389,3 +389,13 @@ fn a_pod_of_the_same_name_and_another_uid_proves_that_the_one_before_is_gone() {
     let twice = Imported::sound("k8s-events", [text.as_str(), &text].concat());
     assert_eq!(twice.events(), imported.events());
 }
+
+#[test]
+fn an_end_that_was_told_twice_ends_nothing_later_when_the_stream_is_told_again() {
+    let code: &[(&str, &str)] = &[("exitCode", "0")];
+    let history = [("create", 0, &[][..]), ("start", 1, &[]), ("die", 3, code), ("die", 40, code), ("start", 5, &[])];
+    let once = Imported::sound("docker-events", container(&history));
+    let twice = Imported::sound("docker-events", container(&[history, history].concat()));
+    assert_eq!(twice.events(), once.events());
+    assert_eq!(twice.run()["status"], "Started");
+}
