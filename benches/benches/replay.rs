@@ -6,14 +6,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tachograph_benches::{Failure, live, median, number, open, timed};
+use tachograph_benches::{Failure, fill, median, number, timed};
 use tachograph_engine::domain::{Entry, Position, RunId};
 use tachograph_replay::dataset::Dataset;
 use tachograph_replay::point::Expression;
 use tachograph_replay::when::{AsOf, When};
 
 const ROUNDS: usize = 3;
-const TASKS: u64 = 1_024;
 
 fn main() -> Result<(), Failure> {
     let events = number("TACHO_BENCH_EVENTS", 1_000_000);
@@ -58,26 +57,6 @@ fn measure(what: &str, reading: Duration, mut work: impl FnMut() -> Result<u64, 
     let seconds = median(times);
     println!("{what}: {seconds:.3} s, {:.1} times reading the files ({result})", seconds / reading.as_secs_f64());
     Ok(())
-}
-
-async fn fill(data: &Path, events: u64) -> Result<(), Failure> {
-    let (engine, _) = open(data).await?;
-    let runs = events.div_ceil(3);
-    let tasks: Vec<_> = (0..TASKS)
-        .map(|task| {
-            let engine = engine.clone();
-            tokio::spawn(async move {
-                for number in (task..runs).step_by(TASKS as usize) {
-                    live(&engine, number).await?;
-                }
-                Ok::<_, Failure>(())
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await??;
-    }
-    Ok(engine.close().await?)
 }
 
 async fn sample(data: &Path, at: Position) -> Result<Entry, Failure> {

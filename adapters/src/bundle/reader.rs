@@ -1,13 +1,12 @@
 //! A bundle as a journal that is read.
 
-use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tachograph_engine::domain::{CommandId, Digest, Entry, Event, Position, RunId};
+use tachograph_engine::domain::{CommandId, Digest, Entry, Position, RunId};
 use tachograph_engine::ports::{Head, JournalError, JournalReader, RunHead};
 use ulid::Ulid;
 
@@ -19,6 +18,7 @@ use super::stream::BlockStream;
 use super::trailer::{self, Trailer};
 use super::units::{Unit, Units};
 use crate::journal::footer::{Footer, sparse_offset};
+use crate::journal::holder::LastHolder;
 
 /// The greatest manifest that is read: blocks of some hundred gigabytes, or some ten million runs.
 const MANIFEST_BYTES_MAX: u64 = 1 << 30;
@@ -306,21 +306,11 @@ impl JournalReader for BundleReader {
     }
 
     async fn named(&self, name: &str) -> Result<Option<RunId>, JournalError> {
-        let mut named = HashSet::new();
-        let mut last = None;
-        // The last one to take it counts, so nothing is found before the end.
+        let mut holder = LastHolder::of(name);
         self.find_map::<()>(|entry| {
-            let run = entry.run()?;
-            for event in entry.events() {
-                let takes = match event {
-                    Event::Created { spec, .. } => spec.name.as_deref() == Some(name) && named.insert(run),
-                    Event::Started { .. } => named.contains(&run),
-                    _ => false,
-                };
-                last = if takes { Some(run) } else { last };
-            }
+            holder.see(entry);
             None
         })?;
-        Ok(last)
+        Ok(holder.found())
     }
 }

@@ -12,6 +12,7 @@
 //! | `scan`, `walk` | frame by frame over a segment: up to the first bad one, or past it |
 //! | `writer`, `active`, `lock`, `recover` | the one writer; what it finds when it opens |
 //! | `reader`, `facts`, `view`, `tail`, `follow` | readers beside it |
+//! | `holder` | who took a name last, where no index is at hand |
 //! | `verify`, `runs`, `report`, `salvage` | what is wrong, and what can still be read |
 //! | [`disk`], [`simulated`] | the seam to the disk, and a disk that fails on demand |
 
@@ -24,6 +25,7 @@ pub(crate) mod fields;
 mod follow;
 pub(crate) mod footer;
 pub(crate) mod frame;
+pub(crate) mod holder;
 mod lock;
 mod reader;
 mod recover;

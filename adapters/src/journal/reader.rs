@@ -1,11 +1,10 @@
 //! Reading a journal without changing a byte of it.
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tachograph_engine::domain::{CommandId, Digest, Entry, Event, Position, RunId, Timestamp};
+use tachograph_engine::domain::{CommandId, Digest, Entry, Position, RunId, Timestamp};
 use tachograph_engine::ports::{Head, JournalError, JournalReader, RunHead};
 use ulid::Ulid;
 
@@ -13,6 +12,7 @@ use super::JOURNAL_DIR;
 use super::disk::{Disk, RealDisk};
 use super::footer::Footer;
 use super::frame::Records;
+use super::holder::LastHolder;
 use super::scan::{FrameScan, RANDOM_BYTES, SEQUENTIAL_BYTES};
 use super::tail::next_commit;
 use super::view::{Place, View};
@@ -296,24 +296,9 @@ impl FileReader {
     }
 
     fn scan_for_name(&self, name: &str) -> Result<Option<RunId>, JournalError> {
-        let mut named = HashSet::new();
-        let mut last = None;
-        // The last one to take it counts, so nothing is found before the end.
-        self.find_map::<()>(|entry| {
-            let run = entry.run()?;
-            for event in entry.events() {
-                let takes = match event {
-                    Event::Created { spec, .. } => spec.name.as_deref() == Some(name) && named.insert(run),
-                    Event::Started { .. } => named.contains(&run),
-                    _ => false,
-                };
-                if takes {
-                    last = Some(run);
-                }
-            }
-            None
-        })?;
-        Ok(last)
+        let mut holder = LastHolder::of(name);
+        self.for_each(|entry| holder.see(entry))?;
+        Ok(holder.found())
     }
 }
 

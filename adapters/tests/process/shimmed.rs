@@ -75,18 +75,20 @@ async fn the_end_is_the_shims_word_and_nobody_is_left() {
     assert!(ProcessIdentity::of(shim.pid).is_err());
 }
 
+/// A command whose child tells its pid, and is deaf to everything that can be ignored; neither ends by itself.
+fn deaf_child(ready: impl std::fmt::Display, never: impl std::fmt::Display) -> String {
+    format!(
+        "(trap '' HUP TERM PIPE INT; read p rest < /proc/self/stat; echo $p > {ready}; exec > /dev/null 2>&1; \
+         read line < {never}) & read line < {never}"
+    )
+}
+
 #[tokio::test]
 async fn a_killed_shim_is_an_unknown_end_and_its_group_does_not_go_on() {
     let bench = Bench::shimmed().await;
     let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
     // The kernel kills the leader; its child would live on, deaf to everything that can be ignored.
-    let script = format!(
-        "(trap '' HUP TERM PIPE INT; read p rest < /proc/self/stat; echo $p > {}; exec > /dev/null 2>&1; read line < {never}) & \
-         read line < {never}",
-        ready.path(),
-        never = never.path()
-    );
-    let handle = bench.sh(&script).await;
+    let handle = bench.sh(&deaf_child(ready.path(), never.path())).await;
     let grandchild: u32 = ready.read_to_end().await.trim().parse().unwrap();
     let shim = identity(&bench, &handle).shim.unwrap();
     kill_process(pid(shim.pid), Signal::KILL).unwrap();
@@ -106,13 +108,7 @@ async fn a_killed_shim_is_an_unknown_end_and_its_group_does_not_go_on() {
 async fn a_run_that_takes_its_identity_away_was_executed_all_the_same() {
     let bench = Bench::shimmed().await;
     let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
-    let script = format!(
-        "(trap '' HUP TERM PIPE INT; read p rest < /proc/self/stat; echo $p > {}; exec > /dev/null 2>&1; read line < {never}) & \
-         read line < {never}",
-        ready.path(),
-        never = never.path()
-    );
-    let handle = bench.sh(&script).await;
+    let handle = bench.sh(&deaf_child(ready.path(), never.path())).await;
     let grandchild: u32 = ready.read_to_end().await.trim().parse().unwrap();
     let shim = identity(&bench, &handle).shim.unwrap();
     std::fs::remove_file(handle.directory().unwrap().join("identity.json")).unwrap();

@@ -85,7 +85,8 @@ pub struct ArmedView {
 }
 
 impl ArmedView {
-    fn of(timer: &ArmedTimer, name: Option<&str>, now: Timestamp) -> Self {
+    /// A timer as seen at a time.
+    pub fn of(timer: &ArmedTimer, name: Option<&str>, now: Timestamp) -> Self {
         let (kind, snapshot, attempt) = match timer.key.of {
             TimerOf::Snapshot(snapshot) => ("snapshot", Some(snapshot), None),
             TimerOf::Deadline(attempt) => ("deadline", None, Some(attempt)),
