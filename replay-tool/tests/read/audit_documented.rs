@@ -1,29 +1,23 @@
-//! docs/audit.md: the data dictionary is the one of the code, with examples out of the made journal, and every question in it
-//! is asked of that journal and answered as it says. `TACHO_GOLDEN=write` writes both anew.
-
-use std::path::{Path, PathBuf};
+//! docs/audit.md: the data dictionary is the one of the code, with examples out of the example incident, and every question in
+//! it is asked of that incident and answered as it says. `TACHO_GOLDEN=write` writes both anew.
 
 use clap::Parser;
 use tachograph_replay::audit::{NAMED, command, tables};
 use tachograph_replay::cli::{Cli, Command};
+use tachograph_replay::dataset::Dataset;
 use tachograph_replay::error::Error;
+use tachograph_replay::machine::Machine;
 use tachograph_replay::output::Format;
 
-use crate::kept::printed;
+use crate::asked_again::{INCIDENT, asked_again, check, place, project};
+use crate::kept::{dataset, printed_of};
+
+const DOCUMENT: &str = "docs/audit.md";
 
 const TABLES: &str = "<!-- tables: written by the test that checks them -->\n";
 const TABLES_END: &str = "<!-- end of tables -->\n";
-const PROMPT: &str = "$ tacho ";
 /// Characters of an example in the data dictionary.
 const EXAMPLE_CHARS_MAX: usize = 48;
-
-fn file() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/audit.md")
-}
-
-fn is_writing() -> bool {
-    std::env::var_os("TACHO_GOLDEN").is_some_and(|value| value == "write")
-}
 
 /// The words of a command line with single or double quotes, without escapes.
 fn words(line: &str) -> Vec<String> {
@@ -46,94 +40,86 @@ fn words(line: &str) -> Vec<String> {
 
 /// What a command line prints over the made journal, through the library.
 pub(super) fn asked(line: &str) -> Result<String, Error> {
+    asked_of(dataset(), line)
+}
+
+fn asked_of(dataset: Dataset, line: &str) -> Result<String, Error> {
     let cli = Cli::try_parse_from(words(&format!("tacho {line}"))).unwrap();
     let format = cli.global.format;
-    printed(format, async |reading| match &cli.command {
+    printed_of(dataset, Machine::of("elsewhere", "another-boot", "made"), format, async |reading| match &cli.command {
         Command::Sql(args) => command::sql(reading, args).await,
         Command::Audit(args) => command::audit(reading, args).await,
         other => panic!("{other:?} is no question"),
     })
 }
 
-/// The document with every answer as it is now; the questions that were asked are pushed.
-fn answered(text: &str, questions: &mut Vec<String>) -> String {
-    let (mut document, mut in_console) = (String::new(), false);
-    for line in text.lines() {
-        match line.strip_prefix(PROMPT) {
-            _ if line == "```console" => in_console = true,
-            _ if line == "```" => in_console = false,
-            Some(question) if in_console => {
-                let answer = asked(question).unwrap_or_else(|error| panic!("{question}: {error}"));
-                document.push_str(&format!("{line}\n{}", answer.replace("\r\n", "\n")));
-                questions.push(question.to_owned());
-                continue;
-            }
-            // An answer of before.
-            None if in_console => continue,
-            _ => {}
-        }
-        document.push_str(line);
-        document.push('\n');
-    }
-    document
+/// The first value of a column, out of the example incident, or out of the made journal if it has none there.
+fn example(table: &str, column: &str) -> Option<serde_json::Value> {
+    let incident = Dataset::open(&project().join(INCIDENT)).unwrap();
+    let sql = format!("sql \"SELECT {column} AS v FROM {table} WHERE {column} IS NOT NULL LIMIT 1\" --output jsonl");
+    // What is armed at the end of either is nothing.
+    let is_timers = table == "timers";
+    [(incident, 25), (dataset(), 17)].into_iter().find_map(|(dataset, armed)| {
+        let at = if is_timers { format!(" --at {armed}") } else { String::new() };
+        let row = asked_of(dataset, &format!("{sql}{at}")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&row).ok().map(|row| row["v"].clone())
+    })
 }
 
-/// The data dictionary, with the first value of each column in the made journal.
+/// The data dictionary.
 fn dictionary() -> String {
     let mut text = String::new();
     for table in tables() {
         text.push_str(&format!("\n### {}\n\nOne row: {}.\n\n", table.name, table.about));
         text.push_str("| column | type | is | for example |\n| --- | --- | --- | --- |\n");
-        // What is armed at the end of the made journal is nothing.
-        let at = if table.name == "timers" { " --at 17" } else { "" };
         for column in &table.columns {
-            let (name, table) = (column.name, table.name);
-            let sql = format!("SELECT {name} AS v FROM {table} WHERE {name} IS NOT NULL LIMIT 1");
-            let found = asked(&format!("sql \"{sql}\" --output jsonl{at}")).unwrap();
-            let example = match serde_json::from_str::<serde_json::Value>(&found).map(|row| row["v"].clone()) {
-                Ok(serde_json::Value::String(text)) if text.chars().count() > EXAMPLE_CHARS_MAX => {
+            let example = match example(table.name, column.name) {
+                Some(serde_json::Value::String(text)) if text.chars().count() > EXAMPLE_CHARS_MAX => {
                     format!("`{}…`", text.chars().take(EXAMPLE_CHARS_MAX).collect::<String>())
                 }
-                Ok(serde_json::Value::String(text)) => format!("`{text}`"),
-                Ok(number) => format!("`{number}`"),
-                Err(_) => String::new(),
+                Some(serde_json::Value::String(text)) => format!("`{text}`"),
+                Some(number) => format!("`{number}`"),
+                None => String::new(),
             };
             let example = example.replace('|', "\\|").replace('\n', "\\n");
-            text.push_str(&format!("| `{name}` | {} | {} | {example} |\n", column.kind, column.about));
+            text.push_str(&format!("| `{}` | {} | {} | {example} |\n", column.name, column.kind, column.about));
         }
     }
     format!("{text}\n")
 }
 
-/// The document as it should be.
-fn expected(text: &str, questions: &mut Vec<String>) -> String {
-    let (before, rest) = text.split_once(TABLES).unwrap();
-    let (_, after) = rest.split_once(TABLES_END).unwrap();
-    let (before, after) = (answered(before, questions), answered(after, questions));
-    format!("{before}{TABLES}{}{TABLES_END}{after}", dictionary())
-}
-
 #[test]
 fn every_question_of_the_document_is_answered_as_it_says() {
-    let text = std::fs::read_to_string(file()).unwrap();
-    let mut questions = Vec::new();
-    let expected = expected(&text, &mut questions);
-    if is_writing() {
-        std::fs::write(file(), &expected).unwrap();
-        return;
+    let document = std::fs::read_to_string(project().join(DOCUMENT)).unwrap();
+    let place = place();
+    let (before, rest) = document.split_once(TABLES).unwrap();
+    let (_, after) = rest.split_once(TABLES_END).unwrap();
+    let ((before, first), (after, second)) = (asked_again(before, place.path()), asked_again(after, place.path()));
+    check(DOCUMENT, &format!("{before}{TABLES}{}{TABLES_END}{after}", dictionary()));
+    assert!(first + second >= 33, "{first} and {second} questions");
+}
+
+/// Each table is asked for by at least one question whose answer is shown.
+#[test]
+fn every_table_is_asked_for() {
+    let document = std::fs::read_to_string(project().join(DOCUMENT)).unwrap();
+    for table in tables() {
+        let asks = |line: &&str| {
+            let mut words = line.split(|char: char| !char.is_alphanumeric() && char != '_');
+            line.starts_with("$ tacho sql ") && words.any(|word| word == table.name)
+        };
+        let mut lines = document.lines();
+        assert!(lines.find(asks).is_some(), "{}", table.name);
+        let answer = lines.next().unwrap();
+        assert!(!answer.starts_with(['$', '`']) && answer != "no rows", "{}: {answer}", table.name);
     }
-    assert!(questions.len() >= 30, "{} questions", questions.len());
-    for (number, (line, expected)) in text.lines().zip(expected.lines()).enumerate() {
-        assert_eq!(line, expected, "docs/audit.md, line {}", number + 1);
-    }
-    assert_eq!(text, expected);
 }
 
 #[test]
 fn every_question_with_a_name_is_in_the_document_with_its_parameters() {
-    let text = std::fs::read_to_string(file()).unwrap();
+    let text = std::fs::read_to_string(project().join(DOCUMENT)).unwrap();
     for query in NAMED {
-        let shown = format!("{PROMPT}audit {} --show\n{}", query.name, query.sql);
+        let shown = format!("$ tacho audit {} --show\n{}", query.name, query.sql);
         assert!(text.contains(&shown), "{}", query.name);
         assert!(!query.about().is_empty() && query.about().ends_with('.'), "{}", query.name);
         let parameters: Vec<String> = query.parameters().into_iter().map(|found| found.default.name).collect();

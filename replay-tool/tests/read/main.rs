@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code outside of test functions")]
 
+/// Documents whose questions are asked again of the example incident.
+mod asked_again;
 /// Questions in SQL, and those with a name.
 mod audit;
 /// docs/audit.md: its data dictionary, and every question in it.
