@@ -32,8 +32,9 @@ use tokio::task::JoinHandle;
 const WRITERS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// They go on as long as there is a file `go`, and each ends when that is gone, wherever it is. A number is written over
-/// the one before, in one piece.
+/// They go on as long as there is a file `go`, and each ends when that is gone, wherever it is; the fourth when the third
+/// says so, since one of a pair that looks by itself may be gone when the other one still waits for its answer. A number
+/// is written over the one before, in one piece.
 const SCRIPT: &str = r#"
 cd "$TACHO_RUN_DIR" || exit 9
 for writer in 1 2 3 4; do for letter in a m z; do printf %08d 0 > $letter-$writer; done; done
@@ -45,11 +46,11 @@ put() { for letter in a m z; do printf %08d $1 1<>$letter-$2; done; }
 round=0
 case $1 in
 1|2) while [ -e go ]; do round=$((round + 1)); put $round $1; done ;;
-3) exec 3<>ping 4<>pong
-   while [ -e go ]; do round=$((round + 1)); put $round 3; echo $round >&3; read -r round <&4; done
+3) exec 3<>ping 4<pong
+   while [ -e go ]; do round=$((round + 1)); put $round 3; echo $round >&3; read -r round <&4 || exit 1; done
    echo 0 >&3 ;;
-4) exec 3<>ping 4<>pong
-   while [ -e go ]; do read -r round <&3; [ $round -eq 0 ] || put $round 4; echo $round >&4; done ;;
+4) exec 3<ping 4>pong
+   while read -r round <&3 && [ $round -ne 0 ]; do put $round 4; echo $round >&4; done ;;
 esac'
 setsid sh -c "$WRITER" sh 2 &
 sh -c "$WRITER" sh 3 &
@@ -168,7 +169,7 @@ impl Bench {
     async fn snapshot(&mut self) -> (PathBuf, u64, Digest) {
         let armed = self.arm_at_once().await;
         loop {
-            let entry = self.entries.next().await.unwrap();
+            let entry = within("what became of the snapshot", self.entries.next()).await.unwrap();
             match entry.events().iter().find(|event| is_result_of(event, armed)) {
                 None => {}
                 Some(Event::SnapshotTaken { location, bytes, digest, .. }) => {
@@ -207,11 +208,15 @@ impl Bench {
     /// Lets the writers end by themselves.
     async fn end(self) -> TimekeeperReport {
         std::fs::remove_file(self.directory().join("go")).unwrap();
-        assert_eq!(exit_of(&self.handle).await.status, ExitStatus::Code(0));
+        assert_eq!(within("the end of the writers", exit_of(&self.handle)).await.status, ExitStatus::Code(0));
         let (stop, timekeeper) = self.timekeeper;
         stop.stop();
-        timekeeper.await.unwrap()
+        within("the end of the timekeeper", timekeeper).await.unwrap()
     }
+}
+
+async fn within<T>(what: &str, wanted: impl Future<Output = T>) -> T {
+    tokio::time::timeout(PATIENCE, wanted).await.unwrap_or_else(|_| panic!("{what} was awaited for {PATIENCE:?}"))
 }
 
 fn is_result_of(event: &Event, armed: SnapshotId) -> bool {

@@ -39,7 +39,9 @@ impl ContainedAttempt {
     /// Nothing is made.
     pub(super) fn plan(membership: &Membership, members: &Members) -> Option<Self> {
         let hierarchy = Hierarchy::find()?;
-        let mut homes = members.keys().map(|id| hierarchy.of_process(id.pid));
+        let homes = members.keys().map(|id| (id, hierarchy.of_process(id.pid)));
+        // Whoever ended meanwhile is nowhere, or where the kernel puts the dead: it need not be moved.
+        let mut homes = homes.filter(|(id, _)| !is_gone(id.pid)).map(|(_, home)| home);
         let home = homes.next()??;
         if !homes.all(|other| other.as_ref() == Some(&home)) {
             return None;

@@ -1,6 +1,6 @@
 //! The terminal: taken over for as long as the screen is shown, and given back as it was on every way out.
 
-use std::io::{self, IsTerminal, Stdout, Write};
+use std::io::{self, IsTerminal, Stdin, Stdout, Write};
 use std::sync::{Mutex, Once, PoisonError};
 
 use ratatui::backend::CrosstermBackend;
@@ -106,9 +106,9 @@ impl Screen {
         give_back();
     }
 
-    /// Takes it over again, whatever happened to it meanwhile.
+    /// Takes it over again, whatever happened to it meanwhile. If it never was given back, it is not in between either: a
+    /// key that is pressed right now is not lost.
     pub(crate) fn enter_again(&mut self) -> io::Result<()> {
-        give_back();
         take_over()?;
         self.refresh_size()?;
         self.forget()
@@ -123,11 +123,8 @@ impl Drop for Screen {
 
 fn take_over() -> io::Result<()> {
     let stdin = io::stdin();
-    let before = tcgetattr(&stdin)?;
-    let mut raw = before.clone();
+    let mut raw = modes_to_give_back(&stdin)?;
     raw.make_raw();
-    // Kept first: from here on every way out gives them back.
-    *MODES.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
     let taken = tcsetattr(&stdin, OptionalActions::Now, &raw)
         .map_err(io::Error::from)
         .and_then(|()| execute!(io::stdout(), EnterAlternateScreen, Clear(ClearType::All), Hide));
@@ -135,6 +132,17 @@ fn take_over() -> io::Result<()> {
         give_back();
     }
     taken
+}
+
+/// The modes as they were found, which from here on every way out gives back. Those that were found first count: what
+/// others set while this process was stopped is not what it was started with.
+fn modes_to_give_back(stdin: &Stdin) -> io::Result<Termios> {
+    let mut kept = MODES.lock().unwrap_or_else(PoisonError::into_inner);
+    let modes = match kept.take() {
+        Some(modes) => modes,
+        None => tcgetattr(stdin)?,
+    };
+    Ok(kept.insert(modes).clone())
 }
 
 /// Gives the terminal back as it was; does nothing if it is not taken over.
