@@ -96,6 +96,9 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
             Command::Verify(args) => verify::verify(context, &args),
             Command::Recheck(args) => read(context, async |reading| recheck::report(reading, &args).await).await,
             Command::SealKey(args) => bundle::key::execute(context, &args),
+            Command::Export(args) if args.is_of_tables() => {
+                read(context, async |reading| audit::export::command::write(reading, &args).await).await
+            }
             Command::Export(args) if !args.jsonl => bundle::make::execute(context, &args).await,
             Command::Export(args) => read(context, async |reading| export::export(reading, &args).await).await,
             Command::Import(args) => import::execute(context, args).await,

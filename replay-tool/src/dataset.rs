@@ -128,6 +128,11 @@ impl Dataset {
         if self.shows_progress { Bar::of_entries(what, entries) } else { Bar::hidden() }
     }
 
+    /// How far something over so many bytes is, if that is to be shown.
+    pub(crate) fn bar_of_bytes(&self, what: &'static str, bytes: u64) -> Bar {
+        if self.shows_progress { Bar::of_bytes(what, Some(bytes)) } else { Bar::hidden() }
+    }
+
     /// The damage that was met so far, with the positions that are missing for it: what was read is not all.
     pub fn damage(&self) -> Option<JournalError> {
         self.salvaging.as_ref().and_then(|salvaging| salvaging.damage())

@@ -9,6 +9,7 @@ use tachograph_adapters::snapshot::RestoreError;
 use tachograph_engine::domain::{Position, Refusal, RunId};
 use tachograph_engine::ports::JournalError;
 
+use crate::audit::export::ExportProblem;
 use crate::control_problem::ControlProblem;
 use crate::held::Held;
 use crate::import::ImportProblem;
@@ -142,6 +143,9 @@ pub enum Error {
     /// A page was not written.
     #[error(transparent)]
     Page(#[from] PageProblem),
+    /// The tables were not exported.
+    #[error(transparent)]
+    Export(#[from] ExportProblem),
     /// A supervisor did not do what it was asked to.
     #[error(transparent)]
     Control(#[from] ControlProblem),
@@ -268,6 +272,7 @@ impl Error {
             Self::Restore(error) => restore_code(error),
             Self::Logs(problem) => problem.code(),
             Self::Page(problem) => problem.code(),
+            Self::Export(problem) => problem.code(),
             Self::Jobs(JobsError::Invalid { .. }) => "invalid_jobs",
             Self::Jobs(JobsError::Unreadable { .. } | JobsError::TooLong { .. }) => "unreadable_jobs",
             Self::Refused(refusal) => refusal.code(),
@@ -312,6 +317,7 @@ impl Error {
             },
             Self::Logs(problem) => problem.exit_code(),
             Self::Page(problem) => problem.exit_code(),
+            Self::Export(problem) => problem.exit_code(),
             Self::Refused(_) => exit::REFUSED,
             Self::Differs { .. } => exit::DIFFERS,
             Self::Journal(error) => match error {
@@ -364,6 +370,7 @@ impl Error {
             Self::Restore(error) => restore_remedy(error).to_owned(),
             Self::Logs(problem) => problem.remedy().to_owned(),
             Self::Page(problem) => problem.remedy().to_owned(),
+            Self::Export(problem) => problem.remedy().to_owned(),
             Self::Control(problem) => problem.remedy(),
             Self::Import(problem) => problem.remedy().to_owned(),
             Self::Bundle(error) => error.remedy().to_owned(),

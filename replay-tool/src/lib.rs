@@ -109,6 +109,7 @@ pub mod verify;
 pub mod view;
 pub mod whatif;
 pub mod when;
+mod whole_file;
 pub mod why;
 pub mod why_timer;
 pub mod words;

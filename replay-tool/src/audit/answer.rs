@@ -3,6 +3,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, Statement};
 
+use super::destination::{Database, create_tables};
 use super::joined::joined;
 use super::loading::{Loaded, Scope, load};
 use super::parameter::Parameter;
@@ -10,7 +11,6 @@ use super::problem::{
     database, failed, missing_parameter, nameless_parameter, not_understood, nothing_asked, read_only,
     unknown_parameter,
 };
-use super::tables;
 use super::wanted::{Wanted, Watch};
 use crate::dataset::Dataset;
 use crate::error::Error;
@@ -61,7 +61,8 @@ impl Desk {
     /// [`Error::Journal`] if the journal cannot be read, [`Error::Internal`] if the private database fails.
     pub async fn fill(&mut self, dataset: &Dataset, scope: Scope) -> Result<Loaded, Error> {
         self.connection.execute_batch("BEGIN").map_err(|error| database(&error))?;
-        let loaded = load(&self.connection, dataset, scope, &self.wanted).await?;
+        let private = Database { connection: &self.connection, failed: &database };
+        let loaded = load(&private, dataset, scope, &self.wanted).await?;
         self.connection.execute_batch("COMMIT").map_err(|error| database(&error))?;
         // From here on nothing but reading is possible, whatever the question is.
         let watch = Watch::default();
@@ -115,10 +116,7 @@ fn private() -> rusqlite::Result<Connection> {
     connection.execute_batch(&format!(
         "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{CACHE_KIB}; PRAGMA trusted_schema = OFF;"
     ))?;
-    for table in tables() {
-        let columns: Vec<_> = table.columns.iter().map(|column| format!("{} {}", column.name, column.kind)).collect();
-        connection.execute_batch(&format!("CREATE TABLE {}({})", table.name, columns.join(", ")))?;
-    }
+    create_tables(&connection)?;
     Ok(connection)
 }
 

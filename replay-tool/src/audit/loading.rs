@@ -1,14 +1,14 @@
 //! Fills the tables that a question names, and of those the columns that it reads.
 
-use rusqlite::{Connection, Statement, params_from_iter};
+use rusqlite::types::Value;
 use tachograph_engine::domain::{ArmedTimer, Entry, Position, RunId};
 use tachograph_projections::{Projection, Timers};
 
 use super::attempt_table::{Attempts, attempts};
 use super::column::{Column, Table};
+use super::destination::{Destination, RowWriter};
 use super::entry_table::{entries, refusals};
 use super::event_table::events;
-use super::problem::database;
 use super::run_table::{NOT_SAVED, Runs, labels, runs};
 use super::session_table::{sessions, sessions_of};
 use super::snapshot_table::{Snapshots, snapshots};
@@ -53,38 +53,34 @@ pub struct LoadedTable {
 }
 
 /// A table that is being filled.
-struct Sink<'c, S> {
+struct Sink<'d, S> {
     name: &'static str,
     rows_of: fn(&S) -> usize,
     columns: Vec<Column<S>>,
     columns_of: usize,
-    insert: Statement<'c>,
+    writer: Box<dyn RowWriter + 'd>,
+    /// The values of the row at hand; kept for its room.
+    row: Vec<Value>,
     rows: u64,
 }
 
-impl<'c, S> Sink<'c, S> {
-    /// The sink of a table, if the question names it.
-    fn of(table: Table<S>, wanted: &Wanted, connection: &'c Connection) -> Result<Option<Self>, Error> {
+impl<'d, S> Sink<'d, S> {
+    /// The sink of a table, if it is wanted.
+    fn of(mut table: Table<S>, wanted: &Wanted, to: &'d dyn Destination) -> Result<Option<Self>, Error> {
         let Some(read) = wanted.columns(table.name) else { return Ok(None) };
         let columns_of = table.columns.len();
-        let columns: Vec<_> = table.columns.into_iter().filter(|column| read.contains(column.name)).collect();
-        let sql = match columns.as_slice() {
-            [] => format!("INSERT INTO {} DEFAULT VALUES", table.name),
-            columns => {
-                let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
-                let places = vec!["?"; names.len()].join(", ");
-                format!("INSERT INTO {}({}) VALUES({places})", table.name, names.join(", "))
-            }
-        };
-        let insert = connection.prepare(&sql).map_err(|error| database(&error))?;
-        Ok(Some(Self { name: table.name, rows_of: table.rows, columns, columns_of, insert, rows: 0 }))
+        table.columns.retain(|column| read.contains(column.name));
+        let writer = to.begin(&table.described())?;
+        let Table { name, rows: rows_of, columns, .. } = table;
+        Ok(Some(Self { name, rows_of, columns, columns_of, writer, row: Vec::new(), rows: 0 }))
     }
 
     /// Adds the rows of one source.
-    fn take(&mut self, source: &S) -> rusqlite::Result<()> {
+    fn take(&mut self, source: &S) -> Result<(), Error> {
         for row in 0..(self.rows_of)(source) {
-            let values = self.columns.iter().map(|column| column.value(source, row));
-            self.insert.execute(params_from_iter(values))?;
+            self.row.clear();
+            self.row.extend(self.columns.iter().map(|column| column.value(source, row)));
+            self.writer.write(&self.row)?;
             self.rows += 1;
         }
         Ok(())
@@ -94,12 +90,14 @@ impl<'c, S> Sink<'c, S> {
     where
         S: 's,
     {
-        sources.into_iter().try_for_each(|source| self.take(source)).map_err(|error| database(&error))
+        sources.into_iter().try_for_each(|source| self.take(source))
     }
 
-    fn loaded(self) -> LoadedTable {
+    /// Ends the table.
+    fn finish(self) -> Result<LoadedTable, Error> {
+        self.writer.finish()?;
         let columns = self.columns.iter().map(|column| column.name).collect();
-        LoadedTable { name: self.name, columns, columns_of: self.columns_of, rows: self.rows }
+        Ok(LoadedTable { name: self.name, columns, columns_of: self.columns_of, rows: self.rows })
     }
 }
 
@@ -110,19 +108,19 @@ const OF_ALL: [&str; 4] = ["attempts", "snapshots", "timers", "labels"];
 /// The one that is folded out of all entries, and for which there are checkpoints.
 const OF_RUNS: [&str; 1] = ["runs"];
 
-/// Fills what a question wants.
+/// Fills what is wanted.
 ///
 /// # Errors
 ///
-/// [`Error::Journal`] if the journal cannot be read, [`Error::Internal`] if the private database fails.
+/// [`Error::Journal`] if the journal cannot be read, and whatever the destination fails with.
 pub(super) async fn load(
-    connection: &Connection,
+    to: &dyn Destination,
     dataset: &Dataset,
     scope: Scope,
     wanted: &Wanted,
 ) -> Result<Loaded, Error> {
     let mut loaded = Loaded::default();
-    let pass = Pass::of(wanted, connection)?;
+    let pass = Pass::of(wanted, to)?;
     let records = match pass {
         Some(pass) => pass.go(dataset, scope, wanted, &mut loaded).await?,
         None => None,
@@ -132,12 +130,12 @@ pub(super) async fn load(
             Some(records) => records,
             None => runs_of(dataset, scope, wanted, &mut loaded).await?,
         };
-        if let Some(mut sink) = Sink::of(runs(), wanted, connection)? {
+        if let Some(mut sink) = Sink::of(runs(), wanted, to)? {
             sink.take_all(records.rows())?;
-            loaded.tables.push(sink.loaded());
+            loaded.tables.push(sink.finish()?);
         }
     }
-    if let Some(mut sink) = Sink::of(sessions(), wanted, connection)? {
+    if let Some(mut sink) = Sink::of(sessions(), wanted, to)? {
         let facts = dataset.reader().facts(Position::ZERO, scope.at).await?;
         let mut rows = sessions_of(&facts);
         for row in &mut rows {
@@ -146,7 +144,7 @@ pub(super) async fn load(
         }
         loaded.from.push(format!("the {} facts about the journal", facts.len()));
         sink.take_all(&rows)?;
-        loaded.tables.push(sink.loaded());
+        loaded.tables.push(sink.finish()?);
     }
     Ok(loaded)
 }
@@ -183,35 +181,35 @@ async fn runs_of(dataset: &Dataset, scope: Scope, wanted: &Wanted, loaded: &mut 
 }
 
 /// One pass over entries that fills all tables that need them.
-struct Pass<'c> {
-    entries: Option<Sink<'c, Entry>>,
-    events: Option<Sink<'c, Entry>>,
-    refusals: Option<Sink<'c, Entry>>,
-    labels: Option<Sink<'c, Entry>>,
+struct Pass<'d> {
+    entries: Option<Sink<'d, Entry>>,
+    events: Option<Sink<'d, Entry>>,
+    refusals: Option<Sink<'d, Entry>>,
+    labels: Option<Sink<'d, Entry>>,
     attempts: Option<Attempts>,
     snapshots: Option<Snapshots>,
     timers: Option<Timers>,
     runs: Option<Runs>,
-    connection: &'c Connection,
+    to: &'d dyn Destination,
     seen: u64,
 }
 
-impl<'c> Pass<'c> {
+impl<'d> Pass<'d> {
     /// The pass that a question needs, if it needs one.
-    fn of(wanted: &Wanted, connection: &'c Connection) -> Result<Option<Self>, Error> {
+    fn of(wanted: &Wanted, to: &'d dyn Destination) -> Result<Option<Self>, Error> {
         if !wanted.names_any(&OF_ENTRIES) && !wanted.names_any(&OF_ALL) {
             return Ok(None);
         }
         Ok(Some(Self {
-            entries: Sink::of(entries(), wanted, connection)?,
-            events: Sink::of(events(), wanted, connection)?,
-            refusals: Sink::of(refusals(), wanted, connection)?,
-            labels: Sink::of(labels(), wanted, connection)?,
+            entries: Sink::of(entries(), wanted, to)?,
+            events: Sink::of(events(), wanted, to)?,
+            refusals: Sink::of(refusals(), wanted, to)?,
+            labels: Sink::of(labels(), wanted, to)?,
             attempts: wanted.columns("attempts").map(|_| Attempts::default()),
             snapshots: wanted.columns("snapshots").map(|_| Snapshots::default()),
             timers: wanted.columns("timers").map(|_| Timers::empty()),
             runs: wanted.names_any(&OF_RUNS).then(Runs::default),
-            connection,
+            to,
             seen: 0,
         }))
     }
@@ -233,7 +231,7 @@ impl<'c> Pass<'c> {
         if let Some(run) = scope.run {
             let history = dataset.reader().history(run).await?;
             let within = history.iter().filter(|entry| entry.position > begin && entry.position <= scope.at);
-            within.into_iter().try_for_each(|entry| self.take(entry, scope)).map_err(|error| database(&error))?;
+            within.into_iter().try_for_each(|entry| self.take(entry, scope))?;
             loaded.from.push(format!("the history of run {run}"));
         } else {
             let mut failed = None;
@@ -243,15 +241,13 @@ impl<'c> Pass<'c> {
                     failed.is_none()
                 })
                 .await?;
-            if let Some(error) = failed {
-                return Err(database(&error));
-            }
+            failed.map_or(Ok(()), Err)?;
             loaded.from.push(format!("the entries from position {} to {}", begin.next(), scope.at));
         }
         self.finish(wanted, loaded)
     }
 
-    fn take(&mut self, entry: &Entry, scope: Scope) -> rusqlite::Result<()> {
+    fn take(&mut self, entry: &Entry, scope: Scope) -> Result<(), Error> {
         self.seen += 1;
         if entry.position > scope.after {
             for sink in [&mut self.entries, &mut self.events, &mut self.refusals].into_iter().flatten() {
@@ -270,22 +266,22 @@ impl<'c> Pass<'c> {
 
     fn finish(self, wanted: &Wanted, loaded: &mut Loaded) -> Result<Option<Runs>, Error> {
         loaded.entries += self.seen;
-        loaded
-            .tables
-            .extend([self.entries, self.events, self.refusals, self.labels].into_iter().flatten().map(Sink::loaded));
-        if let Some((fold, mut sink)) = self.attempts.zip(Sink::of(attempts(), wanted, self.connection)?) {
-            sink.take_all(fold.rows())?;
-            loaded.tables.push(sink.loaded());
+        for sink in [self.entries, self.events, self.refusals, self.labels].into_iter().flatten() {
+            loaded.tables.push(sink.finish()?);
         }
-        if let Some((fold, mut sink)) = self.snapshots.zip(Sink::of(snapshots(), wanted, self.connection)?) {
+        if let Some((fold, mut sink)) = self.attempts.zip(Sink::of(attempts(), wanted, self.to)?) {
             sink.take_all(fold.rows())?;
-            loaded.tables.push(sink.loaded());
+            loaded.tables.push(sink.finish()?);
         }
-        if let Some((fold, mut sink)) = self.timers.zip(Sink::of(timers(), wanted, self.connection)?) {
+        if let Some((fold, mut sink)) = self.snapshots.zip(Sink::of(snapshots(), wanted, self.to)?) {
+            sink.take_all(fold.rows())?;
+            loaded.tables.push(sink.finish()?);
+        }
+        if let Some((fold, mut sink)) = self.timers.zip(Sink::of(timers(), wanted, self.to)?) {
             let mut armed: Vec<&ArmedTimer> = fold.armed();
             armed.sort_by_key(|timer| (timer.due, timer.key));
             sink.take_all(armed)?;
-            loaded.tables.push(sink.loaded());
+            loaded.tables.push(sink.finish()?);
         }
         Ok(self.runs)
     }

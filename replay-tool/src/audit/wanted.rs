@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 
+use super::column::TableInfo;
 use super::joined::Joined;
 use super::tables;
 
@@ -23,6 +24,13 @@ impl Wanted {
     /// The columns that are read of a table; none if the question does not name it.
     pub fn columns(&self, table: &str) -> Option<&BTreeSet<String>> {
         self.tables.get(table)
+    }
+
+    /// These tables, with every column.
+    pub(super) fn all_of(names: &[&str]) -> Self {
+        let named = tables().into_iter().filter(|table| names.contains(&table.name));
+        let columns = |table: &TableInfo| table.columns.iter().map(|column| column.name.to_owned()).collect();
+        Self { tables: named.map(|table| (table.name.to_owned(), columns(&table))).collect() }
     }
 
     /// The same with what is joined by name, which SQLite does not report.

@@ -9,6 +9,7 @@ mod bundle;
 mod comparison;
 mod entry;
 mod event;
+mod export;
 mod live;
 mod page;
 mod point;
@@ -27,6 +28,9 @@ pub use bundle::{BundleVerificationView, BundleView, RedactedView, RevealedView}
 pub use comparison::{ComparisonView, FieldDifferenceView, NearestView, RowView, SideStepView, SideView};
 pub use entry::{ActorView, CommandView, EntryView, RefusalView, SessionView, SystemView, TornTailView};
 pub use event::{EventView, FailureView, GuardView};
+#[cfg(feature = "parquet")]
+pub use export::ParquetExportView;
+pub use export::{SourceView, SqliteExportView, WrittenTableView};
 pub use live::{LiveView, ProcessView};
 pub use page::PageView;
 pub use point::{ArmedView, BisectionView, DiffView, DifferentRunView, FieldChangeView, PartingView, StateView};

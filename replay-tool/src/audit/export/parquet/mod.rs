@@ -1,0 +1,181 @@
+//! The tables as a directory of Parquet files, to which each export adds what is new.
+//!
+//! | file | is |
+//! | --- | --- |
+//! | `part` | one Parquet file in the making |
+//! | `drafts` | the files of one export: by day, or whole |
+//! | `manifest` | what was exported, and every file with its digest |
+//! | `directory` | how what is new appears as a whole |
+
+mod directory;
+mod drafts;
+mod manifest;
+mod part;
+
+use std::path::{Path, PathBuf};
+
+use tachograph_engine::domain::{Digest, Position, Timestamp};
+
+use self::directory::Directory;
+use self::drafts::Drafts;
+use super::super::loading::LoadedTable;
+use super::passes::write_all;
+use super::problem::ExportProblem;
+use super::source::{Source, outside};
+use crate::dataset::Dataset;
+use crate::error::Error;
+
+pub use self::directory::{Change, Watch};
+pub use self::manifest::{Chain, FileLine, MANIFEST, Manifest};
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParquetExport {
+    /// The directory.
+    pub path: PathBuf,
+    /// What it was made of.
+    pub source: Source,
+    /// The last position that it held before; absent if it is new.
+    pub before: Option<Position>,
+    /// Whether an export before it was cut off, and was completed first.
+    pub completed: bool,
+    /// The tables with the rows that were written; none if there was nothing new.
+    pub tables: Vec<LoadedTable>,
+    /// The files that were written.
+    pub files: Vec<FileLine>,
+    /// How many files there are now.
+    pub files_total: usize,
+    /// How many bytes they have.
+    pub bytes_total: u64,
+}
+
+/// Writes all tables into a directory, or adds to it what is new since the last time.
+///
+/// Rows of `entries`, `events` and `refusals` go into files by day, which are never touched again; the other tables say how things
+/// stand at the exported position, and each is replaced. A crash leaves an export that readers count as it was, or with
+/// some of the new files; the next export completes it.
+///
+/// Of a damaged journal all that can be read is written into a new directory; the dataset tells of it, and so does the manifest.
+/// An existing export is not added to then.
+///
+/// # Errors
+///
+/// [`Error::Export`] if it cannot be written there or added to, [`Error::Journal`] if the journal cannot be read.
+pub async fn write_parquet(
+    dataset: &Dataset,
+    source: Source,
+    path: &Path,
+    watch: Watch<'_>,
+) -> Result<ParquetExport, Error> {
+    outside(path, dataset.data())?;
+    let (directory, completed) = Directory::open(path, watch)?;
+    let before = Manifest::read(path)?;
+    match &before {
+        None if directory.is_empty()? => {}
+        None => return Err(ExportProblem::Occupied { path: path.to_owned(), is_directory: true }.into()),
+        Some(before) => {
+            continues(path, dataset, &source, before).await?;
+            before.check(path, &dataset.bar_of_bytes("checking", before.bytes()))?;
+        }
+    }
+    let after = before.as_ref().map(Manifest::position);
+    let mut export = ParquetExport {
+        path: path.to_owned(),
+        source,
+        before: after,
+        completed,
+        tables: Vec::new(),
+        files: Vec::new(),
+        files_total: 0,
+        bytes_total: 0,
+    };
+    let now = match before {
+        Some(before) if after == Some(export.source.position) => before,
+        before => {
+            let added = add(&directory, dataset, &mut export, before).await;
+            if added.is_err() {
+                // What could not be written whole is of no use; if it cannot be removed either, the error says enough.
+                let _ = directory.abandon();
+            }
+            added?
+        }
+    };
+    (export.files_total, export.bytes_total) = (now.files.len(), now.bytes());
+    Ok(export)
+}
+
+/// Writes what is new, and returns the manifest of all.
+async fn add(
+    directory: &Directory<'_>,
+    dataset: &Dataset,
+    export: &mut ParquetExport,
+    before: Option<Manifest>,
+) -> Result<Manifest, Error> {
+    let source = &export.source;
+    let begun = before.iter().flat_map(|before| before.files.iter().map(|file| file.table.clone())).collect();
+    let day = source.recorded_at.unwrap_or(Timestamp::from_micros(0));
+    let drafts = Drafts::within(directory, directory.begin()?, facts(source), begun, day);
+    let after = export.before.unwrap_or(Position::ZERO);
+    export.tables = write_all(&drafts, dataset, source.scope(after)).await?;
+    let damage = dataset.damage();
+    if let (Some(damage), Some(_)) = (&damage, &before) {
+        return Err(damage.clone().into());
+    }
+    let made = drafts.into_made();
+    export.files = made.iter().map(|draft| draft.file.clone()).collect();
+    let manifest = before.unwrap_or_else(|| Manifest::of(source));
+    let manifest = manifest.with(source, damage.map(|damage| damage.to_string()), export.files.clone());
+    directory.commit(&made, &manifest)?;
+    Ok(manifest)
+}
+
+/// What the footer of every file says about where it comes from.
+fn facts(source: &Source) -> Vec<(&'static str, String)> {
+    let journal = source.journal.map(|id| ("tachograph.journal", id.to_string()));
+    journal.into_iter().chain([("tachograph.position", source.position.to_string())]).collect()
+}
+
+/// Refuses to add what is no continuation of what was exported.
+async fn continues(path: &Path, dataset: &Dataset, source: &Source, before: &Manifest) -> Result<(), Error> {
+    let path = path.to_owned();
+    let not_whole = [&before.part, &source.part].into_iter().flatten().next();
+    if let Some(part) = not_whole {
+        let why = format!("a part of a journal was exported: {part}");
+        return Err(ExportProblem::NotContinuable { path, why }.into());
+    }
+    if let Some(damage) = &before.damage {
+        let why = format!("it was made of a damaged journal: {damage}");
+        return Err(ExportProblem::NotContinuable { path, why }.into());
+    }
+    let ours = source.journal.map(|id| id.to_string());
+    if ours != before.journal {
+        let named = |id: Option<String>| id.unwrap_or_else(|| "that does not say which".to_owned());
+        return Err(damaged_or(
+            dataset,
+            ExportProblem::OtherJournal { path, theirs: named(before.journal.clone()), ours: named(ours) },
+        ));
+    }
+    if before.position() > source.position {
+        return Err(damaged_or(
+            dataset,
+            ExportProblem::Ahead { path, exported: before.position(), asked: source.position },
+        ));
+    }
+    let Some(chain) = &before.chain else {
+        let why = "it does not say by which hash the journal is known again".to_owned();
+        return Err(ExportProblem::NotContinuable { path, why }.into());
+    };
+    let position = Position(chain.position);
+    let kept: Option<Digest> = dataset.reader().digest_at(position).await?;
+    if kept.is_some_and(|kept| kept.to_string() == chain.digest) {
+        return Ok(());
+    }
+    // Where there is damage, no hash is known; reading there finds it.
+    dataset.reader().entry(position).await?;
+    Err(damaged_or(dataset, ExportProblem::Parted { path, position }))
+}
+
+/// The damage that was met, if that is why something looks otherwise.
+fn damaged_or(dataset: &Dataset, problem: ExportProblem) -> Error {
+    dataset.damage().map_or_else(|| problem.into(), Error::from)
+}
