@@ -20,6 +20,8 @@ use tachograph_engine::domain::{
 use tachograph_engine::shell::{Engine, OpenReport, Options, Parts};
 use tokio::sync::{mpsc, oneshot};
 
+pub mod whole_process;
+
 /// Any error, with its text.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
