@@ -20,6 +20,15 @@ mod damaged;
 mod documented;
 /// One of everything that a history can hold.
 mod every;
+/// The tables as files, killed while they are written.
+#[cfg(feature = "parquet")]
+mod export_killed;
+/// What an export of the tables is not added to.
+#[cfg(feature = "parquet")]
+mod export_refused;
+/// The tables as files.
+#[cfg(feature = "parquet")]
+mod exported;
 /// The walk through an incident.
 mod forensics;
 /// What each command prints, byte by byte.

@@ -78,8 +78,8 @@ pub(super) fn outside(path: &Path, data: &Path) -> Result<(), ExportProblem> {
     // What is not there yet is looked at from where it would be made.
     let mut there = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     while there.symlink_metadata().is_err() && there.pop() {}
-    let is_within = there.canonicalize().is_ok_and(|there| there.starts_with(&data));
-    if is_within && data.is_dir() {
+    // Nor in the place of a bundle.
+    if there.canonicalize().is_ok_and(|there| there.starts_with(&data)) {
         return Err(ExportProblem::AmongEvidence { path: path.to_owned(), data });
     }
     Ok(())

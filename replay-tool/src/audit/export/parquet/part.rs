@@ -233,3 +233,45 @@ pub(super) fn problem(path: &Path, error: ParquetError) -> ExportProblem {
         error => ExportProblem::Encoding { path, why: error.to_string() },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use parquet::file::reader::{FileReader, SerializedFileReader};
+
+    use super::*;
+    use crate::audit::ColumnInfo;
+
+    /// The rows of each group of a file with rows whose text is this long.
+    fn groups(rows: usize, text_bytes: usize) -> Vec<i64> {
+        let dir = tempfile::tempdir().unwrap();
+        let column = |name, kind| ColumnInfo { name, kind, about: "" };
+        let columns = vec![column("position", "INTEGER"), column("payload", "TEXT")];
+        let shape = Shape::of(&TableInfo { name: "t", about: "", columns }, &[]).unwrap();
+        let mut part = Part::create(dir.path().join("1.draft"), &shape).unwrap();
+        let text = "x".repeat(text_bytes);
+        for row in 0..rows {
+            let payload = if row % 2 == 0 { Value::Text(text.clone()) } else { Value::Null };
+            part.write(&[Value::Integer(row as i64), payload]).unwrap();
+        }
+        let made = part.finish().unwrap();
+        let bytes = std::fs::read(&made.draft).unwrap();
+        assert_eq!((made.rows, made.bytes), (rows as u64, bytes.len() as u64));
+        assert_eq!(made.digest.to_string(), blake3::hash(&bytes).to_string());
+        let reader = SerializedFileReader::new(File::open(&made.draft).unwrap()).unwrap();
+        for (index, row) in reader.get_row_iter(None).unwrap().enumerate() {
+            let row = row.unwrap().to_string();
+            assert!(row.starts_with(&format!("{{position: {index}, payload: ")), "{row}");
+            assert_eq!(row.ends_with("payload: null}"), index % 2 == 1, "{row}");
+        }
+        reader.metadata().row_groups().iter().map(|group| group.num_rows()).collect()
+    }
+
+    #[test]
+    fn a_group_is_bounded_by_rows_and_by_bytes() {
+        assert_eq!(groups(0, 0), []);
+        assert_eq!(groups(GROUP_ROWS_MAX, 1), [GROUP_ROWS_MAX as i64]);
+        assert_eq!(groups(GROUP_ROWS_MAX + 3, 1), [GROUP_ROWS_MAX as i64, 3]);
+        let long = groups(100, 1 << 20);
+        assert!(long.len() > 2 && long.iter().all(|rows| *rows <= 33), "{long:?}");
+    }
+}
