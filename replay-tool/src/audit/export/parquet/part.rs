@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_group_is_bounded_by_rows_and_by_bytes() {
-        assert_eq!(groups(0, 0), []);
+        assert!(groups(0, 0).is_empty());
         assert_eq!(groups(GROUP_ROWS_MAX, 1), [GROUP_ROWS_MAX as i64]);
         assert_eq!(groups(GROUP_ROWS_MAX + 3, 1), [GROUP_ROWS_MAX as i64, 3]);
         let long = groups(100, 1 << 20);
