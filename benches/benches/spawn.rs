@@ -4,7 +4,8 @@
 //!
 //! `cargo bench -p tachograph-benches --bench spawn`; `TACHO_BENCH_COMMANDS` (2000), `TACHO_BENCH_CONCURRENCY` (8) and
 //! `TACHO_BENCH_ROUNDS` (5), which the commands are spread over, turn it up. `TACHO_BENCH_SHIM` names a program to use as
-//! the shim; this one lends itself otherwise. `TACHO_BENCH_DIR` is where the files are made, the working directory if
+//! the shim; otherwise it is `bench-shim`, which is built with this and is the same as `tacho-shim`. `/proc/self/exe` has the
+//! benchmark lend itself. `TACHO_BENCH_DIR` is where the files are made, the working directory if
 //! absent; in `/dev/shm` it is the processors alone that are measured.
 
 use std::path::{Path, PathBuf};
@@ -41,7 +42,7 @@ fn measure() -> Result<(), Failure> {
     let (commands, rounds) = (number("TACHO_BENCH_COMMANDS", 2_000), number("TACHO_BENCH_ROUNDS", 5));
     let concurrency = usize::try_from(number("TACHO_BENCH_CONCURRENCY", 8))?;
     let each = (commands / rounds).max(1);
-    let program = std::env::var_os("TACHO_BENCH_SHIM").map_or_else(|| "/proc/self/exe".into(), PathBuf::from);
+    let program = std::env::var_os("TACHO_BENCH_SHIM").map_or_else(|| env!("CARGO_BIN_EXE_bench-shim").into(), PathBuf::from);
     println!("{} commands in {rounds} rounds, {concurrency} at a time; load before: {}", each * rounds, load());
     println!("{:>5} {:>10} {:>10} {:>10}   ms a command", "round", "plain", "no shim", "shim");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -60,6 +60,7 @@ pub struct ProcessTable {
 struct Observed {
     is_dead: bool,
     is_stopped: bool,
+    parent: u32,
     group: u32,
     start_ticks: u64,
     cpu_ticks: u64,
@@ -133,7 +134,10 @@ impl ProcessTable {
 
     /// The shim of an attempt that its command line names, for when nothing on disk names one.
     pub fn shim_of(&self, run: RunId, attempt: AttemptId) -> Option<ProcessIdentity> {
-        let (pid, observed) = self.living().find(|(_, observed)| observed.shim_of == Some((run, attempt)))?;
+        let is_shim = |observed: &Observed| observed.shim_of == Some((run, attempt));
+        // Its child that is still to become the command is a copy of it.
+        let is_copy = |observed: &Observed| self.processes.get(&observed.parent).is_some_and(is_shim);
+        let (pid, observed) = self.living().find(|(_, observed)| is_shim(observed) && !is_copy(observed))?;
         Some(ProcessIdentity { pid, start_ticks: observed.start_ticks, boot_id: self.boot_id.clone() })
     }
 
@@ -162,6 +166,7 @@ impl Observed {
         Some(Self {
             is_dead: matches!(*fields.first()?, "Z" | "X" | "x"),
             is_stopped: matches!(*fields.first()?, "T" | "t"),
+            parent: fields.get(1)?.parse().ok()?,
             group: fields.get(2)?.parse().ok()?,
             // Its own in user and kernel mode, and that of children whom it waited for.
             cpu_ticks: (11..15).map(|index| number(index).unwrap_or(0)).fold(0, u64::saturating_add),

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tachograph_adapters::checkpoint::FileCheckpoints;
@@ -20,6 +20,7 @@ use tachograph_adapters::freeze::{Freezer, FreezerOptions, ProcessFreezer, ThawR
 use tachograph_adapters::host::LocalHost;
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
 use tachograph_adapters::process::{AdoptionReport, ProcessRunner, RunnerError, RunnerOptions, Shim};
+use tachograph_adapters::shim::{self, Beside};
 use tachograph_adapters::snapshot::{ArchiveOptions, ArchiveSnapshotter, CommandSnapshotter, ProgramImages};
 use tachograph_engine::domain::{Position, RunId};
 use tachograph_engine::ports::{CheckpointStore, JournalError, SnapshotError, Snapshotter};
@@ -69,10 +70,19 @@ pub struct Writer {
 /// Programs that take the snapshots of runs, by the name of the run.
 pub type SnapshotCommands = BTreeMap<String, Vec<String>>;
 
-/// Who is the parent of the commands: shims out of this very program, so that both are always of the same version, also
-/// once the program's file was replaced; or this process itself.
+/// Who is the parent of the commands: shims, or this process itself. Shims are started out of the program `tacho-shim`
+/// beside this one if that is of the same build, which is faster, and out of this very program otherwise. Both stay what
+/// they are when their files are replaced.
 pub(crate) fn parent(no_shim: bool) -> Shim {
-    if no_shim { Shim::Off } else { Shim::Program(PathBuf::from("/proc/self/exe")) }
+    static BESIDE: OnceLock<Option<Beside>> = OnceLock::new();
+    if no_shim {
+        return Shim::Off;
+    }
+    let find = || shim::beside().unwrap_or_else(|why| {
+        tracing::warn!("{why}; shims are started out of this program itself, which takes longer");
+        None
+    });
+    Shim::Program(BESIDE.get_or_init(find).as_ref().map_or_else(|| PathBuf::from("/proc/self/exe"), Beside::program))
 }
 
 impl Writer {

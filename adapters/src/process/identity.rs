@@ -31,7 +31,12 @@ impl ProcessIdentity {
     ///
     /// If there is no such process, or no `/proc`.
     pub fn of(pid: u32) -> io::Result<Self> {
-        Ok(Self { pid, start_ticks: ProcessStat::read(pid)?.start_ticks, boot_id: boot_id()? })
+        Self::of_boot(pid, boot_id()?)
+    }
+
+    /// The same, where the boot is known: that of a process that is or was there with this one.
+    pub(super) fn of_boot(pid: u32, boot_id: String) -> io::Result<Self> {
+        Ok(Self { pid, start_ticks: ProcessStat::read(pid)?.start_ticks, boot_id })
     }
 
     /// Whether exactly this process still runs; a zombie does not.

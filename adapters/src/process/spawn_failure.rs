@@ -16,7 +16,7 @@ use super::launch::CommandLine;
 use super::text::cut;
 
 /// Shells and most systems look here if there is no PATH.
-const PATH_DEFAULT: &str = "/bin:/usr/bin";
+pub(super) const PATH_DEFAULT: &str = "/bin:/usr/bin";
 /// The fact of a failed start that names the working directory, there only if that is what was wrong.
 pub const DIRECTORY_FACT: &str = "working_directory";
 const PROGRAM_BYTES_MAX: usize = 512;
@@ -48,11 +48,6 @@ pub(super) fn spawn_failure(line: &CommandLine, error: &io::Error) -> Failure {
         facts.insert("program".to_owned(), cut(&found.to_string_lossy(), PROGRAM_BYTES_MAX).to_owned());
     }
     Failure { kind, message, diagnostics: Diagnostics { likely_cause, facts, ..Diagnostics::default() } }
-}
-
-/// The file that a command line means, as far as it can be found.
-pub(super) fn program_file(line: &CommandLine) -> Option<PathBuf> {
-    Program::find(line).found
 }
 
 type Explained = (FailureKind, String, Option<String>);

@@ -5,7 +5,7 @@ use tachograph_engine::domain::{AttemptId, RunId, RunnerId};
 use super::super::directory::AttemptDirectory;
 use super::super::group::all_pids;
 use super::super::identity::{ProcessIdentity, ProcessStat};
-use super::super::shim::{is_gate, run_of_shim};
+use super::super::shim::{run_of_shim, supervisor_of_shim};
 use super::super::spawn::ATTEMPT_VARIABLE;
 use super::super::traces::traces;
 use super::evidence::Known;
@@ -30,11 +30,20 @@ impl FoundShim {
     pub(super) fn look(pid: u32, run: RunId, attempt: AttemptId) -> Option<Self> {
         // The start first: if that is still so in the end, all between was about this process.
         let shim = ProcessIdentity::of(pid).ok()?;
-        let is_it = run_of_shim(&about(pid, "cmdline")) == Some((run, attempt)) && !names_any_attempt(pid);
+        let cmdline = about(pid, "cmdline");
+        let is_it = run_of_shim(&cmdline) == Some((run, attempt)) && !names_any_attempt(pid);
         let parent = ProcessStat::read(pid).ok().and_then(|stat| u32::try_from(stat.parent).ok());
-        let supervisor = parent.filter(|parent| *parent != std::process::id() && same_program(*parent, pid));
+        // Whoever started a shim is its parent as long as it lives. Earlier shims do not say who that was: they are the
+        // same program.
+        let is_supervisor = |parent: &u32| match supervisor_of_shim(&cmdline) {
+            Some(supervisor) => supervisor == *parent,
+            None => same_program(*parent, pid),
+        };
+        let supervisor = parent.filter(|parent| *parent != std::process::id() && is_supervisor(parent));
         let children = children(pid);
-        let has_gate = children.iter().any(|(child, _)| is_gate(&about(*child, "cmdline")));
+        // A process that is still to become the command is a copy of its shim.
+        let is_copy = |child| run_of_shim(&about(child, "cmdline")) == Some((run, attempt)) && !names_any_attempt(child);
+        let has_gate = children.iter().any(|(child, _)| is_copy(*child));
         let first = children.iter().filter(|(child, stat)| u32::try_from(stat.group) == Ok(*child));
         let first = first.min_by_key(|(child, stat)| (stat.start_ticks, *child));
         let process = first.filter(|_| !has_gate).and_then(|(child, _)| ProcessIdentity::of(*child).ok());
@@ -76,7 +85,6 @@ fn names_any_attempt(pid: u32) -> bool {
     about(pid, "environ").split(|byte| *byte == 0).any(|variable| variable.starts_with(prefix.as_bytes()))
 }
 
-/// Whoever started a shim is its parent as long as it lives, and a shim is the same program.
 fn same_program(one: u32, another: u32) -> bool {
     let program = |pid| std::fs::read_link(format!("/proc/{pid}/exe")).ok();
     program(one).is_some_and(|one| Some(one) == program(another))

@@ -24,13 +24,17 @@ pub(super) struct Processes {
 impl Processes {
     /// Looks through all processes, which takes some microseconds for each.
     pub(super) fn look() -> Self {
-        let mut seen = Self::default();
+        let (mut seen, mut parents) = (Self::default(), BTreeMap::new());
         for pid in all_pids().unwrap_or_default() {
             let about = |file: &str| std::fs::read(format!("/proc/{pid}/{file}")).unwrap_or_default();
             let environ = about("environ");
             let named = value_in(&environ, ATTEMPT_VARIABLE);
             let shim = run_of_shim(&about("cmdline"));
-            if (named.is_none() && shim.is_none()) || ProcessStat::read(pid).is_ok_and(ProcessStat::is_dead) {
+            if named.is_none() && shim.is_none() {
+                continue;
+            }
+            let stat = ProcessStat::read(pid).ok();
+            if stat.is_some_and(ProcessStat::is_dead) {
                 continue;
             }
             let of_run = named.and_then(|attempt| Some((value_in(&environ, RUN_VARIABLE)?, attempt)));
@@ -40,8 +44,10 @@ impl Processes {
             }
             if let Some((run, attempt)) = shim {
                 seen.shims.entry(run).or_default().push((attempt, pid));
+                parents.insert(pid, stat.and_then(|stat| u32::try_from(stat.parent).ok()));
             }
         }
+        seen.shims.values_mut().for_each(|shims| forget_copies(shims, &parents));
         seen
     }
 
@@ -67,6 +73,13 @@ impl Processes {
     }
 }
 
+/// A shim's child that is still to become the command has its shim's command line, and is none.
+fn forget_copies(shims: &mut Vec<(AttemptId, u32)>, parents: &BTreeMap<u32, Option<u32>>) {
+    let all = shims.clone();
+    let parent = |pid: &u32| parents.get(pid).copied().flatten();
+    shims.retain(|(attempt, pid)| !parent(pid).is_some_and(|parent| all.contains(&(*attempt, parent))));
+}
+
 fn value_in<T: FromStr>(environ: &[u8], name: &str) -> Option<T> {
     let value = |variable: &[u8]| {
         let value = variable.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
@@ -80,6 +93,15 @@ mod tests {
     use tachograph_engine::domain::testing::ids;
 
     use super::*;
+
+    #[test]
+    fn a_process_between_fork_and_exec_is_no_shim() {
+        let (one, other) = (ids::attempt(1), ids::attempt(2));
+        // The last one is a supervisor's that runs under a shim itself.
+        let mut shims = vec![(one, 21), (one, 20), (other, 22)];
+        forget_copies(&mut shims, &BTreeMap::from([(20, Some(1)), (21, Some(20)), (22, Some(20))]));
+        assert_eq!(shims, [(one, 20), (other, 22)]);
+    }
 
     #[test]
     fn an_environment_names_an_attempt_by_the_whole_variable() {

@@ -14,17 +14,24 @@ use super::super::identity::ProcessIdentity;
 use super::super::launch::CommandLine;
 use super::super::options::RunnerOptions;
 use super::handover::{invalid, read_block, write_block};
-use super::{GATE, SHIM};
+use super::SHIM;
+use super::build::OWN_BUILD;
 use crate::oci::Runtime;
 
 /// Begins what is handed over, with the version of its form.
-const MAGIC: &[u8; 8] = b"tachosh1";
+const MAGIC: &[u8; 8] = b"tachosh2";
 /// What a list of processes shows, whatever program lends itself.
 const NAME: &str = "tacho-shim";
+/// The former and the length of all that follows.
+const HEAD_BYTES: usize = MAGIC.len() + 4;
+/// Enough for most that is handed over.
+const FIRST_BYTES: usize = 8 * 1_024 - HEAD_BYTES;
 const HEADER_BYTES_MAX: usize = 64 * 1_024;
 const PATH_BYTES_MAX: usize = 16 * 1_024;
 /// More than a kernel takes for arguments and environment.
 const COMMAND_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+
+const MESSAGE_BYTES_MAX: usize = COMMAND_BYTES_MAX + 2 * HEADER_BYTES_MAX + PATH_BYTES_MAX;
 
 /// One attempt as a shim is told to look after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +72,9 @@ impl Assignment {
     pub fn command(&self, program: &Path, stdin: Option<Stdio>) -> Command {
         let mut command = Command::new(program);
         // The ids are for people who look at a list of processes; the handover is what counts.
-        command.arg0(NAME).args([SHIM, &self.run.to_string(), &self.attempt.to_string()]);
+        let [run, attempt, supervisor] =
+            [self.run.to_string(), self.attempt.to_string(), self.supervisor.pid.to_string()];
+        command.arg0(NAME).args([SHIM, &run, &attempt, &supervisor]);
         command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stdin.unwrap_or_else(Stdio::null));
         command
     }
@@ -77,24 +86,59 @@ impl Assignment {
     /// If the shim is gone. It has executed nothing then.
     pub fn hand_over(&self, command: &CommandBlock, to: &mut impl Write) -> io::Result<()> {
         let header = serde_json::to_vec(&Header::of(self)).map_err(io::Error::other)?;
+        let mut blocks = Vec::with_capacity(command.0.len() + 1_024);
+        write_block(&mut blocks, OWN_BUILD.as_bytes())?;
+        write_block(&mut blocks, &header)?;
+        write_block(&mut blocks, self.runs_dir.as_os_str().as_bytes())?;
+        write_block(&mut blocks, &command.0)?;
         let mut message = MAGIC.to_vec();
-        write_block(&mut message, &header)?;
-        write_block(&mut message, self.runs_dir.as_os_str().as_bytes())?;
-        write_block(&mut message, &command.0)?;
+        write_block(&mut message, &blocks)?;
         to.write_all(&message)
     }
 
     /// Reads what was handed over.
     pub(super) fn take_over(from: &mut impl Read) -> io::Result<(Self, CommandBlock)> {
-        let mut magic = [0; MAGIC.len()];
-        from.read_exact(&mut magic)?;
-        if &magic != MAGIC {
-            return Err(invalid("supervisor and shim are of different versions"));
+        let blocks = read_message(from)?;
+        let from = &mut &*blocks;
+        let build = read_block(from, HEADER_BYTES_MAX)?;
+        if build != OWN_BUILD.as_bytes() {
+            let build = String::from_utf8_lossy(&build);
+            let why = format!("supervisor and shim are of different versions: {build} and {OWN_BUILD}");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
         let header: Header = serde_json::from_slice(&read_block(from, HEADER_BYTES_MAX)?).map_err(io::Error::other)?;
         let runs_dir = PathBuf::from(OsString::from_vec(read_block(from, PATH_BYTES_MAX)?));
         let assignment = header.into_assignment(runs_dir).ok_or_else(|| invalid("the header names no attempt"))?;
         Ok((assignment, CommandBlock(read_block(from, COMMAND_BYTES_MAX)?)))
+    }
+}
+
+/// Reads all that was handed over, in as few pieces as the pipe gives it.
+fn read_message(from: &mut impl Read) -> io::Result<Vec<u8>> {
+    let (mut message, mut filled) = (vec![0; HEAD_BYTES + FIRST_BYTES], 0);
+    loop {
+        let (head, rest) = message.split_at(HEAD_BYTES);
+        let (magic, length) = head.split_at(MAGIC.len());
+        if filled >= HEAD_BYTES {
+            if magic != MAGIC {
+                return Err(invalid("supervisor and shim are of different versions"));
+            }
+            let length = length.try_into().map_or(u32::MAX, u32::from_le_bytes);
+            let whole = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(HEAD_BYTES);
+            if whole > MESSAGE_BYTES_MAX || filled > whole {
+                return Err(invalid("what is handed over is longer than allowed"));
+            }
+            if filled == whole {
+                return Ok(rest[..whole - HEAD_BYTES].to_vec());
+            }
+            message.resize(whole.max(message.len()), 0);
+        }
+        match from.read(&mut message[filled..]) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(bytes) => filled += bytes,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -186,9 +230,10 @@ pub fn run_of_shim(cmdline: &[u8]) -> Option<(RunId, AttemptId)> {
     Some((word(words.next())?.parse().ok()?, word(words.next())?.parse().ok()?))
 }
 
-/// Whether this is the command line of a gate: of a process that is still to become the command.
-pub(in super::super) fn is_gate(cmdline: &[u8]) -> bool {
-    cmdline.split(|byte| *byte == 0).nth(1) == Some(GATE.as_bytes())
+/// The pid of whoever started the shim that has this command line; absent if it does not say.
+pub(in super::super) fn supervisor_of_shim(cmdline: &[u8]) -> Option<u32> {
+    run_of_shim(cmdline)?;
+    std::str::from_utf8(cmdline.split(|byte| *byte == 0).nth(4)?).ok()?.parse().ok()
 }
 
 /// What is to be executed: arguments, working directory and the whole environment, as bytes that a shim passes on to
@@ -310,7 +355,7 @@ mod tests {
         command.get_args().for_each(|argument| cmdline.extend([b"\0", argument.as_bytes()].concat()));
         cmdline.push(0);
         assert_eq!(run_of_shim(&cmdline), Some((assignment.run, assignment.attempt)));
-        assert_eq!(run_of_shim(b"/usr/bin/tacho\0shim-gate\x0017\0"), None);
+        assert_eq!(supervisor_of_shim(&cmdline), Some(4));
         assert_eq!(run_of_shim(b""), None);
     }
 

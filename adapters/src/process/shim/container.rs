@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, Stdio};
 
 use nix::sys::signal::SigSet;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
@@ -16,14 +16,15 @@ use tachograph_engine::domain::{Diagnostics, Failure, FailureKind, limits};
 
 use super::super::directory::{AttemptDirectory, read_small};
 use super::super::group::processes_of;
-use super::super::identity::ProcessStat;
+use super::super::identity::{Identity, ProcessIdentity, ProcessStat};
 use super::super::text::cut;
 use super::RUNTIME;
 use super::assignment::{Assignment, CommandBlock};
 use super::body::Body;
 use super::children::Leader;
 use super::gate::die_with;
-use super::opening::{Opened, Prepared, prepare};
+use super::handover::invalid;
+use super::opening::{Opened, Prepared, identity, prepare};
 use crate::oci::{Container, Runtime, RuntimeCall, bundle_directory, read_there, remove_bundle};
 
 /// Making a container may mean to start a machine.
@@ -36,13 +37,15 @@ const NOT_EXECUTED: u8 = 127;
 
 /// Becomes the runtime, without the signal mask of the shim, which the container would inherit. A shim that is killed
 /// takes its runtime along, so that no container is made that nobody waits for.
-pub(super) fn become_runtime(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let ready = die_with(arguments.next()).and_then(|()| Ok(SigSet::empty().thread_set_mask()?));
+pub(super) fn become_runtime(mut arguments: impl Iterator<Item = OsString>) -> u8 {
+    let shim = arguments.next().and_then(|pid| Pid::from_raw(pid.to_str()?.parse().ok()?));
+    let ready = shim.map_or_else(|| Err(invalid("it was started by no shim")), die_with);
+    let ready = ready.and_then(|()| Ok(SigSet::empty().thread_set_mask()?));
     if let (Ok(()), Some(program)) = (ready, arguments.next()) {
         let error = Command::new(&program).args(arguments).exec();
         let _ = writeln!(io::stderr(), "cannot execute {}: {error}", program.display());
     }
-    ExitCode::from(NOT_EXECUTED)
+    NOT_EXECUTED
 }
 
 /// A container that the shim has made.
@@ -136,7 +139,12 @@ fn create(assignment: &Assignment, open: &OpenContainer, stdin: Option<OwnedFd>)
     let private = std::fs::set_permissions(&pid_file, Permissions::from_mode(FILE_MODE));
     private.map_err(|error| unmade(failed(&format!("its pid is not told: {error}")), None))?;
     let (pid, leader) = first_process(&pid_file).map_err(|why| unmade(failed(&why), None))?;
-    let prepared = prepare(assignment, directory, (stdout, stderr), pid);
+    let prepared = prepare(assignment, directory, (stdout, stderr)).and_then(|prepared| {
+        let identity = identity(assignment)?;
+        let process = Some(ProcessIdentity::of_boot(pid, assignment.supervisor.boot_id.clone())?);
+        Identity { process, ..identity }.write(directory).map_err(io::Error::other)?;
+        Ok(prepared)
+    });
     let prepared = prepared.map_err(|error| unmade(failed(&error.to_string()), Some(leader)))?;
     call.start(name).map_err(|error| unmade(with_facts(failed(&error.to_string()), open), Some(leader)))?;
     Ok((leader, pid, prepared))

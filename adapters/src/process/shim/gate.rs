@@ -1,106 +1,170 @@
-//! The gate: the process that waits to be known, and then becomes the command.
+//! The gate: the process that makes itself known, and then becomes the command.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, IoSliceMut, Read, Write};
-use std::mem::MaybeUninit;
+use std::ffi::{CStr, CString, OsString};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, ExitCode, Stdio};
+use std::os::unix::ffi::OsStrExt;
 
 use nix::sys::signal::SigSet;
-use rustix::io::{Errno, fcntl_dupfd_cloexec};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
-use rustix::process::{Signal, getppid, set_parent_process_death_signal};
-use rustix::stdio::{dup2_stdin, stdin};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setpgid};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use serde::{Deserialize, Serialize};
-use tachograph_engine::domain::{Diagnostics, Failure};
+use tachograph_engine::domain::{Diagnostics, Failure, FailureKind, limits};
 
 use super::super::adoption::recorded_kind;
+use super::super::directory::AttemptDirectory;
+use super::super::identity::{Identity, ProcessIdentity};
 use super::super::launch::CommandLine;
-use super::super::spawn_failure::{program_file, spawn_failure};
+use super::super::spawn_failure::{PATH_DEFAULT, spawn_failure};
+use super::super::text::cut;
 use super::assignment::CommandBlock;
-use super::format::is_no_program;
-use super::handover::{invalid, read_block};
+use super::fork::fork;
+use super::handover::invalid;
 
-/// More than a kernel takes for arguments and environment.
-const COMMAND_BYTES_MAX: usize = 64 * 1_024 * 1_024;
 /// What shells return for a command that could not be executed; nobody reads it here.
-const NOT_EXECUTED: u8 = 127;
+pub(super) const NOT_EXECUTED: u8 = 127;
 /// The gate says this right before it tries: silence after it means that it succeeded.
-pub(super) const TRYING: u8 = b'x';
+const TRYING: u8 = b'x';
 
-/// Waits for the word, then becomes the command. Returns only if that fails.
-pub(super) fn main(shim: Option<OsString>) -> ExitCode {
-    if let Ok((mut channel, line, stdin)) = wait(shim) {
-        let failure = execute(&mut channel, &line, stdin);
-        let _ = serde_json::to_writer(&channel, &FailedExec::of(failure));
-    }
-    ExitCode::from(NOT_EXECUTED)
+/// All that a process needs to become the command. It is a copy of the shim until then, with the command's streams.
+#[derive(Debug)]
+pub(super) struct Gate<'shim> {
+    pub(super) shim: Pid,
+    pub(super) directory: &'shim AttemptDirectory,
+    /// Who the attempt is, but for its process.
+    pub(super) identity: Identity,
+    pub(super) command: CommandBlock,
+    /// What the command shall read, if anything but nothing.
+    pub(super) stdin: Option<OwnedFd>,
+    pub(super) stdout: PipeWriter,
+    pub(super) stderr: PipeWriter,
+    /// Closed by the exec. What is said before is why there was none.
+    pub(super) channel: PipeWriter,
 }
 
-/// Reads what to execute, and waits for the word to do it. A shim that ends before it has given the word has not.
-fn wait(shim: Option<OsString>) -> io::Result<(UnixStream, CommandLine, Option<OwnedFd>)> {
-    die_with(shim)?;
-    // The shim's mask was inherited, and the command would inherit it.
-    SigSet::empty().thread_set_mask()?;
-    let mut channel = UnixStream::from(fcntl_dupfd_cloexec(stdin(), 3)?);
-    dup2_stdin(File::open("/dev/null")?)?;
-    let line = CommandBlock(read_block(&mut channel, COMMAND_BYTES_MAX)?).command_line()?;
-    let stdin = the_word(&channel)?;
-    Ok((channel, line, stdin))
+impl Gate<'_> {
+    /// Starts the process, as the leader of a group of its own, and returns its pid. It can be signalled with its group
+    /// from then on.
+    pub(super) fn open(&self) -> io::Result<Pid> {
+        let leader = fork(NOT_EXECUTED, || self.become_command())?;
+        // Both do it, so that it is done for whoever comes first. After an exec it is refused, and was done.
+        let _ = setpgid(Some(leader), Some(leader));
+        Ok(leader)
+    }
+
+    /// Returns only if it cannot.
+    fn become_command(&self) -> u8 {
+        let failure = match self.make_known() {
+            Ok(()) => self.execute(),
+            Err(error) => not_begun(&error),
+        };
+        let _ = serde_json::to_writer(&self.channel, &FailedExec::of(failure));
+        NOT_EXECUTED
+    }
+
+    /// Writes down which process this is. From then on the shim needs not live for the attempt to be found; a shim that is
+    /// killed takes it along all the same.
+    fn make_known(&self) -> io::Result<()> {
+        setpgid(None, None)?;
+        die_with(self.shim)?;
+        let boot_id = self.identity.supervisor.boot_id.clone();
+        let process = Some(ProcessIdentity::of_boot(std::process::id(), boot_id)?);
+        Identity { process, ..self.identity.clone() }.write(self.directory).map_err(io::Error::other)
+    }
+
+    fn execute(&self) -> Failure {
+        let line = self.command.command_line();
+        let error = match line.as_ref().map(|line| self.try_to_execute(line)) {
+            Ok(Err(error)) => error,
+            Err(error) => return not_begun(error),
+        };
+        match line {
+            Ok(line) => spawn_failure(&line, &error),
+            Err(_) => not_begun(&error),
+        }
+    }
+
+    fn try_to_execute(&self, line: &CommandLine) -> io::Result<std::convert::Infallible> {
+        // The shim's mask was inherited, and the command would inherit it.
+        SigSet::empty().thread_set_mask()?;
+        if let Some(stdin) = &self.stdin {
+            dup2_stdin(stdin)?;
+        }
+        dup2_stdout(&self.stdout)?;
+        dup2_stderr(&self.stderr)?;
+        if let Some(cwd) = &line.cwd {
+            rustix::process::chdir(cwd)?;
+        }
+        let words = Words::of(line)?;
+        (&self.channel).write_all(&[TRYING])?;
+        Err(words.execute().into())
+    }
 }
 
 /// From here on a shim that is killed takes this process along, and later the command: the kernel keeps that up through
 /// an exec, unless it changes the user.
-pub(super) fn die_with(shim: Option<OsString>) -> io::Result<()> {
+pub(super) fn die_with(shim: Pid) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    let shim = shim.and_then(|pid| pid.to_str()?.parse::<i32>().ok());
     // It may have been killed before.
-    let parent = getppid().map(|pid| pid.as_raw_nonzero().get());
-    if shim.is_some() && parent == shim { Ok(()) } else { Err(invalid("the shim is gone")) }
+    if getppid() == Some(shim) { Ok(()) } else { Err(invalid("the shim is gone")) }
 }
 
-/// One byte, with the standard input of the run if it has any.
-fn the_word(channel: &UnixStream) -> io::Result<Option<OwnedFd>> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-    let mut byte = [0];
-    let flags = RecvFlags::CMSG_CLOEXEC;
-    let received = loop {
-        match recvmsg(channel, &mut [IoSliceMut::new(&mut byte)], &mut ancillary, flags) {
-            Err(rustix::io::Errno::INTR) => {}
-            other => break other?,
+/// A command line as the kernel takes it.
+struct Words {
+    argv: Vec<CString>,
+    env: Vec<CString>,
+    /// Where its program may be, the first one first.
+    places: Vec<CString>,
+}
+
+impl Words {
+    fn of(line: &CommandLine) -> io::Result<Self> {
+        let word = |text: &[u8]| Ok::<_, io::Error>(CString::new(text)?);
+        let argv: Vec<_> = line.argv.iter().map(|text| word(text.as_bytes())).collect::<Result<_, _>>()?;
+        let pair = |(name, value): &(OsString, OsString)| word(&[name.as_bytes(), b"=", value.as_bytes()].concat());
+        let env = line.env.iter().map(pair).collect::<Result<_, _>>()?;
+        let program = argv.first().ok_or_else(|| invalid("the command names no program"))?.to_bytes();
+        let path = line.env.iter().rev().find(|(name, _)| name == "PATH");
+        let path = path.map_or(PATH_DEFAULT.as_bytes(), |(_, path)| path.as_bytes());
+        let places = match program {
+            [] => Vec::new(),
+            program if program.contains(&b'/') => vec![word(program)?],
+            program => {
+                let within = |place: &[u8]| match place {
+                    [] => word(program),
+                    place => word(&[place, b"/", program].concat()),
+                };
+                path.split(|byte| *byte == b':').map(within).collect::<Result<_, _>>()?
+            }
+        };
+        Ok(Self { argv, env, places })
+    }
+
+    /// Becomes the first that can be executed, as a shell would choose it. Returns only if there is none: then a file that
+    /// may not be executed is named rather than one that is missing.
+    ///
+    /// No file is given to a shell because the kernel does not know its format, as the C library would do: the same command
+    /// line means the same with and without a shim.
+    fn execute(&self) -> Errno {
+        let mut found = Errno::NOENT;
+        for place in &self.places {
+            match self.execute_at(place) {
+                Errno::ACCESS => found = Errno::ACCESS,
+                Errno::NOENT | Errno::NOTDIR | Errno::STALE | Errno::NODEV | Errno::TIMEDOUT => {}
+                other => return other,
+            }
         }
-    };
-    if received.bytes == 0 {
-        return Err(invalid("the shim ended before it gave the word"));
+        found
     }
-    let mut descriptors = ancillary.drain().filter_map(|message| match message {
-        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-        _ => None,
-    });
-    Ok(descriptors.next())
-}
 
-fn execute(channel: &mut UnixStream, line: &CommandLine, stdin: Option<OwnedFd>) -> Failure {
-    let Some((program, arguments)) = line.argv.split_first() else {
-        return spawn_failure(line, &io::Error::new(io::ErrorKind::InvalidInput, "the command names no program"));
-    };
-    let mut command = Command::new(program);
-    command.args(arguments).env_clear().envs(line.env.iter().map(|(name, value)| (name, value)));
-    command.stdin(stdin.map_or_else(Stdio::null, Stdio::from));
-    if let Some(cwd) = &line.cwd {
-        command.current_dir(cwd);
+    fn execute_at(&self, place: &CStr) -> Errno {
+        match nix::unistd::execve(place, &self.argv, &self.env) {
+            Ok(never) => match never {},
+            Err(errno) => Errno::from_raw_os_error(errno as i32),
+        }
     }
-    if program_file(line).is_some_and(|file| is_no_program(&file)) {
-        return spawn_failure(line, &io::Error::from_raw_os_error(Errno::NOEXEC.raw_os_error()));
-    }
-    let _ = channel.write_all(&[TRYING]);
-    let error = command.exec();
-    spawn_failure(line, &error)
 }
 
 /// Why the command could not be executed, on its way to the shim.
@@ -119,6 +183,13 @@ impl FailedExec {
     }
 }
 
+/// The shim could not start it: nothing of it was tried.
+pub(super) fn not_begun(error: &io::Error) -> Failure {
+    let message = format!("its shim cannot start it: {error}");
+    let message = cut(&message, limits::MESSAGE_BYTES_MAX).to_owned();
+    Failure { kind: FailureKind::SpawnFailed, message, diagnostics: Diagnostics::default() }
+}
+
 /// What the gate said until its channel was closed, by the exec or by its end. `None` if the command is executed.
 pub(super) fn told(said: &[u8]) -> Option<Failure> {
     let why = match said {
@@ -131,7 +202,7 @@ pub(super) fn told(said: &[u8]) -> Option<Failure> {
             Some(Failure { kind: recorded_kind(&kind), message, diagnostics })
         }
         Err(bytes) => Some(Failure {
-            kind: tachograph_engine::domain::FailureKind::SpawnFailed,
+            kind: FailureKind::SpawnFailed,
             message: format!("the process ended before it executed the command ({bytes} bytes told)"),
             diagnostics: Diagnostics::default(),
         }),
@@ -139,7 +210,7 @@ pub(super) fn told(said: &[u8]) -> Option<Failure> {
 }
 
 /// Reads what the gate says, as far as it has, from a channel that does not block. Returns whether that was all.
-pub(super) fn listen(channel: &mut UnixStream, said: &mut Vec<u8>) -> bool {
+pub(super) fn listen(channel: &mut PipeReader, said: &mut Vec<u8>) -> bool {
     match channel.read_to_end(said) {
         Ok(_) => true,
         Err(error) => error.kind() != io::ErrorKind::WouldBlock,

@@ -27,11 +27,12 @@
 
 mod assignment;
 mod body;
+mod build;
 mod children;
 mod clock;
 mod container;
 mod end;
-mod format;
+mod fork;
 mod gate;
 mod handover;
 mod notice;
@@ -44,8 +45,9 @@ mod watch;
 use std::io::Write;
 use std::process::ExitCode;
 
-pub(super) use assignment::is_gate;
+pub(super) use assignment::supervisor_of_shim;
 pub use assignment::{Assignment, CommandBlock, run_of_shim};
+pub use build::{Beside, beside};
 pub use notice::{Notice, NoticeError, Notices};
 pub(super) use request::remove as forget_requests;
 pub use request::{Request, RequestPipe};
@@ -53,31 +55,35 @@ pub use standing::{Standing, standing};
 
 /// The first argument that makes a program a shim.
 const SHIM: &str = "shim";
-/// The first argument that makes a program a gate.
-const GATE: &str = "shim-gate";
+/// The first argument that makes a program say of which build it is.
+const BUILD: &str = "shim-build";
 /// The first argument that makes a program a runtime.
 const RUNTIME: &str = "shim-runtime";
 /// The program was not started as a shim should be.
 const MISUSED: u8 = 2;
 
-/// Is a shim, a gate or a runtime if the first argument says so, and returns its exit code; returns nothing otherwise.
+/// Is a shim or a runtime if the first argument says so, and returns its exit code; returns nothing otherwise.
 ///
-/// To be called first in `main`: both need a process without other threads.
+/// To be called first in `main`: a shim needs a process without other threads, and starts nothing if there are any.
 pub fn dispatch() -> Option<ExitCode> {
+    code().map(ExitCode::from)
+}
+
+/// All of a program that is nothing but a shim. Returns its exit code.
+pub fn main() -> u8 {
+    code().unwrap_or_else(|| {
+        let text = "tacho-shim is started by a supervisor, not by hand: it looks after one run of Tachograph";
+        let _ = writeln!(std::io::stderr(), "{text}");
+        MISUSED
+    })
+}
+
+fn code() -> Option<u8> {
     let mut arguments = std::env::args_os().skip(1);
     match arguments.next()?.to_str()? {
         SHIM => Some(watch::main()),
-        GATE => Some(gate::main(arguments.next())),
         RUNTIME => Some(container::become_runtime(arguments)),
+        BUILD => Some(build::tell()),
         _ => None,
     }
-}
-
-/// All of a program that is nothing but a shim.
-pub fn main() -> ExitCode {
-    dispatch().unwrap_or_else(|| {
-        let text = "tacho-shim is started by a supervisor, not by hand: it looks after one run of Tachograph";
-        let _ = writeln!(std::io::stderr(), "{text}");
-        ExitCode::from(MISUSED)
-    })
 }

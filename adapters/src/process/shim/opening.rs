@@ -1,15 +1,10 @@
 //! From the assignment to a process that is known and executes the command.
 
-use std::io::{self, IoSlice, PipeReader};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::io::{self, PipeReader};
+use std::os::fd::OwnedFd;
 
 use rustix::io::ioctl_fionbio;
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::getpid;
 use tachograph_engine::domain::Stream;
 
 use super::super::directory::AttemptDirectory;
@@ -18,11 +13,11 @@ use super::super::identity::{Identity, ProcessIdentity};
 use super::super::output_cap::OutputCap;
 use super::super::room::Room;
 use super::super::scarcity::despite_scarcity;
-use super::GATE;
 use super::assignment::{Assignment, CommandBlock};
 use super::body::Body;
 use super::children::Leader;
-use super::handover::{invalid, write_block};
+use super::gate::Gate;
+use super::handover::invalid;
 use super::request::Requests;
 use super::streams::Streams;
 
@@ -45,95 +40,65 @@ pub(super) struct Prepared {
     pub(super) room: Room,
 }
 
-/// Starts the gate, writes down which process it is, and gives it the word. Whatever fails, nothing was executed and
-/// no process is left.
+/// Starts the process that writes down which one it is and then becomes the command. Whatever fails here, nothing was
+/// executed and no process is left; what fails in that process comes through the channel.
 pub(super) fn open(
     assignment: &Assignment,
     command: CommandBlock,
     directory: &AttemptDirectory,
     stdin: Option<OwnedFd>,
-) -> io::Result<(Opened, UnixStream)> {
-    let (stdout, out) = io::pipe()?;
-    let (stderr, err) = io::pipe()?;
-    let (mut channel, gate_end) = UnixStream::pair()?;
-    let mut gate = Command::new("/proc/self/exe");
-    gate.args([GATE, &std::process::id().to_string()]).process_group(0);
-    gate.stdin(OwnedFd::from(gate_end)).stdout(out).stderr(err);
-    let pid = despite_scarcity(|| gate.spawn())?.id();
-    // With it go the ends that only the gate shall hold.
+) -> io::Result<(Opened, PipeReader)> {
+    let (out, stdout) = io::pipe()?;
+    let (err, stderr) = io::pipe()?;
+    let (told, channel) = io::pipe()?;
+    let Prepared { streams, requests, room } = prepare(assignment, directory, (out, err))?;
+    let told = without_blocking(told)?;
+    let identity = identity(assignment)?;
+    let gate = Gate { shim: getpid(), directory, identity, command, stdin, stdout, stderr, channel };
+    let leader = despite_scarcity(|| gate.open())?;
+    // With it go the ends that only the command shall hold.
     drop(gate);
-    let impossible = || invalid("the process has an impossible pid");
-    let leader = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(impossible)?;
-    let group = ProcessGroup::led_by(pid, assignment.attempt).ok_or_else(impossible)?;
-    let prepared = || {
-        write_block(&mut channel, &command.0)?;
-        drop(command);
-        let prepared = prepare(assignment, directory, (stdout, stderr), pid)?;
-        give_the_word(&channel, stdin.as_ref())?;
-        channel.set_nonblocking(true)?;
-        Ok(prepared)
-    };
-    match prepared() {
-        Ok(Prepared { streams, requests, room }) => {
-            // From here on the run can be anywhere; this process need not hold its directory.
-            let _ = std::env::set_current_dir("/");
-            let group = Body::Group(group);
-            Ok((Opened { leader: Leader::of(leader), group, pid, streams, requests, room }, channel))
-        }
-        Err(error) => {
-            end_gate(leader);
-            Err(error)
-        }
-    }
+    // From here on the run can be anywhere; this process need not hold its directory.
+    let _ = std::env::set_current_dir("/");
+    let pid = leader.as_raw_nonzero().get().unsigned_abs();
+    let group = ProcessGroup::led_by(pid, assignment.attempt).ok_or_else(|| invalid("an impossible pid"))?;
+    let group = Body::Group(group);
+    Ok((Opened { leader: Leader::of(leader), group, pid, streams, requests, room }, told))
 }
 
-/// All that must be there before the command is: files, the way to ask, room for the end, and last the identity.
+/// All that must be there before the identity is, and the command: files, the way to ask, and room for the end.
 pub(super) fn prepare(
     assignment: &Assignment,
     directory: &AttemptDirectory,
     (stdout, stderr): (PipeReader, PipeReader),
-    pid: u32,
 ) -> io::Result<Prepared> {
     let file = |stream| directory.create_output(stream).map_err(io::Error::other);
     let stdout = (without_blocking(stdout)?, file(Stream::Stdout)?);
     let stderr = (without_blocking(stderr)?, file(Stream::Stderr)?);
     let requests = Requests::create(directory)?;
     let room = Room::take(directory)?;
-    let identity = Identity {
+    let cap = assignment.limits.output_bytes.map(|bytes| OutputCap::new(directory.clone(), bytes));
+    Ok(Prepared { streams: Streams::new(stdout, stderr, cap), requests, room })
+}
+
+/// Who the attempt is, but for the process that executes its command.
+pub(super) fn identity(assignment: &Assignment) -> io::Result<Identity> {
+    // The supervisor was there a moment ago, so its boot is this one.
+    let shim = ProcessIdentity::of_boot(std::process::id(), assignment.supervisor.boot_id.clone())?;
+    Ok(Identity {
         run: assignment.run,
         attempt: assignment.attempt,
         ordinal: assignment.ordinal,
         runner: assignment.runner.clone(),
         supervisor: assignment.supervisor.clone(),
         argv_digest: assignment.argv_digest,
-        shim: Some(ProcessIdentity::of(std::process::id())?),
-        process: Some(ProcessIdentity::of(pid)?),
+        shim: Some(shim),
+        process: None,
         snapshot_delay_ms: assignment.snapshot_delay_ms,
-    };
-    identity.write(directory).map_err(io::Error::other)?;
-    let cap = assignment.limits.output_bytes.map(|bytes| OutputCap::new(directory.clone(), bytes));
-    Ok(Prepared { streams: Streams::new(stdout, stderr, cap), requests, room })
+    })
 }
 
 fn without_blocking(pipe: PipeReader) -> io::Result<PipeReader> {
     ioctl_fionbio(&pipe, true)?;
     Ok(pipe)
-}
-
-fn give_the_word(channel: &UnixStream, stdin: Option<&OwnedFd>) -> io::Result<()> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let descriptors = stdin.map(AsFd::as_fd);
-    let descriptors = descriptors.as_slice();
-    if !descriptors.is_empty() {
-        ancillary.push(SendAncillaryMessage::ScmRights(descriptors));
-    }
-    sendmsg(channel, &[IoSlice::new(b"g")], &mut ancillary, SendFlags::NOSIGNAL)?;
-    Ok(())
-}
-
-/// The gate has executed nothing and is not reaped, so that the group's number is its own.
-fn end_gate(leader: Pid) {
-    let _ = kill_process_group(leader, Signal::KILL);
-    let _ = rustix::process::waitid(rustix::process::WaitId::Pid(leader), rustix::process::WaitIdOptions::EXITED);
 }

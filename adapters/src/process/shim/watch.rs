@@ -1,10 +1,8 @@
 //! The shim's own life: from the assignment to the exit record.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, PipeReader};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
-use std::os::unix::net::UnixStream;
-use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{SigSet, Signal as Received};
@@ -14,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Signal, getpid, set_child_subreaper, setsid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
-use tachograph_engine::domain::{Diagnostics, Drain, Failure, FailureKind, Stream, limits};
+use tachograph_engine::domain::{Drain, Failure, Stream, limits};
 
 use super::super::directory::AttemptDirectory;
 use super::super::exit_record::ExitRecord;
@@ -38,14 +36,21 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// Signals that stay pending while a process is stopped; so CONT follows each.
 const ASKING: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
 
+/// Which descriptors this process has.
+const OPEN: &str = "/proc/self/fd";
+const STANDARD_STREAMS: u64 = 3;
+const NAME: &std::ffi::CStr = c"tacho-shim";
+
+/// The end is on disk.
+const RECORDED: u8 = 0;
 /// It was not told what to do.
 const NO_ASSIGNMENT: u8 = 2;
 /// It could not write down what became of the attempt.
 const NOT_RECORDED: u8 = 74;
 
 /// Is a shim, and returns when the attempt is at its end and written down.
-pub(super) fn main() -> ExitCode {
-    let Ok((assignment, command, pipes)) = begin() else { return ExitCode::from(NO_ASSIGNMENT) };
+pub(super) fn main() -> u8 {
+    let Ok((assignment, command, pipes)) = begin() else { return NO_ASSIGNMENT };
     let directory = AttemptDirectory::of(&assignment.runs_dir, assignment.run, assignment.ordinal);
     let Pipes { notices, stdin } = pipes;
     let recorded = match begun(&assignment, command, &directory, stdin) {
@@ -59,7 +64,7 @@ pub(super) fn main() -> ExitCode {
     };
     request::remove(&directory);
     room::give_back(&directory);
-    if recorded { ExitCode::SUCCESS } else { ExitCode::from(NOT_RECORDED) }
+    if recorded { RECORDED } else { NOT_RECORDED }
 }
 
 /// Opens the run: with a gate that will become the command, or as a container that executes it by now.
@@ -68,12 +73,8 @@ fn begun(
     command: CommandBlock,
     directory: &AttemptDirectory,
     stdin: Option<OwnedFd>,
-) -> Result<(SignalFd, Opened, Option<UnixStream>), Box<Failure>> {
-    let failed = |error: io::Error| {
-        let message = format!("its shim cannot start it: {error}");
-        let message = super::super::text::cut(&message, limits::MESSAGE_BYTES_MAX).to_owned();
-        Box::new(Failure { kind: FailureKind::SpawnFailed, message, diagnostics: Diagnostics::default() })
-    };
+) -> Result<(SignalFd, Opened, Option<PipeReader>), Box<Failure>> {
+    let failed = |error: io::Error| Box::new(gate::not_begun(&error));
     let signals = signals().map_err(failed)?;
     match &assignment.container {
         Some(runtime) => {
@@ -96,6 +97,8 @@ struct Pipes {
 /// Leaves the supervisor's session and standard streams, and reads what to do.
 fn begin() -> io::Result<(Assignment, CommandBlock, Pipes)> {
     close_inherited()?;
+    // Lists of processes show this, where the program was started through a link of the kernel's.
+    let _ = rustix::thread::set_name(NAME);
     let mut handover = File::from(fcntl_dupfd_cloexec(stdin(), 3)?);
     let notices = File::from(fcntl_dupfd_cloexec(stdout(), 3)?);
     let inherited = fcntl_dupfd_cloexec(stderr(), 3)?;
@@ -105,7 +108,8 @@ fn begin() -> io::Result<(Assignment, CommandBlock, Pipes)> {
     dup2_stderr(&nothing)?;
     // It leads its session already if somebody made it do so.
     let _ = setsid();
-    let (assignment, command) = Assignment::take_over(&mut handover)?;
+    let taken = Assignment::take_over(&mut handover).inspect_err(|error| trouble(&notices, &error.to_string()));
+    let (assignment, command) = taken?;
     let stdin = assignment.has_stdin.then_some(inherited);
     Ok((assignment, command, Pipes { notices, stdin }))
 }
@@ -113,7 +117,11 @@ fn begin() -> io::Result<(Assignment, CommandBlock, Pipes)> {
 /// Closes what a supervisor left open to whatever it executes: it would stay open, here and in the command, for as long
 /// as the run goes on. This process has opened nothing yet.
 fn close_inherited() -> io::Result<()> {
-    let open = std::fs::read_dir("/proc/self/fd")?;
+    // Newer kernels count them, which spares looking at each.
+    if std::fs::metadata(OPEN)?.len() == STANDARD_STREAMS {
+        return Ok(());
+    }
+    let open = std::fs::read_dir(OPEN)?;
     let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok());
     // Among them is the one that was open for reading this list, and is not any more.
     let numbers: Vec<RawFd> = numbers.filter(|number| *number > 2).collect();
@@ -127,6 +135,8 @@ fn close_inherited() -> io::Result<()> {
 fn signals() -> io::Result<SignalFd> {
     let mut taken = SigSet::empty();
     let all = [
+        // A supervisor that does not listen any more.
+        Received::SIGPIPE,
         Received::SIGHUP,
         Received::SIGINT,
         Received::SIGQUIT,
@@ -156,7 +166,7 @@ enum Source {
 
 /// What is said by a gate that is about to become the command.
 struct Starting {
-    channel: UnixStream,
+    channel: PipeReader,
     said: Vec<u8>,
 }
 
@@ -190,7 +200,7 @@ impl Watch {
         notices: File,
         signals: SignalFd,
         opened: Opened,
-        channel: Option<UnixStream>,
+        channel: Option<PipeReader>,
     ) -> Self {
         if channel.is_none() {
             Notice::Started { pid: opened.pid }.tell(&notices);
