@@ -16,7 +16,8 @@ const LIBRARIES: [(&str, &[&str]); 3] =
 pub(crate) fn link(program: &str) -> io::Result<()> {
     println!("cargo::rerun-if-changed=build.rs");
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|found| found == value);
-    let has_own_libraries = env::var("CARGO_CFG_TARGET_FEATURE").is_ok_and(|all| all.split(',').any(|one| one == "crt-static"));
+    let has_own_libraries =
+        env::var("CARGO_CFG_TARGET_FEATURE").is_ok_and(|all| all.split(',').any(|one| one == "crt-static"));
     let is_native = env::var("HOST").ok() == env::var("TARGET").ok();
     if !is("CARGO_CFG_TARGET_OS", "linux") || !is("CARGO_CFG_TARGET_ENV", "gnu") || has_own_libraries || !is_native {
         return Ok(());

@@ -42,7 +42,8 @@ fn measure() -> Result<(), Failure> {
     let (commands, rounds) = (number("TACHO_BENCH_COMMANDS", 2_000), number("TACHO_BENCH_ROUNDS", 5));
     let concurrency = usize::try_from(number("TACHO_BENCH_CONCURRENCY", 8))?;
     let each = (commands / rounds).max(1);
-    let program = std::env::var_os("TACHO_BENCH_SHIM").map_or_else(|| env!("CARGO_BIN_EXE_bench-shim").into(), PathBuf::from);
+    let program =
+        std::env::var_os("TACHO_BENCH_SHIM").map_or_else(|| env!("CARGO_BIN_EXE_bench-shim").into(), PathBuf::from);
     println!("{} commands in {rounds} rounds, {concurrency} at a time; load before: {}", each * rounds, load());
     println!("{:>5} {:>10} {:>10} {:>10}   ms a command", "round", "plain", "no shim", "shim");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -78,10 +78,12 @@ pub(crate) fn parent(no_shim: bool) -> Shim {
     if no_shim {
         return Shim::Off;
     }
-    let find = || shim::beside().unwrap_or_else(|why| {
-        tracing::warn!("{why}; shims are started out of this program itself, which takes longer");
-        None
-    });
+    let find = || {
+        shim::beside().unwrap_or_else(|why| {
+            tracing::warn!("{why}; shims are started out of this program itself, which takes longer");
+            None
+        })
+    };
     Shim::Program(BESIDE.get_or_init(find).as_ref().map_or_else(|| PathBuf::from("/proc/self/exe"), Beside::program))
 }
 

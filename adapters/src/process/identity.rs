@@ -1,7 +1,8 @@
 //! Which process an attempt is.
 
 use std::ffi::OsStr;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::OnceLock;
 
@@ -12,6 +13,8 @@ use super::directory::{AttemptDirectory, DirectoryError, read_small};
 
 const IDENTITY_BYTES_MAX: u64 = 64 * 1_024;
 const IDENTITY_FORMAT: u32 = 1;
+/// Some fifty numbers, and a name.
+const STAT_BYTES_MAX: usize = 2 * 1_024;
 
 /// A process that cannot be taken for another: pids are used again, but not with the same start within one boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,8 +70,10 @@ pub(crate) struct ProcessStat {
 
 impl ProcessStat {
     pub(crate) fn read(pid: u32) -> io::Result<Self> {
-        let stat = std::fs::read(format!("/proc/{pid}/stat"))?;
-        Self::parse(&String::from_utf8_lossy(&stat))
+        let mut stat = [0; STAT_BYTES_MAX];
+        // The kernel gives all of it at once.
+        let bytes = File::open(format!("/proc/{pid}/stat"))?.read(&mut stat)?;
+        Self::parse(&String::from_utf8_lossy(&stat[..bytes]))
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected form of /proc/PID/stat"))
     }
 

@@ -1,6 +1,8 @@
 //! `tacho run` and `tacho supervise` through the built binary: every module says what belongs there.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+/// The program that shims are started out of.
+mod beside;
 /// Snapshots that an operator cancels.
 mod cancel;
 /// Runs that are containers.

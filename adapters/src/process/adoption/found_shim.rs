@@ -42,7 +42,8 @@ impl FoundShim {
         let supervisor = parent.filter(|parent| *parent != std::process::id() && is_supervisor(parent));
         let children = children(pid);
         // A process that is still to become the command is a copy of its shim.
-        let is_copy = |child| run_of_shim(&about(child, "cmdline")) == Some((run, attempt)) && !names_any_attempt(child);
+        let is_copy =
+            |child| run_of_shim(&about(child, "cmdline")) == Some((run, attempt)) && !names_any_attempt(child);
         let has_gate = children.iter().any(|(child, _)| is_copy(*child));
         let first = children.iter().filter(|(child, stat)| u32::try_from(stat.group) == Ok(*child));
         let first = first.min_by_key(|(child, stat)| (stat.start_ticks, *child));

@@ -13,9 +13,9 @@ use tachograph_engine::domain::{AttemptId, Digest, Ordinal, ResourceLimits, RunI
 use super::super::identity::ProcessIdentity;
 use super::super::launch::CommandLine;
 use super::super::options::RunnerOptions;
-use super::handover::{invalid, read_block, write_block};
 use super::SHIM;
 use super::build::OWN_BUILD;
+use super::handover::{invalid, read_block, write_block};
 use crate::oci::Runtime;
 
 /// Begins what is handed over, with the version of its form.
@@ -370,7 +370,13 @@ mod tests {
         for end in 0..command.0.len() {
             assert!(CommandBlock(command.0[..end].to_vec()).command_line().is_err(), "{end} of {}", command.0.len());
         }
-        pipe[7] = b'2';
-        assert!(Assignment::take_over(&mut &*pipe).unwrap_err().to_string().contains("version"));
+        // A byte of the former, and one of the build.
+        for byte in [7, HEAD_BYTES + 4] {
+            let mut other = pipe.clone();
+            other[byte] ^= 1;
+            assert!(Assignment::take_over(&mut &*other).unwrap_err().to_string().contains("different versions"));
+        }
+        pipe.push(0);
+        assert!(Assignment::take_over(&mut &*pipe).is_err(), "more than all");
     }
 }

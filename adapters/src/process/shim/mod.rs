@@ -5,8 +5,8 @@
 //! enforces the wall-clock limit, writes the exit record, and goes. Nothing of that needs the supervisor any more, and
 //! whoever adopts the attempt later finds on disk everything that the first one knew.
 //!
-//! - **Known before it runs.** The shim starts a gate, which becomes the command by `exec` and keeps its pid. Run,
-//!   attempt, shim, pid, start and boot are in `identity.json`, synced, before the gate is told to go on. That file and
+//! - **Known before it runs.** The shim forks, and its child, the gate, becomes the command by `exec` and keeps its pid.
+//!   It writes run, attempt, shim, pid, start and boot into `identity.json`, synced, before it does. That file and
 //!   all others may be taken away by the run, whose directory it is: only a directory in which nothing ever was shows
 //!   that nothing was executed.
 //! - **Nothing secret on disk.** Arguments, directory and environment go through pipes; the shim itself runs without
@@ -22,8 +22,8 @@
 //! - **Containers** are made through their runtime, and their first process becomes the shim's child in the place of the
 //!   gate. It outlives a killed shim: whoever finds the attempt ends the container that `container.json` names.
 //!
-//! A program that embeds a supervisor either names `tacho-shim` or lends itself: it calls [`dispatch`] before it does
-//! anything else, above all before it starts a thread.
+//! A program that embeds a supervisor names a `tacho-shim` of the same build ([`beside`]), or lends itself: it calls
+//! [`dispatch`] before it does anything else, above all before it starts a thread.
 
 mod assignment;
 mod body;

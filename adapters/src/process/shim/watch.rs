@@ -164,6 +164,16 @@ enum Source {
     Output(Stream),
 }
 
+impl Source {
+    /// What shows that there is news. What a gate says is of interest once it is closed.
+    const fn news(self) -> PollFlags {
+        match self {
+            Self::Gate => PollFlags::HUP,
+            Self::Signals | Self::Requests | Self::Output(_) => PollFlags::IN,
+        }
+    }
+}
+
 /// What is said by a gate that is about to become the command.
 struct Starting {
     channel: PipeReader,
@@ -269,7 +279,7 @@ impl Watch {
             sources.extend(self.opened.streams.pipe(stream).map(|pipe| (Source::Output(stream), pipe.as_fd())));
         }
         let timeout = until_first(&[self.limit_at, self.kill_at, self.note_at, self.drain_at, self.orphans.look_at]);
-        let mut fds: Vec<_> = sources.iter().map(|(_, fd)| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+        let mut fds: Vec<_> = sources.iter().map(|(source, fd)| PollFd::from_borrowed_fd(*fd, source.news())).collect();
         if poll(&mut fds, timeout.as_ref()).is_err() {
             // Interrupted, or out of memory for an instant: all of them are looked at, none of them blocks.
             return sources.into_iter().map(|(source, _)| source).collect();
