@@ -79,8 +79,8 @@ pub struct ResourceUsage {
     pub user_us: u64,
     /// Processor time in the kernel, in microseconds.
     pub system_us: u64,
-    /// The most memory that any one process had resident, in bytes. Not less than what a shim has, of which
-    /// the process is a copy before it executes the command.
+    /// The most memory that any one process had resident, in bytes. Not less than what a shim has, whose
+    /// memory the process uses before it executes the command.
     pub resident_bytes_max: u64,
     /// Page faults that waited for a disk.
     pub major_faults: u64,

@@ -1,6 +1,6 @@
 //! What a shim is told to do.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
@@ -256,24 +256,45 @@ impl CommandBlock {
         let env: Vec<_> = env.into_iter().collect();
         let mut block = Vec::new();
         write_count(&mut block, argv.len())?;
-        argv.iter().try_for_each(|argument| write_block(&mut block, argument.as_bytes()))?;
+        argv.iter().try_for_each(|argument| write_word(&mut block, &[argument.as_bytes()]))?;
         write_count(&mut block, usize::from(cwd.is_some()))?;
-        cwd.map_or(Ok(()), |cwd| write_block(&mut block, cwd.as_os_str().as_bytes()))?;
+        cwd.map_or(Ok(()), |cwd| write_word(&mut block, &[cwd.as_os_str().as_bytes()]))?;
         write_count(&mut block, env.len())?;
         for (name, value) in env {
-            write_block(&mut block, name.as_bytes())?;
-            write_block(&mut block, value.as_bytes())?;
+            write_word(&mut block, &[name.as_bytes(), b"=", value.as_bytes()])?;
         }
         Ok(Self(block))
     }
 
-    pub(super) fn command_line(&self) -> io::Result<CommandLine> {
+    /// The words as they are executed.
+    pub(super) fn words(&self) -> io::Result<Words<'_>> {
         let mut from = &*self.0;
-        let argv = read_many(&mut from, read_text)?;
-        let cwd = read_many(&mut from, read_text)?.pop().map(PathBuf::from);
-        let env = read_many(&mut from, |from| Ok((read_text(from)?, read_text(from)?)))?;
+        let argv = read_words(&mut from)?;
+        let cwd = read_words(&mut from)?.pop();
+        Ok(Words { argv, cwd, env: read_words(&mut from)? })
+    }
+
+    pub(super) fn command_line(&self) -> io::Result<CommandLine> {
+        let Words { argv, cwd, env } = self.words()?;
+        let text = |word: &[u8]| OsStr::from_bytes(word).to_owned();
+        let argv = argv.iter().map(|word| text(word.to_bytes())).collect();
+        let cwd = cwd.map(|word| PathBuf::from(text(word.to_bytes())));
+        let pair = |word: &&CStr| {
+            let word = word.to_bytes();
+            let end = word.iter().position(|byte| *byte == b'=').unwrap_or(word.len());
+            (text(&word[..end]), text(word.get(end + 1..).unwrap_or_default()))
+        };
+        let env = env.iter().map(pair).collect();
         Ok(CommandLine { argv, cwd, env, env_clear: true, inherit_stdin: false, container: None })
     }
+}
+
+/// A command line as the kernel takes it: arguments, working directory, and variables with their values.
+#[derive(Debug)]
+pub(super) struct Words<'block> {
+    pub(super) argv: Vec<&'block CStr>,
+    pub(super) cwd: Option<&'block CStr>,
+    pub(super) env: Vec<&'block CStr>,
 }
 
 impl std::fmt::Debug for CommandBlock {
@@ -284,18 +305,34 @@ impl std::fmt::Debug for CommandBlock {
 }
 
 fn write_count(to: &mut Vec<u8>, count: usize) -> io::Result<()> {
-    let count = u32::try_from(count).map_err(|_| invalid("too many arguments or variables"))?;
+    let count = u32::try_from(count).map_err(|_| invalid("too many or too long arguments or variables"))?;
     to.write_all(&count.to_le_bytes())
 }
 
-fn read_many<T>(from: &mut &[u8], read: impl Fn(&mut &[u8]) -> io::Result<T>) -> io::Result<Vec<T>> {
-    let mut count = [0; 4];
-    from.read_exact(&mut count)?;
-    (0..u32::from_le_bytes(count)).map(|_| read(from)).collect()
+/// Writes a text out of these parts, with the NUL that ends it for the kernel.
+fn write_word(to: &mut Vec<u8>, parts: &[&[u8]]) -> io::Result<()> {
+    let length = parts.iter().map(|part| part.len()).sum::<usize>() + 1;
+    write_count(to, length)?;
+    parts.iter().for_each(|part| to.extend_from_slice(part));
+    to.push(0);
+    Ok(())
 }
 
-fn read_text(from: &mut &[u8]) -> io::Result<OsString> {
-    Ok(OsString::from_vec(read_block(from, from.len())?))
+fn read_words<'block>(from: &mut &'block [u8]) -> io::Result<Vec<&'block CStr>> {
+    (0..read_count(from)?).map(|_| read_word(from)).collect()
+}
+
+fn read_word<'block>(from: &mut &'block [u8]) -> io::Result<&'block CStr> {
+    let length = usize::try_from(read_count(from)?).unwrap_or(usize::MAX);
+    let (word, rest) = from.split_at_checked(length).ok_or(io::ErrorKind::UnexpectedEof)?;
+    *from = rest;
+    CStr::from_bytes_with_nul(word).map_err(|_| invalid("an argument or a variable has a NUL in it"))
+}
+
+fn read_count(from: &mut &[u8]) -> io::Result<u32> {
+    let mut count = [0; 4];
+    from.read_exact(&mut count)?;
+    Ok(u32::from_le_bytes(count))
 }
 
 #[cfg(test)]

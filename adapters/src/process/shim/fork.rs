@@ -1,46 +1,60 @@
-//! A second process out of this one: the only place of the project that needs `unsafe`.
-#![expect(unsafe_code, reason = "fork, _exit and signal have no safe form; decision 22")]
+//! A second process out of this one, and what it must not inherit: the system's calls for that have no safe form.
+#![expect(unsafe_code, reason = "clone, signal and close_range have no safe form; decision 22")]
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::libc;
-use nix::sys::signal::{SigHandler, Signal as Received, signal};
-use nix::unistd::ForkResult;
+use nix::sched::{CloneFlags, clone};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal as Received, signal};
 use rustix::process::Pid;
 
 use super::handover::invalid;
 
 /// Links of `/proc/self/task` beside one for each thread.
 const LINKS_WITHOUT_THREADS: u64 = 2;
+/// More than the child needs by far. What it does not touch is no memory.
+const STACK_BYTES: usize = 256 * 1_024;
 
-/// Makes a child of this process that calls `child`, and is gone with the code that this returns, or with
-/// `if_it_panics`. A broken pipe ends it, as it does any program. Nothing else of this process goes on in it: no destructor and no handler for the end of the program.
+/// Makes a child of this process that calls `child`, which executes a program or returns; then the child is gone with the
+/// code that it returned, or with `if_it_panics`. Waits for either. Nothing else of this process goes on in the child: no
+/// destructor and no handler for the end of the program. A broken pipe ends it, as it does any program, and all signals
+/// are blocked in it until it says otherwise.
+///
+/// The child is in this process's own memory meanwhile, which is not copied, with a stack of its own; files, signals and
+/// the working directory are its own.
 ///
 /// # Errors
 ///
 /// If the system refuses a process, or if this one has more than one thread, which no shim has.
-pub(super) fn fork(if_it_panics: u8, child: impl FnOnce() -> u8) -> io::Result<Pid> {
+pub(super) fn fork(if_it_panics: u8, child: impl Fn() -> u8) -> io::Result<Pid> {
     if threads()? != 1 {
         return Err(invalid("a shim must be started by a program that has no second thread yet"));
     }
-    // SAFETY: what makes a fork unsafe is other threads: they are not there in the child, and what they had locked stays
-    // locked. This process has exactly one thread, as was just seen; only that one could start another, and it is here.
-    // So no lock is held by anybody but this call's own frames, which go on in the child as in the parent: everything
-    // that could be called before may be called there, allocating included. The child never returns from this function,
-    // so that no frame goes on twice.
-    match unsafe { nix::unistd::fork() }? {
-        ForkResult::Parent { child } => Pid::from_raw(child.as_raw()).ok_or_else(|| invalid("an impossible pid")),
-        ForkResult::Child => {
-            // SAFETY: it takes a handler away, if there is one, and sets none. Every Rust program ignores PIPE, and what
-            // is executed would go on ignoring it.
-            let _ = unsafe { signal(Received::SIGPIPE, SigHandler::SigDfl) };
-            let code = catch_unwind(AssertUnwindSafe(child)).unwrap_or(if_it_panics);
-            // SAFETY: it ends this process at once, and runs nothing of it.
-            unsafe { libc::_exit(i32::from(code)) }
-        }
-    }
+    let mut stack = vec![0; STACK_BYTES];
+    let body = || {
+        // SAFETY: it takes a handler away, if there is one, and sets none, and that of the child alone. Every Rust program
+        // ignores PIPE, and what is executed would go on ignoring it.
+        let _ = unsafe { signal(Received::SIGPIPE, SigHandler::SigDfl) };
+        isize::from(catch_unwind(AssertUnwindSafe(&child)).unwrap_or(if_it_panics))
+    };
+    let before = SigSet::all().thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let flags = CloneFlags::CLONE_VM | CloneFlags::CLONE_VFORK;
+    // SAFETY: parent and child never run at the same time: the kernel lets this call return only when the child has
+    // executed a program or is gone, and there is no other thread, as was just seen. So the child uses memory, locks and
+    // the allocator as a function does that is called here, but for its stack, which outlives it. It cannot be
+    // interrupted in that, since all signals are blocked; what kills it all the same, KILL, comes from whoever may do
+    // anything to this process as well. It leaves by the system's own exit, so that no frame of this process goes on in it.
+    let made = unsafe { clone(Box::new(body), &mut stack, flags, Some(libc::SIGCHLD)) };
+    before.thread_set_mask()?;
+    Pid::from_raw(made?.as_raw()).ok_or_else(|| invalid("an impossible pid"))
+}
+
+/// Closes every descriptor from this one on. Says whether the system knows how to.
+pub(super) fn close_from(first: u32) -> bool {
+    // SAFETY: to be called before anything was opened here: nobody in this process holds what is closed.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) == 0 }
 }
 
 /// How many threads this process has.

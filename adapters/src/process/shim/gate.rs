@@ -1,10 +1,10 @@
 //! The gate: the process that makes itself known, and then becomes the command.
 
 use std::collections::BTreeMap;
-use std::ffi::{CStr, CString, OsString};
+use std::convert::Infallible;
+use std::ffi::CString;
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 
 use nix::sys::signal::SigSet;
 use rustix::io::Errno;
@@ -16,10 +16,9 @@ use tachograph_engine::domain::{Diagnostics, Failure, FailureKind, limits};
 use super::super::adoption::recorded_kind;
 use super::super::directory::AttemptDirectory;
 use super::super::identity::{Identity, ProcessIdentity};
-use super::super::launch::CommandLine;
 use super::super::spawn_failure::{PATH_DEFAULT, spawn_failure};
 use super::super::text::cut;
-use super::assignment::CommandBlock;
+use super::assignment::{CommandBlock, Words};
 use super::fork::fork;
 use super::handover::invalid;
 
@@ -28,7 +27,7 @@ pub(super) const NOT_EXECUTED: u8 = 127;
 /// The gate says this right before it tries: silence after it means that it succeeded.
 const TRYING: u8 = b'x';
 
-/// All that a process needs to become the command. It is a copy of the shim until then, with the command's streams.
+/// All that a process needs to become the command. It is in the memory of the shim until then.
 #[derive(Debug)]
 pub(super) struct Gate<'shim> {
     pub(super) shim: Pid,
@@ -45,13 +44,10 @@ pub(super) struct Gate<'shim> {
 }
 
 impl Gate<'_> {
-    /// Starts the process, as the leader of a group of its own, and returns its pid. It can be signalled with its group
-    /// from then on.
+    /// Starts the process, as the leader of a group of its own, and returns its pid once it has executed the command or
+    /// could not.
     pub(super) fn open(&self) -> io::Result<Pid> {
-        let leader = fork(NOT_EXECUTED, || self.become_command())?;
-        // Both do it, so that it is done for whoever comes first. After an exec it is refused, and was done.
-        let _ = setpgid(Some(leader), Some(leader));
-        Ok(leader)
+        fork(NOT_EXECUTED, || self.become_command())
     }
 
     /// Returns only if it cannot.
@@ -75,31 +71,31 @@ impl Gate<'_> {
     }
 
     fn execute(&self) -> Failure {
-        let line = self.command.command_line();
-        let error = match line.as_ref().map(|line| self.try_to_execute(line)) {
-            Ok(Err(error)) => error,
-            Err(error) => return not_begun(error),
+        let error = match self.try_to_execute() {
+            Ok(never) => match never {},
+            Err(error) => error,
         };
-        match line {
+        match self.command.command_line() {
             Ok(line) => spawn_failure(&line, &error),
             Err(_) => not_begun(&error),
         }
     }
 
-    fn try_to_execute(&self, line: &CommandLine) -> io::Result<std::convert::Infallible> {
-        // The shim's mask was inherited, and the command would inherit it.
-        SigSet::empty().thread_set_mask()?;
+    fn try_to_execute(&self) -> io::Result<Infallible> {
         if let Some(stdin) = &self.stdin {
             dup2_stdin(stdin)?;
         }
         dup2_stdout(&self.stdout)?;
         dup2_stderr(&self.stderr)?;
-        if let Some(cwd) = &line.cwd {
+        let words = self.command.words()?;
+        if let Some(cwd) = words.cwd {
             rustix::process::chdir(cwd)?;
         }
-        let words = Words::of(line)?;
+        let places = places(&words)?;
+        // The shim's mask was inherited, and the command would inherit it.
+        SigSet::empty().thread_set_mask()?;
         (&self.channel).write_all(&[TRYING])?;
-        Err(words.execute().into())
+        Err(execute(&words, &places).into())
     }
 }
 
@@ -111,60 +107,40 @@ pub(super) fn die_with(shim: Pid) -> io::Result<()> {
     if getppid() == Some(shim) { Ok(()) } else { Err(invalid("the shim is gone")) }
 }
 
-/// A command line as the kernel takes it.
-struct Words {
-    argv: Vec<CString>,
-    env: Vec<CString>,
-    /// Where its program may be, the first one first.
-    places: Vec<CString>,
+/// Where the program may be, the first one first, as a shell looks for it.
+fn places(words: &Words<'_>) -> io::Result<Vec<CString>> {
+    let program = words.argv.first().ok_or_else(|| invalid("the command names no program"))?;
+    let text = program.to_bytes();
+    if text.is_empty() || text.contains(&b'/') {
+        return Ok(if text.is_empty() { Vec::new() } else { vec![(*program).to_owned()] });
+    }
+    let path = words.env.iter().rev().find_map(|variable| variable.to_bytes().strip_prefix(b"PATH="));
+    let within = |place: &[u8]| match place {
+        [] => Ok((*program).to_owned()),
+        place => Ok(CString::new([place, b"/", text].concat())?),
+    };
+    path.unwrap_or(PATH_DEFAULT.as_bytes()).split(|byte| *byte == b':').map(within).collect()
 }
 
-impl Words {
-    fn of(line: &CommandLine) -> io::Result<Self> {
-        let word = |text: &[u8]| Ok::<_, io::Error>(CString::new(text)?);
-        let argv: Vec<_> = line.argv.iter().map(|text| word(text.as_bytes())).collect::<Result<_, _>>()?;
-        let pair = |(name, value): &(OsString, OsString)| word(&[name.as_bytes(), b"=", value.as_bytes()].concat());
-        let env = line.env.iter().map(pair).collect::<Result<_, _>>()?;
-        let program = argv.first().ok_or_else(|| invalid("the command names no program"))?.to_bytes();
-        let path = line.env.iter().rev().find(|(name, _)| name == "PATH");
-        let path = path.map_or(PATH_DEFAULT.as_bytes(), |(_, path)| path.as_bytes());
-        let places = match program {
-            [] => Vec::new(),
-            program if program.contains(&b'/') => vec![word(program)?],
-            program => {
-                let within = |place: &[u8]| match place {
-                    [] => word(program),
-                    place => word(&[place, b"/", program].concat()),
-                };
-                path.split(|byte| *byte == b':').map(within).collect::<Result<_, _>>()?
-            }
-        };
-        Ok(Self { argv, env, places })
-    }
-
-    /// Becomes the first that can be executed, as a shell would choose it. Returns only if there is none: then a file that
-    /// may not be executed is named rather than one that is missing.
-    ///
-    /// No file is given to a shell because the kernel does not know its format, as the C library would do: the same command
-    /// line means the same with and without a shim.
-    fn execute(&self) -> Errno {
-        let mut found = Errno::NOENT;
-        for place in &self.places {
-            match self.execute_at(place) {
-                Errno::ACCESS => found = Errno::ACCESS,
-                Errno::NOENT | Errno::NOTDIR | Errno::STALE | Errno::NODEV | Errno::TIMEDOUT => {}
-                other => return other,
-            }
-        }
-        found
-    }
-
-    fn execute_at(&self, place: &CStr) -> Errno {
-        match nix::unistd::execve(place, &self.argv, &self.env) {
+/// Becomes the first that can be executed. Returns only if there is none: then a file that may not be executed is named
+/// rather than one that is missing.
+///
+/// No file is given to a shell because the kernel does not know its format, as the C library would do: the same command
+/// line means the same with and without a shim.
+fn execute(words: &Words<'_>, places: &[CString]) -> Errno {
+    let mut found = Errno::NOENT;
+    for place in places {
+        let errno = match nix::unistd::execve(place, &words.argv, &words.env) {
             Ok(never) => match never {},
             Err(errno) => Errno::from_raw_os_error(errno as i32),
+        };
+        match errno {
+            Errno::ACCESS => found = Errno::ACCESS,
+            Errno::NOENT | Errno::NOTDIR | Errno::STALE | Errno::NODEV | Errno::TIMEDOUT => {}
+            other => return other,
         }
     }
+    found
 }
 
 /// Why the command could not be executed, on its way to the shim.

@@ -5,7 +5,7 @@
 //! enforces the wall-clock limit, writes the exit record, and goes. Nothing of that needs the supervisor any more, and
 //! whoever adopts the attempt later finds on disk everything that the first one knew.
 //!
-//! - **Known before it runs.** The shim forks, and its child, the gate, becomes the command by `exec` and keeps its pid.
+//! - **Known before it runs.** The shim's child, the gate, becomes the command by `exec` and keeps its pid.
 //!   It writes run, attempt, shim, pid, start and boot into `identity.json`, synced, before it does. That file and
 //!   all others may be taken away by the run, whose directory it is: only a directory in which nothing ever was shows
 //!   that nothing was executed.

@@ -24,6 +24,7 @@ use super::children::{Orphans, usage};
 use super::clock::{after_ms, passed, until_first};
 use super::container;
 use super::end;
+use super::fork::close_from;
 use super::gate;
 use super::notice::Notice;
 use super::opening::{Opened, open};
@@ -36,9 +37,8 @@ const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// Signals that stay pending while a process is stopped; so CONT follows each.
 const ASKING: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
 
-/// Which descriptors this process has.
-const OPEN: &str = "/proc/self/fd";
-const STANDARD_STREAMS: u64 = 3;
+/// The first descriptor that is no standard stream.
+const FIRST_BEYOND: u32 = 3;
 const NAME: &std::ffi::CStr = c"tacho-shim";
 
 /// The end is on disk.
@@ -117,11 +117,10 @@ fn begin() -> io::Result<(Assignment, CommandBlock, Pipes)> {
 /// Closes what a supervisor left open to whatever it executes: it would stay open, here and in the command, for as long
 /// as the run goes on. This process has opened nothing yet.
 fn close_inherited() -> io::Result<()> {
-    // Newer kernels count them, which spares looking at each.
-    if std::fs::metadata(OPEN)?.len() == STANDARD_STREAMS {
+    if close_from(FIRST_BEYOND) {
         return Ok(());
     }
-    let open = std::fs::read_dir(OPEN)?;
+    let open = std::fs::read_dir("/proc/self/fd")?;
     let numbers = open.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<RawFd>().ok());
     // Among them is the one that was open for reading this list, and is not any more.
     let numbers: Vec<RawFd> = numbers.filter(|number| *number > 2).collect();
