@@ -8,6 +8,8 @@
 mod agreement;
 /// A journal of awkward texts, numbers and times.
 mod awkward;
+/// What docs/audit.md says about them.
+mod documented;
 /// A journal with everything in it.
 #[path = "../read/made.rs"]
 mod made;

@@ -99,7 +99,7 @@ pub(crate) fn sqlite3(file: &Path, question: &str, parameters: &[(String, String
 }
 
 /// Runs a program that reads this, and returns what it prints; it must succeed and complain of nothing.
-fn fed(command: &mut Command, input: &str) -> String {
+pub(crate) fn fed(command: &mut Command, input: &str) -> String {
     let what = format!("{command:?}");
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it can be started");
