@@ -1,7 +1,7 @@
 //! What the questions with a name cost on a journal of a million events, as whole processes from the start to the last row,
 //! beside DuckDB on the exported Parquet, in turns in the same run.
 //!
-//! `TACHO_TEST_PYTHON=target/peers/bin/python cargo bench -p tachograph-benches --bench audit`
+//! `TACHO_TEST_PYTHON=$PWD/target/peers/bin/python cargo bench -p tachograph-benches --bench audit`
 //!
 //! `TACHO_TEST_PYTHON` names a Python with `replay-tool/tests/peers/requirements.txt`, as `.ci/run` sets it up; without it the
 //! column of DuckDB stays empty. `TACHO_BENCH_EVENTS` (1000000) and `TACHO_BENCH_ROUNDS` (3) turn it up, `TACHO_BENCH_DIR`
