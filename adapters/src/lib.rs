@@ -1,6 +1,7 @@
 //! Implementations of the ports of `tachograph-engine`: journal files, memory, clock, host, checkpoints, control
 //! sockets, the runner of real processes, and images of what they work in.
 
+pub mod archive;
 pub mod bundle;
 pub mod checkpoint;
 pub mod clock;

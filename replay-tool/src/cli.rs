@@ -1,6 +1,7 @@
 //! The arguments of every command.
 
 mod account;
+mod archive;
 mod audit;
 mod control;
 mod explore;
@@ -22,6 +23,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use tachograph_engine::domain::{Position, StatusName};
 
 pub use self::account::{CompareArgs, WhyArgs};
+pub use self::archive::ArchiveArgs;
 pub use self::audit::{AskArgs, AuditArgs, SqlArgs};
 use self::control::parse_delay;
 pub use self::control::{CancelSnapshotArgs, GuardArgs, Report, ReportArgs};
@@ -150,6 +152,8 @@ pub enum Command {
     Recheck(RecheckArgs),
     /// Write a bundle of evidence, or the journal for other programs
     Export(ExportArgs),
+    /// Move old segments of ended runs into a bundle; says what would go unless it is told to
+    Archive(ArchiveArgs),
     /// Make a key that seals bundles, or print its public key
     SealKey(SealKeyArgs),
     /// Make a journal out of a bundle, another export, or what something else recorded

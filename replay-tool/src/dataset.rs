@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use tachograph_adapters::bundle::BundleReader;
 use tachograph_adapters::checkpoint::FileCheckpoints;
+use tachograph_adapters::journal::ArchivedIn;
 use tachograph_engine::domain::{Entry, Position, RunId, RunRecord, Timestamp};
 use tachograph_engine::ports::{JournalError, JournalReader};
 use tachograph_projections::{CurrentState, Projection, Timeline};
 
 use crate::error::Error;
-use crate::held::{BegunBefore, Held, Strangers};
+use crate::held::{BegunBefore, Held, Strangers, Stretch};
 use crate::machine::{LastWriter, WriterSearch};
 use crate::progress::Bar;
 use crate::replay;
@@ -99,13 +100,21 @@ impl Dataset {
             return Ok(Self { held, ..Self::over(Arc::new(bundle), data) });
         }
         let salvaging = Arc::new(SalvagingReader::open(data)?);
+        let held = match salvaging.archived_in().pop() {
+            Some(archived) => {
+                let last = salvaging.head().position;
+                let stretch = Stretch { first: archived.last.next(), last, of: last };
+                Held::Rest { stretch, bundle: archived.bundle }
+            }
+            None => Held::Whole,
+        };
         let checkpoints = Some(Arc::new(FileCheckpoints::read_only(data)));
         Ok(Self {
             reader: salvaging.clone(),
             salvaging: Some(salvaging),
             checkpoints,
             data: data.to_owned(),
-            held: Held::Whole,
+            held,
             shows_progress: false,
         })
     }
@@ -150,7 +159,31 @@ impl Dataset {
 
     /// Which part of a journal it is.
     pub fn held(&self) -> Held {
-        self.held
+        self.held.clone()
+    }
+
+    /// The error for what is told by archived entries alone, up to a position.
+    pub(crate) fn archived(&self, position: Position) -> Error {
+        let bundles = self.salvaging.as_ref().map(|salvaging| salvaging.archived_in()).unwrap_or_default();
+        let holds = |archived: &&ArchivedIn| position <= archived.last;
+        let bundle = bundles.iter().find(holds).or(bundles.last()).map(|archived| archived.bundle.clone());
+        JournalError::Archived { up_to: self.held.before(), bundle: bundle.unwrap_or_default() }.into()
+    }
+
+    /// The entries about a run that are held.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Archived`] if all of them are archived, or as [`position`](Self::position).
+    pub(crate) async fn own(&self, run: RunId) -> Result<Vec<Entry>, Error> {
+        let own = self.reader.history(run).await?;
+        match own.is_empty() {
+            true => match self.reader.base(run).await? {
+                Some(base) => Err(self.archived(base.last)),
+                None => Ok(own),
+            },
+            false => Ok(own),
+        }
     }
 
     /// The data directory, as messages name it.
@@ -186,7 +219,7 @@ impl Dataset {
         if before == Position::ZERO || position > before {
             return Ok(position);
         }
-        Err(Error::NotHeld { asked, data: self.data.clone(), held: Box::new(self.held) })
+        Err(Error::NotHeld { asked, data: self.data.clone(), held: Box::new(self.held()) })
     }
 
     /// By the footers of the files, if those are read. Else looks backwards from the end: a time that is asked for is more
@@ -291,8 +324,11 @@ impl Dataset {
 
     /// The fold of all runs at the latest checkpoint up to a position; the empty one if there is none to go by.
     pub(crate) async fn saved(&self, at: Position) -> CurrentState {
-        let Some(checkpoints) = &self.checkpoints else { return CurrentState::empty() };
-        replay::begin(&*self.reader, &**checkpoints, at).await.unwrap_or_else(|error| {
+        let begun = match &self.checkpoints {
+            Some(checkpoints) => replay::begin(&*self.reader, &**checkpoints, at).await,
+            None => replay::first(&*self.reader).await,
+        };
+        begun.unwrap_or_else(|error| {
             tracing::debug!(%error, "no checkpoint is used");
             CurrentState::empty()
         })
@@ -325,8 +361,11 @@ impl Dataset {
     /// there is no checkpoint to go by.
     pub(crate) async fn saved_open(&self, at: Position) -> (Position, Vec<RunRecord>) {
         let nothing = (Position::ZERO, Vec::new());
-        let Some(checkpoints) = &self.checkpoints else { return nothing };
-        replay::begin_open(&*self.reader, &**checkpoints, at).await.unwrap_or_else(|error| {
+        let begun = match &self.checkpoints {
+            Some(checkpoints) => replay::begin_open(&*self.reader, &**checkpoints, at).await,
+            None => replay::first_open(&*self.reader).await,
+        };
+        begun.unwrap_or_else(|error| {
             tracing::debug!(%error, "no checkpoint is used");
             nothing
         })
@@ -380,6 +419,7 @@ impl Dataset {
         }
         let head = self.reader.head().position;
         let mut search = Search::of(text, as_of.unwrap_or(head)).beginning_after(self.held.before());
+        self.begin_search(&mut search, text, &self.reader.bases().await?)?;
         self.visit(Position::ZERO, head, |entry| {
             search.see(&entry);
             true
@@ -398,6 +438,10 @@ impl Dataset {
         let mut searches: Vec<Search<'_>> = named.map(|text| Search::of(text, as_of).beginning_after(begun)).collect();
         let mut entries = 0;
         if !searches.is_empty() {
+            let bases = self.reader.bases().await?;
+            for (search, text) in searches.iter_mut().zip(texts.iter().filter(|text| !is_id(text))) {
+                self.begin_search(search, text, &bases)?;
+            }
             self.visit(Position::ZERO, head, |entry| {
                 entries += 1;
                 searches.iter_mut().for_each(|search| search.see(&entry));
@@ -416,9 +460,15 @@ impl Dataset {
         Ok((runs, entries))
     }
 
+    fn begin_search(&self, search: &mut Search<'_>, text: &str, bases: &[RunRecord]) -> Result<(), JournalError> {
+        let Some(salvaging) = self.salvaging.as_ref().filter(|_| !bases.is_empty()) else { return Ok(()) };
+        search.begin(bases, &salvaging.archived_bearers(text)?);
+        Ok(())
+    }
+
     fn unknown(&self, text: &str, similar: Option<String>) -> Error {
         let text = text.chars().take(128).collect();
-        Error::UnknownRun { text, data: self.data.clone(), similar, held: Box::new(self.held) }
+        Error::UnknownRun { text, data: self.data.clone(), similar, held: Box::new(self.held()) }
     }
 
     /// One run as it was at a position, found by way of its own entries alone.
@@ -428,9 +478,10 @@ impl Dataset {
     /// [`Error::NotYet`] if it was created later, [`Error::BegunBefore`] if that is not held, [`Error::UnknownRun`] if
     /// never, or as [`position`](Self::position).
     pub async fn record(&self, run: RunId, at: Position) -> Result<RunRecord, Error> {
+        let base = self.reader.base(run).await?;
         let history = self.reader.history(run).await?;
         let until_then = history.iter().take_while(|entry| entry.position <= at);
-        match until_then.fold(None, RunRecord::fold) {
+        match until_then.fold(base, RunRecord::fold) {
             Some(record) => Ok(record),
             None => Err(match history.iter().fold(None, RunRecord::fold) {
                 Some(record) => Error::NotYet { run, at, created: record.created },
@@ -454,8 +505,8 @@ impl Dataset {
             (Ok(run), _) | (Err(Error::UnknownRun { .. }), Ok(run)) => run,
             (Err(error), _) => return Err(error),
         };
-        let own = self.reader.history(run).await?;
-        let (after, up_to) = self.stretch_of(&own);
+        let own = self.own(run).await?;
+        let (after, up_to) = self.stretch_of(&own, self.reader.base(run).await?);
         let history = match self.stretch(run, after, up_to).await {
             Ok(history) => history,
             // Damage elsewhere must not hide what the run's own entries say.
@@ -467,9 +518,9 @@ impl Dataset {
 
     /// Between which positions facts about the journal matter to a run: from its creation to its last entry if it has
     /// ended, else to the end. A run that was never created has no back pointers, so that all must be gone through.
-    fn stretch_of(&self, own: &[Entry]) -> (Position, Position) {
+    fn stretch_of(&self, own: &[Entry], base: Option<RunRecord>) -> (Position, Position) {
         let end = self.reader.head().position;
-        match own.iter().fold(None, RunRecord::fold) {
+        match own.iter().fold(base, RunRecord::fold) {
             Some(record) => {
                 let after = Position(record.created.0.saturating_sub(1));
                 (after, if record.run.is_ended() { record.last } else { end })

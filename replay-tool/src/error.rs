@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use serde_json::json;
+use tachograph_adapters::archive::ArchiveError;
 use tachograph_adapters::bundle::BundleError;
 use tachograph_adapters::snapshot::RestoreError;
 use tachograph_engine::domain::{Position, Refusal, RunId};
@@ -155,6 +156,9 @@ pub enum Error {
     /// A bundle was not made, read or imported.
     #[error(transparent)]
     Bundle(BundleError),
+    /// The bundle of an archive is not what the journal holds; nothing was removed.
+    #[error("{0}")]
+    Archive(ArchiveError),
     /// A jobs file is wrong.
     #[error(transparent)]
     Jobs(#[from] JobsError),
@@ -232,6 +236,16 @@ impl From<BundleError> for Error {
     }
 }
 
+impl From<ArchiveError> for Error {
+    fn from(error: ArchiveError) -> Self {
+        match error {
+            ArchiveError::Journal(error) => Self::Journal(error),
+            ArchiveError::Bundle(error) => error.into(),
+            error @ ArchiveError::Unfaithful { .. } => Self::Archive(error),
+        }
+    }
+}
+
 fn listed(candidates: &[RunId], count: usize) -> String {
     let mut text = candidates.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if count > candidates.len() {
@@ -263,6 +277,7 @@ impl Error {
             Self::Control(problem) => problem.code(),
             Self::Import(problem) => problem.code(),
             Self::Bundle(error) => error.code(),
+            Self::Archive(error) => error.code(),
             Self::UnknownRun { .. } | Self::NotYet { .. } => "unknown_run",
             Self::NotHeld { .. } => "not_held",
             Self::BegunBefore { .. } => "begun_before",
@@ -296,7 +311,7 @@ impl Error {
         match self {
             Self::Control(problem) => problem.exit_code(),
             Self::Import(problem) => problem.exit_code(),
-            Self::Bundle(BundleError::WrongSeal { .. }) => exit::DAMAGED,
+            Self::Archive(_) | Self::Bundle(BundleError::WrongSeal { .. }) => exit::DAMAGED,
             Self::Bundle(_) => exit::USAGE,
             Self::Input { .. } | Self::Jobs(_) | Self::Refused(Refusal::InvalidInput { .. }) => exit::USAGE,
             Self::UnknownRun { .. } | Self::NotYet { .. } | Self::Refused(Refusal::UnknownRun) => exit::UNKNOWN_RUN,
@@ -326,6 +341,7 @@ impl Error {
                 JournalError::Locked { .. } => exit::LOCKED,
                 JournalError::NewerFormat { .. } => exit::NEWER_FORMAT,
                 JournalError::Full { .. } | JournalError::Poisoned { .. } => exit::WRITE_FAILED,
+                JournalError::Archived { .. } => exit::USAGE,
                 JournalError::Closed => exit::FAILED,
             },
             Self::Program { found: true, .. } => exit::NOT_EXECUTABLE,
@@ -356,6 +372,9 @@ impl Error {
             Self::UnknownRun { similar: None, held, .. } if held.is_part() => {
                 "`tacho runs` lists what is held; a run that began before is known by its whole id alone".to_owned()
             }
+            Self::NotHeld { held, .. } if matches!(**held, Held::Rest { .. }) => {
+                "ask that bundle with --data, or for a later position or time".to_owned()
+            }
             Self::NotHeld { .. } => "ask for a later position or time, or ask the whole journal".to_owned(),
             Self::BegunBefore { .. } => {
                 "`tacho timeline` and `tacho why` tell what is held of it; its state is in the whole journal".to_owned()
@@ -374,6 +393,7 @@ impl Error {
             Self::Control(problem) => problem.remedy(),
             Self::Import(problem) => problem.remedy().to_owned(),
             Self::Bundle(error) => error.remedy().to_owned(),
+            Self::Archive(_) => "keep that file and look at the disk; then archive into another file".to_owned(),
             Self::Jobs(JobsError::Invalid { .. }) => "correct the file; nothing was run".to_owned(),
             Self::Jobs(JobsError::Unreadable { .. }) => "check the path and its permissions".to_owned(),
             Self::Jobs(JobsError::TooLong { .. }) => "split the file".to_owned(),
@@ -437,6 +457,7 @@ fn journal_message(error: &JournalError) -> String {
         JournalError::Damaged { file, offset, why } => {
             format!("{} is damaged at offset {offset}: {why}", file.display())
         }
+        JournalError::Archived { up_to, bundle } => format!("entries up to {up_to} are archived, in {bundle}"),
         JournalError::Poisoned { why } => format!("writing failed before ({why})"),
         JournalError::Io { .. } | JournalError::NoJournal { .. } | JournalError::Closed => error.to_string(),
     }
@@ -483,6 +504,7 @@ const fn journal_remedy(error: &JournalError) -> &'static str {
         JournalError::Locked { .. } => "stop that writer; read commands work beside it",
         JournalError::NewerFormat { .. } => "use a newer tacho",
         JournalError::Damaged { .. } => "keep a copy of the directory; `tacho verify` shows the extent",
+        JournalError::Archived { .. } => "ask that bundle with --data, or for a later position",
         JournalError::Poisoned { .. } | JournalError::Closed => "run it again",
     }
 }

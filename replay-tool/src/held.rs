@@ -1,4 +1,4 @@
-//! What is held of a journal: all of it, or the part that a bundle was made of.
+//! What is held of a journal: all of it, what was not archived, or the part that a bundle was made of.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,20 @@ use tachograph_engine::domain::{Entry, Position, RunId, StatusName};
 const LISTED_MAX: usize = 5;
 
 /// Which entries of a journal there are to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Held {
     /// All, up to the end. Damage is another matter.
     #[default]
     Whole,
     /// Those between two positions.
     Range(Stretch),
+    /// Those that were not archived. How every run stood before them is known all the same.
+    Rest {
+        /// From where to where.
+        stretch: Stretch,
+        /// The bundle with the entries right before, as it was named when they were archived.
+        bundle: String,
+    },
     /// Those about one run, and the facts about the journal between them.
     Run(RunId, Stretch),
 }
@@ -47,13 +54,15 @@ impl Held {
     pub fn before(&self) -> Position {
         match self {
             Self::Whole => Position::ZERO,
-            Self::Range(stretch) | Self::Run(_, stretch) => Position(stretch.first.0.saturating_sub(1)),
+            Self::Range(stretch) | Self::Run(_, stretch) | Self::Rest { stretch, .. } => {
+                Position(stretch.first.0.saturating_sub(1))
+            }
         }
     }
 
-    /// Whether it is a part.
+    /// Whether it is a part that does not tell of every run how it stood before.
     pub const fn is_part(&self) -> bool {
-        !matches!(self, Self::Whole)
+        matches!(self, Self::Range(_) | Self::Run(..))
     }
 
     /// What is held, in words; absent if that is all.
@@ -61,6 +70,10 @@ impl Held {
         match self {
             Self::Whole => None,
             Self::Range(stretch) => Some(format!("it holds {}", stretch.words())),
+            Self::Rest { stretch, bundle } => Some(format!(
+                "it holds positions {} to {}, and those before are archived, in {bundle}",
+                stretch.first, stretch.last
+            )),
             Self::Run(run, stretch) => Some(format!("it holds run {run} alone, {}", stretch.words())),
         }
     }
@@ -69,6 +82,9 @@ impl Held {
     pub fn note(&self) -> Option<String> {
         let words = self.words()?;
         let rest = match self {
+            Self::Rest { .. } => {
+                "what happened by then is told by that bundle (--data), and what became of each run here as well"
+            }
             Self::Run(..) => "other runs, and what the journal says before and after, are not in it",
             Self::Whole | Self::Range(_) if self.before() == Position::ZERO => "what came after is not in it",
             Self::Whole | Self::Range(_) => "runs, timers and answers from before are not in it, nor what came after",

@@ -31,6 +31,7 @@
 //! | [`page`] | one self-contained page that shows the history of a fleet |
 //! | [`armed`], [`story`], [`snapshot_search`], [`snapshot_problem`] | what is armed, what became of a snapshot, which one is meant |
 //! | [`export`], [`import`], [`jsonl`] | a journal as JSON Lines, and back; journals out of [`foreign`] histories |
+//! | [`archive`] | old segments into a bundle, and a stub in their place |
 //! | [`bundle`] | bundles of evidence: made, imported, verified, sealed |
 //! | [`dataset`] | a journal that is read: which runs there are, which one is meant, what happened |
 //! | [`audit`] | the whole history as tables, and questions to them in SQL |
@@ -46,6 +47,7 @@
 pub mod account;
 pub mod adopt;
 pub mod app;
+pub mod archive;
 pub mod armed;
 pub mod audit;
 pub mod bisect;

@@ -50,7 +50,7 @@ pub async fn current_state(
     };
     let mut state = match checkpoints {
         Some(store) => begin(reader, store, last).await?,
-        None => CurrentState::empty(),
+        None => first(reader).await?,
     };
     let began_at = state.position();
     fold(reader, began_at, last, |entries| entries.iter().for_each(|entry| state.apply(entry))).await?;
@@ -100,7 +100,22 @@ pub(crate) async fn begin(
     last: Position,
 ) -> Result<CurrentState, JournalError> {
     let found = latest(reader, store, (CurrentState::NAME, CurrentState::VERSION), last).await?;
-    Ok(found.map_or_else(CurrentState::empty, |(position, records)| CurrentState::from_records(position, records)))
+    match found {
+        Some((position, records)) => Ok(CurrentState::from_records(position, records)),
+        None => first(reader).await,
+    }
+}
+
+/// The state before the first entry that can be read: that of the archived runs where the archive ends, else the empty one.
+///
+/// # Errors
+///
+/// A [`JournalError`] if the archived runs cannot be read.
+pub(crate) async fn first(reader: &dyn JournalReader) -> Result<CurrentState, JournalError> {
+    match reader.archived() {
+        Position::ZERO => Ok(CurrentState::empty()),
+        archived => Ok(CurrentState::from_records(archived, reader.bases().await?)),
+    }
 }
 
 /// The runs that were open at the latest checkpoint of the engine that holds, at or before a position, and its position;
@@ -114,7 +129,21 @@ pub(crate) async fn begin_open(
     store: &dyn CheckpointStore,
     last: Position,
 ) -> Result<(Position, Vec<RunRecord>), JournalError> {
-    Ok(latest(reader, store, (FOLD, FOLD_VERSION), last).await?.unwrap_or_default())
+    match latest(reader, store, (FOLD, FOLD_VERSION), last).await? {
+        Some(found) => Ok(found),
+        None => first_open(reader).await,
+    }
+}
+
+/// The runs that were open before the first entry that can be read, and the position of that.
+///
+/// # Errors
+///
+/// As [`first`].
+pub(crate) async fn first_open(reader: &dyn JournalReader) -> Result<(Position, Vec<RunRecord>), JournalError> {
+    let mut open = reader.bases().await?;
+    open.retain(|record| !record.run.is_settled());
+    Ok((reader.archived(), open))
 }
 
 /// The records of a fold at its latest checkpoint at or before a position that holds.
@@ -127,6 +156,8 @@ async fn latest(
     let mut at_most = last;
     for _ in 0..CHECKPOINTS_TRIED_MAX {
         let checkpoint = match store.latest(fold, fold_version, Some(at_most)).await {
+            // What followed an earlier one is archived.
+            Ok(Some(checkpoint)) if checkpoint.position < reader.archived() => break,
             Ok(Some(checkpoint)) if checkpoint.position <= at_most => checkpoint,
             Ok(_) => break,
             Err(error) => {
@@ -152,8 +183,8 @@ async fn latest(
 
 /// As [`position_at`], over the entries up to a position.
 async fn find_time(reader: &dyn JournalReader, end: Position, time: Timestamp) -> Result<Position, JournalError> {
-    let mut found = Position::ZERO;
-    fold(reader, Position::ZERO, end, |entries| found = found.max(position_at(entries, time))).await?;
+    let mut found = reader.archived();
+    fold(reader, reader.archived(), end, |entries| found = found.max(position_at(entries, time))).await?;
     Ok(found)
 }
 

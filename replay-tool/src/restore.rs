@@ -56,7 +56,7 @@ impl Dataset {
             Meant::Snapshot { run, snapshot } => (run, Some(snapshot)),
             Meant::Run(run) => (run, None),
         };
-        let own = self.reader().history(run).await?;
+        let own = self.own(run).await?;
         let taken = own.iter().rev().find_map(|entry| taken_by(entry, run, snapshot));
         let name = own.iter().fold(None, RunRecord::fold).and_then(|record| record.run.spec.name.clone());
         match (taken, snapshot) {

@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tachograph_adapters::journal::{FileReader, Gap, JOURNAL_DIR, Salvage, Salvaged};
-use tachograph_engine::domain::{CommandId, Digest, Entry, EntryBody, Event, Position, RunId, Timestamp, Version};
-use tachograph_engine::ports::{Head, JournalError, JournalReader, RunHead};
+use tachograph_adapters::journal::{ArchivedIn, FileReader, Gap, JOURNAL_DIR, Salvage, Salvaged};
+use tachograph_engine::domain::{
+    CommandId, Digest, Entry, EntryBody, Event, Position, RunId, RunRecord, Timestamp, Version,
+};
+use tachograph_engine::ports::{Head, JournalError, JournalReader, KeptAnswer, RunHead};
 
 /// Damaged places and missing stretches that a message lists; more are counted.
 const LISTED_MAX: usize = 4;
@@ -116,6 +118,20 @@ impl SalvagingReader {
         }
     }
 
+    /// The bundles that archived entries are in, oldest first.
+    pub(crate) fn archived_in(&self) -> Vec<ArchivedIn> {
+        self.plain.as_ref().map(FileReader::archived_in).unwrap_or_default()
+    }
+
+    /// The runs that had a name where the archive ends, by when they took it.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalReader::read`].
+    pub(crate) fn archived_bearers(&self, name: &str) -> Result<Vec<RunId>, JournalError> {
+        self.plain.as_ref().map_or(Ok(Vec::new()), |plain| plain.archived_bearers(name))
+    }
+
     fn plain(&self) -> Option<&FileReader> {
         self.plain.as_ref().filter(|_| !self.is_salvaging())
     }
@@ -165,9 +181,10 @@ impl Extent {
     fn of(data: &Path, met: JournalError) -> Result<Self, JournalError> {
         // The anchor first: a live writer goes on meanwhile.
         let anchored = Salvage::anchored(data);
-        let mut extent = Self { met, places: Vec::new(), missing: Vec::new(), last: Position::ZERO };
+        let salvage = Salvage::open(data)?;
+        let mut extent = Self { met, places: Vec::new(), missing: Vec::new(), last: salvage.archived() };
         let mut held = Vec::new();
-        for salvaged in Salvage::open(data)? {
+        for salvaged in salvage {
             match salvaged {
                 Salvaged::Gap(gap) => held.push(gap),
                 Salvaged::Entry(entry) => {
@@ -234,7 +251,9 @@ impl JournalReader for SalvagingReader {
         }
     }
 
+    /// What was archived is passed over: the dataset says that it is not held.
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        let after = after.max(self.archived());
         let salvaged_up_to = self.lock().extent.as_ref().map(|extent| extent.last);
         let plain = match (&self.plain, salvaged_up_to) {
             // Behind all that was salvaged comes only what was appended since.
@@ -329,7 +348,33 @@ impl JournalReader for SalvagingReader {
         Ok(own.skip_while(is_early).collect())
     }
 
+    fn archived(&self) -> Position {
+        self.plain.as_ref().map_or(Position::ZERO, |plain| plain.archived())
+    }
+
+    async fn base(&self, run: RunId) -> Result<Option<RunRecord>, JournalError> {
+        match &self.plain {
+            Some(plain) => plain.base(run).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn bases(&self) -> Result<Vec<RunRecord>, JournalError> {
+        match &self.plain {
+            Some(plain) => plain.bases().await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn archived_answer(&self, run: RunId, command: CommandId) -> Result<Option<KeptAnswer>, JournalError> {
+        match &self.plain {
+            Some(plain) => plain.archived_answer(run, command).await,
+            None => Ok(None),
+        }
+    }
+
     async fn facts(&self, after: Position, up_to: Position) -> Result<Vec<Entry>, JournalError> {
+        let after = after.max(self.archived());
         let answer = match self.plain() {
             Some(plain) => Some(plain.facts(after, up_to).await),
             None => None,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use tachograph_engine::domain::{Entry, Event, Position, RunId};
+use tachograph_engine::domain::{Entry, Event, Position, RunId, RunRecord};
 
 use crate::error::Error;
 
@@ -50,6 +50,17 @@ impl<'text> Search<'text> {
     /// The same where nothing is held up to a position.
     pub(crate) fn beginning_after(self, begins_after: Position) -> Self {
         Self { begins_after, ..self }
+    }
+
+    /// Begins with the runs of archived entries, and those of them that had the text as their name, the last one last.
+    pub(crate) fn begin(&mut self, runs: &[RunRecord], bearers: &[RunId]) {
+        for record in runs {
+            self.see_id(record.run.id);
+            if let Some(name) = record.run.spec.name.as_deref() {
+                self.see_name(record.run.id, name);
+            }
+        }
+        self.holder = bearers.last().copied();
     }
 
     fn see_id(&mut self, run: RunId) {

@@ -36,10 +36,10 @@ impl Dataset {
             Meant::Snapshot { run, snapshot } => (run, Some(snapshot)),
             Meant::Run(run) => (run, None),
         };
-        let own = self.reader().history(run).await?;
+        let own = self.own(run).await?;
         let snapshot = snapshot.or_else(|| last_armed(&own)).ok_or(SnapshotProblem::NeverArmed { run })?;
         let of_own = TimerStory::of(run, snapshot).folded(&own);
-        let record = own.iter().fold(None, RunRecord::fold);
+        let record = own.iter().fold(self.reader().base(run).await?, RunRecord::fold);
         let timer = match self.whole(run, snapshot, &own, &of_own).await {
             Ok(timer) => timer,
             // Damage elsewhere must not hide what the run's own entries say.

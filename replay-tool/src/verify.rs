@@ -101,6 +101,13 @@ fn text(report: &VerifyReport, data: &Path) -> String {
     let VerifyReport { segments, frames, entries, bytes, .. } = report;
     text.push_str(&format!("{start}{verdict}{end}: {data}\n"));
     text.push_str(&format!("checked: segments {segments}, frames {frames}, entries {entries}, bytes {bytes}\n"));
+    for archived in &report.archived {
+        let bundle = printable(&archived.bundle);
+        text.push_str(&format!(
+            "archived: entries {} to {}, in {bundle} (root {}), which is not looked at\n",
+            archived.first, archived.last, archived.root
+        ));
+    }
     if let Some(head) = &report.head {
         text.push_str(&format!("last:    entry {}, hash {}\n", head.position, head.digest));
     }

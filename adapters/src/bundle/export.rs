@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tachograph_engine::domain::{Digest, Entry, EntryBody, Position, RunId, Timestamp};
-use tachograph_engine::ports::Head;
+use tachograph_engine::ports::{Head, JournalError};
 use ulid::Ulid;
 
 use super::error::BundleError;
@@ -18,6 +18,7 @@ use super::units::Unit;
 use super::writer::BundleWriter;
 use crate::journal::Progress;
 use crate::journal::frame::FrameHeader;
+use crate::journal::stub::Stub;
 
 /// Bytes between two calls of the progress callback, about.
 const PROGRESS_BYTES: u64 = 4 << 20;
@@ -109,6 +110,9 @@ pub fn export(
     mut progress: impl FnMut(Progress),
 ) -> Result<Exported, BundleError> {
     let mut source = Source::open(from)?;
+    if let Some(stub) = &source.stub {
+        held(stub, request.selection)?;
+    }
     let passes = if request.redact.is_empty() { 1 } else { 2 };
     let mut told = Told { passes, before: 0, at: 0, progress: &mut progress };
     let redactor = match passes {
@@ -129,6 +133,18 @@ pub fn export(
         told.tell(&source, making.writer.entries());
     }
     making.finish(&source, request)
+}
+
+/// What was archived is no source: the bundle that it is in is the evidence of it.
+fn held(stub: &Stub, selection: Selection) -> Result<(), JournalError> {
+    match selection {
+        Selection::Positions { first, .. } if first <= stub.end().position => Err(stub.archived(first)),
+        Selection::Run(run) => match stub.run_head(run)? {
+            Some(head) => Err(stub.archived(head.last)),
+            None => Ok(()),
+        },
+        Selection::Positions { .. } => Ok(()),
+    }
 }
 
 /// How far it is, over one or two passes.

@@ -14,7 +14,9 @@ use super::stream::{SegmentStream, Stream};
 use super::units::{Unit, Units};
 use crate::journal::disk::{Disk, Mode, RealDisk};
 use crate::journal::frame::FrameHeader;
-use crate::journal::{FileReader, JOURNAL_DIR, segment};
+use crate::journal::layout::Layout;
+use crate::journal::stub::Stub;
+use crate::journal::{FileReader, JOURNAL_DIR};
 
 /// The units of a journal up to its head at one moment, each of them checked and linked to the one before.
 #[derive(Debug)]
@@ -25,6 +27,8 @@ pub(super) struct Source {
     /// Which stream comes next.
     next: usize,
     units: Option<Units>,
+    /// What of the journal was archived, and is not among the units.
+    pub(super) stub: Option<Arc<Stub>>,
     /// Hash of the present unit.
     link: Digest,
     ended: bool,
@@ -43,7 +47,7 @@ impl Source {
             let why = "holds a part of a journal or redacted values, and is no source for another bundle";
             return Err(BundleError::NotWhole { path: path.to_owned(), why });
         }
-        Ok(Self::over(bundle.journal(), manifest.tip, vec![bundle.stream()]))
+        Ok(Self::over(bundle.journal(), manifest.tip, vec![bundle.stream()], None))
     }
 
     fn of_directory(path: &Path) -> Result<Self, JournalError> {
@@ -51,7 +55,8 @@ impl Source {
         let (journal, head) = (reader.id(), reader.head());
         let disk = RealDisk;
         let mut streams: Vec<Arc<dyn Stream>> = Vec::new();
-        for name in segment::list(&disk, &path.join(JOURNAL_DIR))? {
+        let Layout { stub, segments, .. } = Layout::read(&disk, &path.join(JOURNAL_DIR))?;
+        for name in segments {
             let open = || {
                 let file = disk.open(&name.path, Mode::Read)?;
                 let length = file.length()?;
@@ -63,17 +68,17 @@ impl Source {
                 streams.push(Arc::new(SegmentStream::new(file, name.path, length)));
             }
         }
-        Ok(Self::over(journal, head, streams))
+        Ok(Self::over(journal, head, streams, stub))
     }
 
-    fn over(journal: Ulid, head: Head, streams: Vec<Arc<dyn Stream>>) -> Self {
-        let link = Digest::ZERO;
-        Self { journal, head, streams, next: 0, units: None, link, ended: false, bytes_done: 0 }
+    fn over(journal: Ulid, head: Head, streams: Vec<Arc<dyn Stream>>, stub: Option<Arc<Stub>>) -> Self {
+        let link = stub.as_ref().map_or(Digest::ZERO, |stub| stub.successor().previous);
+        Self { journal, head, streams, next: 0, units: None, stub, link, ended: false, bytes_done: 0 }
     }
 
     /// The same units from the first one on.
     pub(super) fn again(&self) -> Self {
-        Self::over(self.journal, self.head, self.streams.clone())
+        Self::over(self.journal, self.head, self.streams.clone(), self.stub.clone())
     }
 
     /// Bytes of all streams.

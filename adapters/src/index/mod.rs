@@ -27,9 +27,10 @@ pub(crate) use self::placing::place;
 
 use self::filter::RunFilter;
 use self::open_runs::{OpenRun, OpenRuns, Turn, created_name, takes_name};
-use self::row::{RunRow, command_key, name_key, name_row, position_row, read_name, read_position, run_key};
+use self::row::{Answers, RunRow, command_key, name_key, name_row, position_row, read_name, read_position, run_key};
 use self::sled_ended::SledEnded;
 use self::store::{EndedStore, MemoryEnded};
+use crate::journal::stub::{KeptRun, Stub};
 use crate::lock::lock;
 
 /// Knows the end of every run's history, every answered command and the last holder of every name.
@@ -43,6 +44,8 @@ pub struct Catalog {
     store: RwLock<Arc<dyn EndedStore>>,
     /// Every run that any entry was about: the store is asked about no other.
     seen: RunFilter,
+    /// What is known of runs whose entries were archived.
+    base: RwLock<Option<Arc<Stub>>>,
 }
 
 impl Catalog {
@@ -68,7 +71,28 @@ impl Catalog {
     }
 
     fn over(store: Arc<dyn EndedStore>) -> Self {
-        Self { open: Mutex::default(), store: RwLock::new(store), seen: RunFilter::default() }
+        let (open, base) = (Mutex::default(), RwLock::default());
+        Self { open, store: RwLock::new(store), seen: RunFilter::default(), base }
+    }
+
+    /// Begins where the entries before were archived, and a stub stands for them. To be called before anything is fed.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Damaged`] or [`JournalError::Io`] of the stub.
+    pub(crate) fn inherit(&self, stub: Arc<Stub>) -> Result<(), JournalError> {
+        *self.base.write().unwrap_or_else(PoisonError::into_inner) = Some(stub.clone());
+        let mut open = lock(&self.open);
+        stub.for_each_id(|run, kept| {
+            self.seen.add(run);
+            let Some(KeptRun { record: Some(record), last, version, .. }) = kept else { return };
+            let mut known = OpenRun::begin(record.run.spec.name.clone(), true, true);
+            known.head = RunHead { version, last };
+            if let Some(name) = known.name.clone() {
+                open.names.insert(name, run);
+            }
+            open.runs.insert(run, known);
+        })
     }
 
     /// Takes in a durable batch, or one frame of a journal that is being opened: consecutive entries, and the hash
@@ -128,7 +152,13 @@ impl Catalog {
             }
             spilled |= row.spilled;
         }
-        if spilled { self.read(&command_key(run, command), read_position) } else { Ok(None) }
+        if !spilled {
+            return Ok(None);
+        }
+        match (self.read(&command_key(run, command), read_position)?, self.base()) {
+            (None, Some(base)) => Ok(base.answer(run, command)?.map(|kept| kept.position())),
+            (found, _) => Ok(found),
+        }
     }
 
     /// The run that took a name last, ended or not.
@@ -140,7 +170,10 @@ impl Catalog {
         if let Some(run) = lock(&self.open).names.get(name) {
             return Ok(Some(*run));
         }
-        self.read(&name_key(name), read_name)
+        match (self.read(&name_key(name), read_name)?, self.base()) {
+            (None, Some(base)) => Ok(base.named(name)?.last().copied()),
+            (found, _) => Ok(found),
+        }
     }
 
     /// How many runs have not ended.
@@ -161,6 +194,11 @@ impl Catalog {
     /// That of the feed; then nothing has changed.
     pub fn rebuild<E>(&self, feed: impl FnOnce(&mut dyn FnMut(&Entry)) -> Result<(), E>) -> Result<(), E> {
         let rebuilt = Self::in_memory();
+        if let Some(base) = self.base()
+            && let Err(error) = rebuilt.inherit(base)
+        {
+            tracing::warn!(%error, "runs that were open where the archive ends are not in memory");
+        }
         feed(&mut |entry| rebuilt.observe(std::slice::from_ref(entry), Digest::ZERO))?;
         let mut open = lock(&self.open);
         *open = std::mem::take(&mut lock(&rebuilt.open));
@@ -296,13 +334,26 @@ impl Catalog {
         if !self.seen.may_contain(run) {
             return Ok(None);
         }
-        self.read(&run_key(run), RunRow::from_bytes)
+        match (self.read(&run_key(run), RunRow::from_bytes)?, self.base()) {
+            (None, Some(base)) => Ok(base.run(run)?.map(inherited)),
+            (found, _) => Ok(found),
+        }
+    }
+
+    fn base(&self) -> Option<Arc<Stub>> {
+        self.base.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn read<T>(&self, key: &[u8], decode: impl Fn(&[u8]) -> Option<T>) -> Result<Option<T>, JournalError> {
         let Some(row) = self.store().get(key)? else { return Ok(None) };
         decode(&row).map(Some).ok_or_else(|| self.store().give_up("a row is not as it was written"))
     }
+}
+
+/// The row of a run as it was where the archive ends. Its commands have rows of their own: they stay in the stub.
+fn inherited(kept: KeptRun) -> RunRow {
+    let name = kept.record.and_then(|record| record.run.spec.name.clone());
+    RunRow { version: kept.version, last: kept.last, name, spilled: true, answers: Answers::default() }
 }
 
 impl std::fmt::Debug for Catalog {

@@ -150,6 +150,12 @@ impl Footer {
         Some(RunHead { version: Version(fields.u64()?), last })
     }
 
+    /// The runs that entries of this segment are about, by id.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = RunId> {
+        let (rows, _) = self.rows.as_chunks::<RUN_ROW_BYTES>();
+        rows.iter().filter_map(|row| Fields(row).id().map(RunId::from_u128))
+    }
+
     /// Gives up the table of runs, for those who keep only places and times.
     pub(crate) fn without_runs(mut self) -> Self {
         self.rows = Vec::new();

@@ -16,6 +16,12 @@ impl<'a> LastHolder<'a> {
         Self { name, named: HashSet::new(), last: None }
     }
 
+    /// Begins where these had the name already, the last one last.
+    pub(crate) fn begin(&mut self, named: Vec<RunId>) {
+        self.last = named.last().copied();
+        self.named.extend(named);
+    }
+
     /// Looks at the next entry. A run takes its name when it is created, and again with each start.
     pub(crate) fn see(&mut self, entry: &Entry) {
         let Some(run) = entry.run() else { return };

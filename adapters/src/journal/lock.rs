@@ -13,7 +13,7 @@ const FILE: &str = "LOCK";
 
 /// Held by the one writer of a data directory; the kernel takes it back with the process.
 #[derive(Debug)]
-pub(super) struct WriterLock {
+pub(crate) struct WriterLock {
     _held: Box<dyn Held>,
 }
 
@@ -24,7 +24,7 @@ impl WriterLock {
     ///
     /// [`JournalError::Locked`] with the holder's own words, [`JournalError::ReadOnly`] if the directory cannot be
     /// written, or [`JournalError::Io`].
-    pub(super) fn take(disk: &dyn Disk, data_dir: &Path) -> Result<Self, JournalError> {
+    pub(crate) fn take(disk: &dyn Disk, data_dir: &Path) -> Result<Self, JournalError> {
         let path: PathBuf = data_dir.join(FILE);
         match disk.lock(&path, &holder()) {
             Ok(Locking::Held(held)) => Ok(Self { _held: held }),

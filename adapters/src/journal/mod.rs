@@ -13,6 +13,7 @@
 //! | `writer`, `active`, `lock`, `recover` | the one writer; what it finds when it opens |
 //! | `reader`, `facts`, `view`, `tail`, `follow` | readers beside it |
 //! | `holder` | who took a name last, where no index is at hand |
+//! | `layout`, `stub` | which files there are; what stands for those that were archived |
 //! | `verify`, `runs`, `report`, `salvage` | what is wrong, and what can still be read |
 //! | [`disk`], [`simulated`] | the seam to the disk, and a disk that fails on demand |
 
@@ -26,7 +27,8 @@ mod follow;
 pub(crate) mod footer;
 pub(crate) mod frame;
 pub(crate) mod holder;
-mod lock;
+pub(crate) mod layout;
+pub(crate) mod lock;
 mod reader;
 mod recover;
 mod report;
@@ -35,7 +37,8 @@ mod salvage;
 mod scan;
 pub(crate) mod segment;
 pub mod simulated;
-mod tail;
+pub(crate) mod stub;
+pub(crate) mod tail;
 mod unproved;
 mod verify;
 mod view;
@@ -49,6 +52,7 @@ pub use follow::Follow;
 pub use reader::FileReader;
 pub use report::{Loss, Progress, Severity, VerifyFinding, VerifyReport};
 pub use salvage::{Gap, Salvage, Salvaged};
+pub use stub::{ArchivedIn, STUB_VERSION};
 pub use verify::{verify, verify_on};
 pub use writer::FileJournal;
 

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use tachograph_engine::domain::{CommandId, Digest, Entry, Position, RunId, Timestamp};
-use tachograph_engine::ports::{Head, JournalError, JournalReader, RunHead};
+use tachograph_engine::domain::{CommandId, Digest, Entry, Position, RunId, RunRecord, Timestamp};
+use tachograph_engine::ports::{Head, JournalError, JournalReader, KeptAnswer, RunHead};
 use ulid::Ulid;
 
 use super::JOURNAL_DIR;
@@ -14,6 +14,7 @@ use super::footer::Footer;
 use super::frame::Records;
 use super::holder::LastHolder;
 use super::scan::{FrameScan, RANDOM_BYTES, SEQUENTIAL_BYTES};
+use super::stub::{ArchivedIn, Stub};
 use super::tail::next_commit;
 use super::view::{Place, View};
 use super::writer::Published;
@@ -84,13 +85,32 @@ impl FileReader {
         self.lock().tail.journal
     }
 
+    /// What stands in the place of segments that were archived.
+    pub(crate) fn stub(&self) -> Option<Arc<Stub>> {
+        self.lock().stub.clone()
+    }
+
+    /// The bundles that archived entries are in, oldest first; none if nothing was archived.
+    pub fn archived_in(&self) -> Vec<ArchivedIn> {
+        self.stub().map(|stub| stub.bundles().to_vec()).unwrap_or_default()
+    }
+
+    /// The runs that had a name where the archive ends, by when they took it: the last one had it last.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalReader::read`].
+    pub fn archived_bearers(&self, name: &str) -> Result<Vec<RunId>, JournalError> {
+        self.stub().map_or(Ok(Vec::new()), |stub| stub.named(name))
+    }
+
     /// Up to `limit` entries after a position that were recorded at or after `from` and before `to`, in order.
     ///
     /// Segments that hold none are skipped by their footers. Recording times need not ascend with positions.
     ///
     /// # Errors
     ///
-    /// As [`JournalReader::read`].
+    /// As [`JournalReader::read`]. Archived entries are left out.
     pub fn read_between(
         &self,
         from: Timestamp,
@@ -100,7 +120,7 @@ impl FileReader {
     ) -> Result<Vec<Entry>, JournalError> {
         let within = |entry: &Entry| from <= entry.recorded_at && entry.recorded_at < to;
         let mut found = Vec::new();
-        let mut position = after.next();
+        let mut position = after.max(self.archived()).next();
         while found.len() < limit {
             position = self.skip_segments(position, from, to)?;
             let Some(page) = self.page(position, PAGE, SEQUENTIAL_BYTES)? else { break };
@@ -146,7 +166,13 @@ impl FileReader {
             drop(view);
             view = self.refreshed()?;
         }
-        view.place(&*self.disk, position)
+        match view.place(&*self.disk, position) {
+            // Beside a writer that archives.
+            Err(gone) if is_gone(&gone) && view.archived_since(&*self.disk, &self.journal_dir)? => {
+                view.place(&*self.disk, position)
+            }
+            place => place,
+        }
     }
 
     /// Entries from a position on: as many as one place has, up to `limit`. Absent at the end.
@@ -188,7 +214,7 @@ impl FileReader {
         Ok(entries)
     }
 
-    fn digest_now(&self, position: Position) -> Result<Option<Digest>, JournalError> {
+    pub(crate) fn digest_now(&self, position: Position) -> Result<Option<Digest>, JournalError> {
         let found = self.digest_from_now(position)?;
         Ok(found.filter(|(at, _)| *at == position).map(|(_, digest)| digest))
     }
@@ -196,6 +222,9 @@ impl FileReader {
     fn digest_from_now(&self, position: Position) -> Result<Option<(Position, Digest)>, JournalError> {
         if position == Position::ZERO {
             return Ok(Some((position, Digest::ZERO)));
+        }
+        if let Some(stub) = self.stub().filter(|stub| position <= stub.end().position) {
+            return Ok(Some((stub.end().position, stub.end().digest)));
         }
         let Some(place) = self.place(position)? else { return Ok(None) };
         let mut frames = FrameScan::new(place.file.clone(), place.offset, place.end, RANDOM_BYTES);
@@ -217,7 +246,9 @@ impl FileReader {
     /// As [`JournalReader::read`].
     pub fn position_at(&self, time: Timestamp) -> Result<Position, JournalError> {
         let mut end = self.refreshed()?.tail.next;
-        while end > Position::ZERO.next() {
+        let stub = self.stub();
+        let begin = stub.as_ref().map_or(Position::ZERO, |stub| stub.end().position);
+        while end > begin.next() {
             let last = Position(end.0 - 1);
             let first = match self.sealed_footer_of(last)? {
                 Some(footer) if footer.times.1 <= time => return Ok(last),
@@ -233,7 +264,10 @@ impl FileReader {
             }
             end = first;
         }
-        Ok(Position::ZERO)
+        match stub {
+            Some(stub) if stub.head.recorded_at > time => Err(stub.archived(Position::ZERO.next())),
+            _ => Ok(begin),
+        }
     }
 
     /// The footer of the sealed segment that holds a position; absent if the tail does.
@@ -271,11 +305,17 @@ impl FileReader {
         if let Some(Ok(head)) = self.live.as_ref().map(|live| live.catalog.run_head(run)) {
             return Ok(head);
         }
-        self.refreshed()?.run_head(&*self.disk, run)
+        let mut view = self.refreshed()?;
+        match view.run_head(&*self.disk, run) {
+            Err(gone) if is_gone(&gone) && view.archived_since(&*self.disk, &self.journal_dir)? => {
+                view.run_head(&*self.disk, run)
+            }
+            head => head,
+        }
     }
 
-    /// Calls `see` with every entry, oldest first.
-    pub(super) fn for_each(&self, mut see: impl FnMut(&Entry)) -> Result<(), JournalError> {
+    /// Calls `see` with every entry that was not archived, oldest first.
+    pub(crate) fn for_each(&self, mut see: impl FnMut(&Entry)) -> Result<(), JournalError> {
         self.find_map::<()>(|entry| {
             see(entry);
             None
@@ -283,9 +323,25 @@ impl FileReader {
         Ok(())
     }
 
-    /// The first answer that `find` gives about an entry, oldest entry first.
+    /// The same, up to a position.
+    pub(crate) fn for_each_up_to(&self, last: Position, mut see: impl FnMut(&Entry)) -> Result<(), JournalError> {
+        self.find_map(|entry| {
+            if entry.position <= last {
+                see(entry);
+            }
+            (entry.position >= last).then_some(())
+        })?;
+        Ok(())
+    }
+
+    /// The last position that can be seen by now.
+    pub(crate) fn end(&self) -> Position {
+        self.head().position
+    }
+
+    /// The first answer that `find` gives about an entry that was not archived, oldest entry first.
     fn find_map<T>(&self, mut find: impl FnMut(&Entry) -> Option<T>) -> Result<Option<T>, JournalError> {
-        let mut from = Position::ZERO.next();
+        let mut from = self.archived().next();
         while let Some(page) = self.page(from, PAGE, SEQUENTIAL_BYTES)? {
             if let Some(found) = page.iter().find_map(&mut find) {
                 return Ok(Some(found));
@@ -297,6 +353,9 @@ impl FileReader {
 
     fn scan_for_name(&self, name: &str) -> Result<Option<RunId>, JournalError> {
         let mut holder = LastHolder::of(name);
+        if let Some(stub) = self.stub() {
+            holder.begin(stub.named(name)?);
+        }
         self.for_each(|entry| holder.see(entry))?;
         Ok(holder.found())
     }
@@ -343,6 +402,9 @@ impl JournalReader for FileReader {
         if let Some(Ok(answered)) = self.live.as_ref().map(|live| live.catalog.answered(run, command)) {
             return Ok(answered);
         }
+        if let Some(kept) = self.archived_answer(run, command).await? {
+            return Ok(Some(kept.position()));
+        }
         // Commands that were refused before the run was created are in no history, and first answers all the same.
         self.find_map(|entry| {
             let answers = entry.run() == Some(run) && entry.command_id() == Some(command);
@@ -357,7 +419,35 @@ impl JournalReader for FileReader {
         self.scan_for_name(name)
     }
 
+    fn archived(&self) -> Position {
+        self.stub().map_or(Position::ZERO, |stub| stub.end().position)
+    }
+
+    async fn base(&self, run: RunId) -> Result<Option<RunRecord>, JournalError> {
+        self.stub().map_or(Ok(None), |stub| stub.base(run))
+    }
+
+    async fn bases(&self) -> Result<Vec<RunRecord>, JournalError> {
+        let mut records = Vec::new();
+        if let Some(stub) = self.stub() {
+            stub.for_each(|_, kept| {
+                records.extend(kept.record);
+                Ok::<(), JournalError>(())
+            })?;
+        }
+        Ok(records)
+    }
+
+    async fn archived_answer(&self, run: RunId, command: CommandId) -> Result<Option<KeptAnswer>, JournalError> {
+        self.stub().map_or(Ok(None), |stub| stub.answer(run, command))
+    }
+
     async fn facts(&self, after: Position, up_to: Position) -> Result<Vec<Entry>, JournalError> {
         self.facts_now(after, up_to)
     }
+}
+
+/// Whether a segment was not there any more.
+fn is_gone(error: &JournalError) -> bool {
+    matches!(error, JournalError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
 }

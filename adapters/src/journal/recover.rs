@@ -1,7 +1,7 @@
 //! Opening for writing: every byte is checked, a torn tail is told from damage, and nothing is changed before all of
 //! it is understood.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tachograph_engine::domain::{Digest, Entry, EntryBody, Position, SystemFact, TornTail};
@@ -14,8 +14,10 @@ use super::disk::{Disk, DiskFile, Mode};
 use super::evidence::Evidence;
 use super::footer::{self, Contents};
 use super::frame::{FrameKind, Records};
+use super::layout::{self, Layout};
 use super::scan::{Bad, BadKind, Found, Frame, FrameScan, SEQUENTIAL_BYTES, Trailer};
 use super::segment::{self, BadHeader, SegmentHeader, SegmentName};
+use super::stub::Stub;
 use super::unproved::Unproved;
 use crate::index::Catalog;
 
@@ -35,6 +37,8 @@ pub(super) struct Recovered {
     unproved: Option<Unproved>,
     /// A segment whose creation did not complete; it holds nothing.
     leftover: Option<SegmentName>,
+    /// What an interrupted archiving left; the stub stands for it.
+    archived: Vec<PathBuf>,
 }
 
 impl Recovered {
@@ -44,17 +48,20 @@ impl Recovered {
     ///
     /// [`JournalError::Damaged`], [`JournalError::NewerFormat`] or [`JournalError::Io`].
     pub(super) fn scan(disk: &dyn Disk, journal_dir: &Path, catalog: &Catalog) -> Result<Self, JournalError> {
-        let mut segments = segment::list(disk, journal_dir)?;
+        let Layout { stub, mut segments, leftovers } = Layout::read(disk, journal_dir)?;
         let anchor = Anchor::find(disk, journal_dir)?.sound(journal_dir)?;
         let leftover = leftover(disk, segments.last())?;
         if leftover.is_some() {
             segments.pop();
         }
         let mut scan = Scan::new(anchor, catalog);
+        if let Some(stub) = stub {
+            scan.archived(stub)?;
+        }
         for (index, name) in segments.iter().enumerate() {
             scan.segment(disk, name, index + 1 < segments.len() || leftover.is_some())?;
         }
-        scan.finish(leftover)
+        Ok(Self { archived: leftovers, ..scan.finish(leftover)? })
     }
 
     /// Cuts a torn tail off, removes a segment that was never completed, and makes everything durable that is about to
@@ -67,6 +74,7 @@ impl Recovered {
         if let Some(SegmentName { path, .. }) = &self.leftover {
             disk.remove(path).map_err(|error| JournalError::io("remove", path, error))?;
         }
+        layout::remove(disk, journal_dir, &self.archived)?;
         disk.sync_dir(journal_dir).map_err(|error| JournalError::io("sync", journal_dir, error))?;
         match &self.unproved {
             Some(unproved) => unproved.settle(disk),
@@ -127,6 +135,15 @@ impl<'a> Scan<'a> {
             unproved: None,
             entries: Vec::new(),
         }
+    }
+
+    /// Begins where the archive ends.
+    fn archived(&mut self, stub: Arc<Stub>) -> Result<(), JournalError> {
+        let next = stub.successor();
+        self.journal = Some(next.journal);
+        self.ordinal = next.ordinal.saturating_sub(1);
+        (self.next, self.link, self.digest) = (next.first, next.previous, stub.end().digest);
+        self.catalog.inherit(stub)
     }
 
     fn segment(&mut self, disk: &dyn Disk, name: &SegmentName, has_later: bool) -> Result<(), JournalError> {
@@ -277,6 +294,7 @@ impl<'a> Scan<'a> {
             unproved: self.unproved,
             opening: Opening { clean, torn, missing_up_to },
             leftover,
+            archived: Vec::new(),
         })
     }
 }

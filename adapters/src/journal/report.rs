@@ -6,9 +6,13 @@ use tachograph_engine::domain::{Position, Timestamp};
 use tachograph_engine::ports::Head;
 use ulid::Ulid;
 
+use super::stub::ArchivedIn;
+
 /// What a verification found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VerifyReport {
+    /// The bundles that archived entries are in, oldest first. They are not looked at.
+    pub archived: Vec<ArchivedIn>,
     /// The journal's identity; absent if no segment header is sound.
     pub journal: Option<Ulid>,
     /// Segment files.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tachograph_engine::domain::{Committed, Entry, EntryBody, Position, RunId, StatusName, Version};
+use tachograph_engine::domain::{Committed, Entry, EntryBody, Position, RunId, RunRecord, StatusName, Version};
 use tachograph_engine::ports::RunHead;
 
 /// What is known about each run after the entries so far; a few dozen bytes per run.
@@ -22,6 +22,12 @@ impl Runs {
     /// The end of a run so far.
     pub(crate) fn head(&self, run: RunId) -> Option<RunHead> {
         self.seen.get(&run).map(|seen| RunHead { version: seen.version, last: seen.last })
+    }
+
+    /// Begins with a run as it was before the first entry.
+    pub(crate) fn begin(&mut self, record: &RunRecord) {
+        let seen = Seen { status: record.run.status.name(), version: record.run.version, last: record.last };
+        self.seen.insert(record.run.id, seen);
     }
 
     /// Takes in the next entry.

@@ -12,6 +12,7 @@ use super::JOURNAL_DIR;
 use super::anchor::{Anchor, Found};
 use super::disk::{Disk, Mode, RealDisk};
 use super::frame::{FrameKind, Records};
+use super::layout::Layout;
 use super::scan::Frame;
 use super::segment::{self, SegmentHeader, SegmentName};
 use super::walk::{Unit, Walk};
@@ -50,6 +51,7 @@ pub struct Salvage {
     current: Option<(PathBuf, Walk)>,
     found: VecDeque<Salvaged>,
     last: Position,
+    archived: Position,
 }
 
 impl Salvage {
@@ -68,8 +70,14 @@ impl Salvage {
     ///
     /// As [`open`](Self::open).
     pub fn open_on(disk: Arc<dyn Disk>, data_dir: &Path) -> Result<Self, JournalError> {
-        let segments = segment::list(&*disk, &data_dir.join(JOURNAL_DIR))?.into();
-        Ok(Self { disk, segments, current: None, found: VecDeque::new(), last: Position::ZERO })
+        let journal_dir = data_dir.join(JOURNAL_DIR);
+        let (segments, last) = match Layout::read(&*disk, &journal_dir) {
+            Ok(layout) => (layout.segments.clone(), layout.archived()),
+            // Its damaged stub is a gap like any other.
+            Err(JournalError::Damaged { .. }) => (segment::list(&*disk, &journal_dir)?, Position::ZERO),
+            Err(error) => return Err(error),
+        };
+        Ok(Self { disk, segments: segments.into(), current: None, found: VecDeque::new(), last, archived: last })
     }
 
     /// Leaves out the segments that lie before an entry as a whole, by their names alone.
@@ -79,6 +87,12 @@ impl Salvage {
             self.segments.pop_front();
         }
         self
+    }
+
+    /// The last position that was archived; a salvage begins behind it. Zero if nothing was, or if what tells it is
+    /// damaged.
+    pub fn archived(&self) -> Position {
+        self.archived
     }
 
     /// The last position that the anchor proves to have been durable; absent if there is no sound anchor.

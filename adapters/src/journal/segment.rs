@@ -51,9 +51,14 @@ pub(crate) enum BadHeader {
 
 impl SegmentHeader {
     pub(crate) fn encode(&self) -> [u8; HEADER_BYTES] {
+        self.encode_as(FORMAT_VERSION)
+    }
+
+    /// The same of another version of the format.
+    pub(super) fn encode_as(&self, version: u32) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
-        bytes[8..12].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+        bytes[8..12].copy_from_slice(&version.to_le_bytes());
         bytes[12..16].copy_from_slice(&ENTRY_FORMAT.to_le_bytes());
         bytes[16..32].copy_from_slice(&self.journal.0.to_be_bytes());
         bytes[32..40].copy_from_slice(&self.ordinal.to_le_bytes());
@@ -65,13 +70,18 @@ impl SegmentHeader {
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadHeader> {
+        Self::decode_as(bytes, FORMAT_VERSION)
+    }
+
+    /// Reads a header of this version of the format.
+    pub(super) fn decode_as(bytes: &[u8], version: u32) -> Result<Self, BadHeader> {
         let bytes = bytes.get(..HEADER_BYTES).ok_or(BadHeader::Short)?;
         let (body, crc) = bytes.split_at(CRC_AT);
         if !bytes.starts_with(MAGIC) || crc != crc32c::crc32c(body).to_le_bytes() {
             return Err(BadHeader::Invalid);
         }
         let mut fields = Fields(&body[8..]);
-        for supported in [FORMAT_VERSION, ENTRY_FORMAT] {
+        for supported in [version, ENTRY_FORMAT] {
             match fields.u32().ok_or(BadHeader::Invalid)? {
                 found if found == supported => {}
                 found if found > supported => return Err(BadHeader::Newer { found, supported }),

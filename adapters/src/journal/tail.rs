@@ -220,7 +220,7 @@ pub(super) fn next_commit<'s>(frames: &'s mut FrameScan, path: &Path) -> Result<
 }
 
 /// Reads the footer of a segment that another one follows.
-pub(super) fn sealed_footer(disk: &dyn Disk, name: &SegmentName) -> Result<Footer, JournalError> {
+pub(crate) fn sealed_footer(disk: &dyn Disk, name: &SegmentName) -> Result<Footer, JournalError> {
     let error = |error| JournalError::io("read", &name.path, error);
     let file = disk.open(&name.path, Mode::Read).map_err(error)?;
     if let Err(bad) = SegmentHeader::read(&*file).map_err(error)? {

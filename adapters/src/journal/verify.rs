@@ -12,10 +12,12 @@ use super::disk::{Disk, DiskFile, Mode, RealDisk};
 use super::evidence::Evidence;
 use super::footer::Contents;
 use super::frame::{FrameKind, Records};
+use super::layout::Layout;
 use super::report::{Loss, Progress, Severity, VerifyFinding, VerifyReport};
 use super::runs::Runs;
 use super::scan::{Bad, Frame, Trailer};
 use super::segment::{self, BadHeader, SegmentHeader, SegmentName};
+use super::stub::Stub;
 use super::view::UNCREATED;
 use super::walk::{Unit, Walk};
 
@@ -56,9 +58,16 @@ pub fn verify_on(
         Err(JournalError::Io { source, .. }) if is_nothing(&source) => FoundAnchor::Absent,
         found => found?,
     };
-    let segments = match segment::list(&*disk, &journal_dir) {
-        Ok(segments) => segments,
-        Err(JournalError::Io { source, .. }) if is_nothing(&source) => Vec::new(),
+    let nothing = || Layout { stub: None, segments: Vec::new(), leftovers: Vec::new() };
+    let mut bad_stub = None;
+    let Layout { stub, segments, leftovers } = match Layout::read(&*disk, &journal_dir) {
+        Ok(layout) => layout,
+        Err(JournalError::Io { source, .. }) if is_nothing(&source) => nothing(),
+        Err(JournalError::Damaged { file, offset, why }) => {
+            let segments = segment::list(&*disk, &journal_dir)?.into_iter().skip(1).collect();
+            bad_stub = Some((file, offset, why));
+            Layout { segments, ..nothing() }
+        }
         Err(error) => return Err(error),
     };
     if segments.is_empty() && found == FoundAnchor::Absent {
@@ -68,6 +77,16 @@ pub fn verify_on(
     let unanchored = found == FoundAnchor::Absent;
     let mut verifier = Verifier::new(journal_dir, &mut progress);
     verifier.anchor(found)?;
+    if let Some((file, offset, why)) = bad_stub {
+        verifier.note(Severity::Damage, &file, offset, None, &why);
+    }
+    if let Some(stub) = stub {
+        verifier.stub(&stub)?;
+    }
+    for path in leftovers {
+        let what = "an archiving that was interrupted left it; the next writer removes it";
+        verifier.note(Severity::Note, &path, 0, None, what);
+    }
     let opened = segments.iter().map(|name| Opened::open(&*disk, name)).collect::<Result<Vec<_>, _>>()?;
     if let ([only], true) = (&opened[..], unanchored)
         && only.name.first == Position::ZERO.next()
@@ -193,6 +212,31 @@ impl<'a> Verifier<'a> {
         }
         self.anchor = found.sound(&self.journal_dir)?;
         self.is_unanchored = self.anchor.is_none();
+        Ok(())
+    }
+
+    /// Begins where the archive ends.
+    fn stub(&mut self, stub: &Stub) -> Result<(), JournalError> {
+        self.report.bytes += stub.bytes();
+        match stub.check() {
+            Err(JournalError::Damaged { file, offset, why }) => {
+                self.note(Severity::Damage, &file, offset, None, &why);
+                self.whole = false;
+            }
+            checked => {
+                checked?;
+                stub.for_each(|_, kept| {
+                    kept.record.iter().for_each(|record| self.runs.begin(record));
+                    Ok::<(), JournalError>(())
+                })?;
+            }
+        }
+        let next = stub.successor();
+        self.report.journal = Some(next.journal);
+        self.report.archived = stub.bundles().to_vec();
+        self.report.head = Some(stub.end());
+        (self.next, self.ordinal) = (next.first, next.ordinal.saturating_sub(1));
+        self.link = Some(next.previous);
         Ok(())
     }
 

@@ -10,7 +10,9 @@ use tachograph_engine::ports::{JournalError, RunHead};
 use super::anchor::{Anchor, Found};
 use super::disk::{Disk, DiskFile, Mode};
 use super::footer::{Footer, sparse_offset};
+use super::layout::Layout;
 use super::segment::{self, SegmentName};
+use super::stub::Stub;
 use super::tail::{Tail, sealed_footer};
 
 /// What is there instead of a journal after a crash in its first moment.
@@ -19,6 +21,8 @@ pub(super) const UNCREATED: &str = "its creation did not complete";
 /// What a reader knows of the segments.
 #[derive(Debug)]
 pub(super) struct View {
+    /// What stands in the place of segments that were archived.
+    pub(super) stub: Option<Arc<Stub>>,
     /// Segments before the tail, oldest first.
     sealed: Vec<Sealed>,
     pub(super) tail: Tail,
@@ -44,8 +48,8 @@ impl View {
     /// Opens the last segment, and lists the others.
     pub(super) fn open(disk: &dyn Disk, data_dir: &Path, journal_dir: &Path) -> Result<Self, JournalError> {
         let none = |why: &str| JournalError::NoJournal { path: data_dir.to_owned(), why: why.to_owned() };
-        let mut names = match segment::list(disk, journal_dir) {
-            Ok(names) => names,
+        let Layout { stub, segments: mut names, .. } = match Layout::read(disk, journal_dir) {
+            Ok(layout) => layout,
             Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 return Err(none("it does not exist, or has no directory `journal`"));
             }
@@ -60,12 +64,19 @@ impl View {
             let Some(name) = names.pop() else { break };
             let mut sealed: Vec<Sealed> = Vec::new();
             sealed.extend(names.iter().map(|name| Sealed { name: name.clone(), footer: None }));
-            let digest = match names.last() {
-                None => Digest::ZERO,
-                Some(before) => sealed_footer(disk, before)?.previous,
+            let digest = match (names.last(), &stub) {
+                (None, None) => Digest::ZERO,
+                (None, Some(stub)) => stub.end().digest,
+                (Some(before), _) => sealed_footer(disk, before)?.previous,
             };
             if let Some(tail) = Tail::open(disk, &name, digest)? {
-                return Ok(Self { sealed, tail });
+                let first = names.first().unwrap_or(&name);
+                if let Some(stub) = stub.as_ref().filter(|stub| stub.successor().first != first.first) {
+                    let why =
+                        format!("entries {} to {} are missing before it", stub.successor().first, first.first.0 - 1);
+                    return Err(JournalError::Damaged { file: first.path.clone(), offset: 0, why });
+                }
+                return Ok(Self { stub, sealed, tail });
             }
         }
         // Nothing was in it yet, unless there is proof of the contrary.
@@ -142,6 +153,9 @@ impl View {
         if position >= self.tail.next {
             return Ok(None);
         }
+        if let Some(stub) = self.stub.as_ref().filter(|stub| position <= stub.end().position) {
+            return Err(stub.archived(position));
+        }
         let Some(index) = self.sealed_at(position) else { return Ok(self.place_in_tail(position)) };
         let footer = self.footer(disk, index)?;
         let path = self.sealed[index].name.path.clone();
@@ -162,11 +176,25 @@ impl View {
 
     /// The end of a run's history.
     pub(super) fn run_head(&mut self, disk: &dyn Disk, run: RunId) -> Result<Option<RunHead>, JournalError> {
-        let Self { sealed, tail } = self;
-        if let Some(head) = tail.run(run, |run| run_in_sealed(disk, sealed, run))? {
+        let Self { stub, sealed, tail } = self;
+        if let Some(head) = tail.run(run, |run| run_before(disk, stub.as_deref(), sealed, run))? {
             return Ok(Some(head));
         }
-        run_in_sealed(disk, sealed, run)
+        run_before(disk, stub.as_deref(), sealed, run)
+    }
+
+    /// Looks whether a writer has archived segments since this view was opened; then they are gone, and the stub stands
+    /// for them. Whether it has.
+    pub(super) fn archived_since(&mut self, disk: &dyn Disk, journal_dir: &Path) -> Result<bool, JournalError> {
+        let end = |stub: &Option<Arc<Stub>>| stub.as_ref().map_or(Position::ZERO, |stub| stub.end().position);
+        let Layout { stub, .. } = Layout::read(disk, journal_dir)?;
+        if end(&stub) <= end(&self.stub) {
+            return Ok(false);
+        }
+        self.stub = stub;
+        let last = end(&self.stub);
+        self.sealed.retain(|segment| segment.name.first > last);
+        Ok(true)
     }
 }
 
@@ -179,12 +207,17 @@ fn check_next(name: &SegmentName, footer: &Footer, next: Position) -> Result<(),
     Err(JournalError::Damaged { file: name.path.clone(), offset: footer.offset, why })
 }
 
-/// The end of a run in the newest segment that knows it.
-fn run_in_sealed(disk: &dyn Disk, sealed: &[Sealed], run: RunId) -> Result<Option<RunHead>, JournalError> {
+/// The end of a run in the newest segment that knows it, else in the stub.
+fn run_before(
+    disk: &dyn Disk,
+    stub: Option<&Stub>,
+    sealed: &[Sealed],
+    run: RunId,
+) -> Result<Option<RunHead>, JournalError> {
     for segment in sealed.iter().rev() {
         if let Some(head) = sealed_footer(disk, &segment.name)?.run(run) {
             return Ok(Some(head));
         }
     }
-    Ok(None)
+    stub.map_or(Ok(None), |stub| stub.run_head(run))
 }

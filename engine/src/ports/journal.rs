@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::domain::{CommandId, Digest, Entry, EntryBody, EntryId, Position, RunId, Timestamp, TornTail, Version};
+use crate::domain::{
+    AttemptId, CommandId, Digest, Entry, EntryBody, EntryId, Position, Refusal, RunId, RunRecord, Timestamp, TornTail,
+    Version,
+};
 
 /// Entries that are read at a time by whoever looks for facts among them.
 const FACTS_PAGE: usize = 4_096;
@@ -38,6 +41,36 @@ pub struct RunHead {
     pub version: Version,
     /// Position of the last entry about it, refusals included.
     pub last: Position,
+}
+
+/// What is kept of the answer to a command whose entry was archived: enough to give it again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeptAnswer {
+    /// Its events were recorded.
+    Written {
+        /// Position of its entry.
+        position: Position,
+        /// The run's version after its events.
+        version: Version,
+        /// Attempts that were to be ended when it was answered, and are when it is repeated.
+        ends: Vec<AttemptId>,
+    },
+    /// It was refused.
+    Refused {
+        /// Position of the recorded refusal.
+        position: Position,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+impl KeptAnswer {
+    /// Position of the entry that answered.
+    pub const fn position(&self) -> Position {
+        match self {
+            Self::Written { position, .. } | Self::Refused { position, .. } => *position,
+        }
+    }
 }
 
 /// What the journal found when it was opened for writing.
@@ -151,18 +184,71 @@ pub trait JournalReader: Send + Sync {
     /// As [`read`](Self::read).
     async fn named(&self, name: &str) -> Result<Option<RunId>, JournalError>;
 
-    /// The entries about one run, oldest first, by way of their back pointers.
+    /// The last position whose entry was archived: entries up to there are not in the journal any more, and
+    /// [`read`](Self::read) and [`entry`](Self::entry) refuse to answer about them with [`JournalError::Archived`]. Zero
+    /// if nothing was archived. All other answers are as if nothing had been.
+    fn archived(&self) -> Position {
+        Position::ZERO
+    }
+
+    /// A run as it was at the last archived position; absent if it was created later or never. Its history continues
+    /// from there.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    async fn base(&self, run: RunId) -> Result<Option<RunRecord>, JournalError> {
+        let _ = run;
+        Ok(None)
+    }
+
+    /// All runs that archived entries are about, by id, as they were at the last archived position.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    async fn bases(&self) -> Result<Vec<RunRecord>, JournalError> {
+        Ok(Vec::new())
+    }
+
+    /// How a command was answered whose entry was archived.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    async fn archived_answer(&self, run: RunId, command: CommandId) -> Result<Option<KeptAnswer>, JournalError> {
+        let _ = (run, command);
+        Ok(None)
+    }
+
+    /// A run as it is now: what is known of it from before the archive ends, and its history since. Absent if it was
+    /// never created.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    async fn record(&self, run: RunId) -> Result<Option<RunRecord>, JournalError> {
+        if self.run_head(run).await?.is_none() {
+            return Ok(None);
+        }
+        let base = self.base(run).await?;
+        Ok(self.history(run).await?.iter().fold(base, RunRecord::fold))
+    }
+
+    /// The entries about one run, oldest first, by way of their back pointers; without those that were archived.
     ///
     /// # Errors
     ///
     /// As [`read`](Self::read).
     async fn history(&self, run: RunId) -> Result<Vec<Entry>, JournalError> {
-        let mut next = self.run_head(run).await?.map(|head| head.last);
+        let archived = self.archived();
+        let is_held = |position: &Position| *position > archived;
+        let mut next = self.run_head(run).await?.map(|head| head.last).filter(is_held);
         let mut entries = Vec::new();
         while let Some(position) = next {
             let Some(entry) = self.entry(position).await? else { break };
             // A back pointer always points back; anything else would be damage, and must not become a loop.
-            next = entry.previous.filter(|previous| *previous < position);
+            next = entry.previous.filter(|previous| *previous < position).filter(is_held);
             entries.push(entry);
         }
         entries.reverse();
@@ -268,6 +354,14 @@ pub enum JournalError {
         /// What is wrong with it.
         why: String,
     },
+    /// The entries that were asked for are not in the journal any more.
+    #[error("entries up to {up_to} are archived, in {bundle}; ask that bundle (--data), or for a later position")]
+    Archived {
+        /// The last position that was archived.
+        up_to: Position,
+        /// The bundle that they are in, as it was named when they were archived.
+        bundle: String,
+    },
     /// A write or sync failed before, so that nothing more can be promised until it is opened again.
     #[error("writing failed before ({why}); open the journal again")]
     Poisoned {
@@ -300,6 +394,7 @@ impl JournalError {
             Self::Locked { .. } => "locked",
             Self::NewerFormat { .. } => "newer_format",
             Self::Damaged { .. } => "damaged",
+            Self::Archived { .. } => "archived",
             Self::Poisoned { .. } => "poisoned",
             Self::Closed => "closed",
         }

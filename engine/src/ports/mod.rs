@@ -13,5 +13,5 @@ pub use checkpoint::{Checkpoint, CheckpointStore};
 pub use clock::{Clock, IdSource};
 pub use deadlines::Deadlines;
 pub use host::Host;
-pub use journal::{AppendError, Draft, Head, Journal, JournalError, JournalReader, Opening, RunHead};
+pub use journal::{AppendError, Draft, Head, Journal, JournalError, JournalReader, KeptAnswer, Opening, RunHead};
 pub use snapshotter::{SnapshotError, SnapshotImage, Snapshotter, WantedSnapshot};

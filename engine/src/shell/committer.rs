@@ -21,6 +21,7 @@ use crate::domain::{
 };
 use crate::ports::{
     AppendError, Checkpoint, CheckpointStore, Clock, Draft, Head, Host, IdSource, Journal, JournalError, JournalReader,
+    KeptAnswer,
 };
 
 /// Which fold the engine's own checkpoints hold: the runs that have not ended.
@@ -299,14 +300,20 @@ impl Committer {
     /// What a command was told the first time. Its effects follow once more, in case the first answer was lost and
     /// nobody performed them; but no snapshot is taken twice.
     async fn first_answer(&self, command: &Command, position: Position) -> Result<Option<Verdict>, JournalError> {
+        if position <= self.reader.archived() {
+            let kept = self.reader.archived_answer(command.run, command.id).await?;
+            return Ok(kept.map(|kept| repeat_kept(command, kept)));
+        }
         let Some(entry) = self.reader.entry(position).await? else { return Ok(None) };
         let Some(first) = FirstAnswer::of(&entry) else { return Ok(None) };
         let mut effects = match &first {
             FirstAnswer::Refused { refusal, .. } => effects_of_refusal(command, refusal),
             FirstAnswer::Written { .. } => {
+                let base = self.reader.base(command.run).await?;
+                let base = base.map_or(RunState::Unknown, |record| RunState::Known(Box::new(record.run)));
                 let history = self.reader.history(command.run).await?;
                 let before = history.iter().take_while(|earlier| earlier.position < position);
-                let state = before.flat_map(Entry::events).fold(RunState::Unknown, evolve);
+                let state = before.flat_map(Entry::events).fold(base, evolve);
                 effects_of_events(&state, entry.events())
             }
         };
@@ -466,6 +473,20 @@ impl Plan {
             drafts: Vec::with_capacity(commands),
             commands: FastMap::with_capacity_and_hasher(commands, FastHash::default()),
             ends: FastMap::default(),
+        }
+    }
+}
+
+/// The answer to a command that repeats one whose entry was archived.
+fn repeat_kept(command: &Command, kept: KeptAnswer) -> Verdict {
+    match kept {
+        KeptAnswer::Written { position, version, ends } => {
+            let end = |attempt| Effect::EndAttempt { run: command.run, attempt };
+            Verdict::Repeats(FirstAnswer::Written { position, version }, ends.into_iter().map(end).collect())
+        }
+        KeptAnswer::Refused { position, refusal } => {
+            let effects = effects_of_refusal(command, &refusal);
+            Verdict::Repeats(FirstAnswer::Refused { position, refusal }, effects)
         }
     }
 }

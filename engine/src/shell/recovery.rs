@@ -84,6 +84,10 @@ async fn begin(
     let Some(store) = checkpoints else { return Ok(nothing) };
     // A store that cannot be read is no reason not to open: checkpoints are a shortcut.
     let Ok(Some(saved)) = store.latest(FOLD, FOLD_VERSION, Some(found.position)).await else { return Ok(nothing) };
+    if saved.position < reader.archived() {
+        // What followed it is in the journal no more. All runs that were open where the archive ends have ended since.
+        return Ok(nothing);
+    }
     if reader.digest_at(saved.position).await? != Some(saved.digest) {
         tracing::warn!(position = %saved.position, "a checkpoint does not belong to this journal and is ignored");
         return Ok(nothing);
@@ -103,7 +107,7 @@ async fn begin(
 /// Folds all entries after the checkpoint, keeping only what is not settled.
 async fn replay(reader: &dyn JournalReader, begin: Begin) -> Result<(Vec<Arc<RunRecord>>, u64), JournalError> {
     let mut open = begin.records;
-    let mut after = begin.checkpoint.unwrap_or(Position::ZERO);
+    let mut after = begin.checkpoint.unwrap_or_else(|| reader.archived());
     // Runs that ended and were started again: their records were dropped at the end, so they are read on their own.
     let mut reopened = BTreeSet::new();
     let mut replayed = 0;

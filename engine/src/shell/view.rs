@@ -89,8 +89,5 @@ impl View {
 
 /// A run out of its history in the journal.
 pub(super) async fn load(reader: &dyn JournalReader, run: RunId) -> Result<Option<RunRecord>, JournalError> {
-    if reader.run_head(run).await?.is_none() {
-        return Ok(None);
-    }
-    Ok(reader.history(run).await?.iter().fold(None, RunRecord::fold))
+    reader.record(run).await
 }

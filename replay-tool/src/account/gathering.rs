@@ -44,7 +44,7 @@ impl Dataset {
     /// As [`resolve`](Self::resolve); [`Error::NotYet`] if it was created later than asked.
     pub async fn account(&self, text: &str, asked: &Asked) -> Result<Account, Error> {
         let at = self.position(asked.at, asked.now).await?;
-        let own = self.own(text, asked, at).await?;
+        let own = self.own_entries(text, asked, at).await?;
         let record = own.entries.iter().fold(None, RunRecord::fold);
         let is_open = record.as_ref().is_some_and(|record| !record.run.is_ended());
         let (facts, facts_unread) = match self.facts_about(&own, record.as_ref(), at).await {
@@ -72,12 +72,12 @@ impl Dataset {
         Ok(Account::of(run, &entries, &scope))
     }
 
-    async fn own(&self, text: &str, asked: &Asked, at: Position) -> Result<Own, Error> {
+    async fn own_entries(&self, text: &str, asked: &Asked, at: Position) -> Result<Own, Error> {
         let run = match (self.resolve(text, asked.at.map(|_| at)).await, text.parse()) {
             (Ok(run), _) | (Err(Error::UnknownRun { .. }), Ok(run)) => run,
             (Err(error), _) => return Err(error),
         };
-        let history = self.reader().history(run).await?;
+        let history = self.own(run).await?;
         let has_history = !history.is_empty();
         let mut entries: Vec<Entry> = history.into_iter().filter(|entry| entry.position <= at).collect();
         if !has_history {

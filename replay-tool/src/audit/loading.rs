@@ -153,7 +153,7 @@ pub(super) async fn load(
 async fn runs_of(dataset: &Dataset, scope: Scope, wanted: &Wanted, loaded: &mut Loaded) -> Result<Runs, Error> {
     if let Some(run) = scope.run {
         let history = dataset.reader().history(run).await?;
-        let mut runs = Runs::default();
+        let mut runs = first_runs(dataset, Some(run)).await?;
         history.iter().take_while(|entry| entry.position <= scope.at).for_each(|entry| runs.apply(entry));
         loaded.entries += history.len() as u64;
         loaded.from.push(format!("the history of run {run}"));
@@ -161,7 +161,7 @@ async fn runs_of(dataset: &Dataset, scope: Scope, wanted: &Wanted, loaded: &mut 
     }
     let needs_all = wanted.columns("runs").is_some_and(|read| NOT_SAVED.iter().any(|column| read.contains(*column)));
     let (began_at, mut runs) = if needs_all {
-        (Position::ZERO, Runs::default())
+        (dataset.reader().archived(), first_runs(dataset, None).await?)
     } else {
         let saved = dataset.saved(scope.at).await;
         (saved.position(), Runs::saved(saved.into_records()))
@@ -173,11 +173,21 @@ async fn runs_of(dataset: &Dataset, scope: Scope, wanted: &Wanted, loaded: &mut 
         })
         .await?;
     loaded.entries += scope.at.0.saturating_sub(began_at.0);
-    if began_at > Position::ZERO {
+    if began_at > dataset.reader().archived() {
         loaded.from.push(format!("the checkpoint of all runs at position {began_at}"));
     }
     loaded.from.push(format!("the entries from position {} to {}", began_at.next(), scope.at));
     Ok(runs)
+}
+
+/// The runs before the first entry that is held: those of archived entries as they were there, else none. When they came
+/// into their status is archived.
+async fn first_runs(dataset: &Dataset, run: Option<RunId>) -> Result<Runs, Error> {
+    let reader = dataset.reader();
+    Ok(match run {
+        Some(run) => Runs::saved(reader.base(run).await?.into_iter()),
+        None => Runs::saved(reader.bases().await?.into_iter()),
+    })
 }
 
 /// One pass over entries that fills all tables that need them.
@@ -227,7 +237,10 @@ impl<'d> Pass<'d> {
         wanted: &Wanted,
         loaded: &mut Loaded,
     ) -> Result<Option<Runs>, Error> {
-        let begin = if self.needs_all() { Position::ZERO } else { scope.after };
+        let begin = if self.needs_all() { dataset.reader().archived() } else { scope.after };
+        if let Some(runs) = &mut self.runs {
+            *runs = first_runs(dataset, scope.run).await?;
+        }
         if let Some(run) = scope.run {
             let history = dataset.reader().history(run).await?;
             let within = history.iter().filter(|entry| entry.position > begin && entry.position <= scope.at);

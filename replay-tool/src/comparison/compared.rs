@@ -188,7 +188,7 @@ impl Dataset {
     /// A run with its steps.
     pub(super) async fn side(&self, text: &str) -> Result<Side, Error> {
         let run = self.resolve(text, None).await?;
-        let own = self.reader().history(run).await?;
+        let own = self.own(run).await?;
         Ok(Side::of(run, &own))
     }
 }

@@ -111,7 +111,12 @@ impl Dataset {
         let looked_at = candidates.len();
         let mut best: Option<(Comparison, Kinship)> = None;
         for (kinship, run) in candidates {
-            let right = Side::of(run, &self.reader().history(run).await?);
+            let own = self.reader().history(run).await?;
+            // What became of it is known, and how is archived.
+            if own.is_empty() {
+                continue;
+            }
+            let right = Side::of(run, &own);
             let comparison = Comparison::of(left.clone(), right);
             if best.as_ref().is_none_or(|(best, _)| comparison.similarity() > best.similarity()) {
                 best = Some((comparison, kinship));

@@ -129,7 +129,7 @@ impl Stretch {
             (Ok(run), _) | (Err(Error::UnknownRun { .. }), Ok(run)) => run,
             (Err(error), _) => return Err(error),
         };
-        let own = dataset.reader().history(run).await?;
+        let own = dataset.own(run).await?;
         let mut stretch = Self { run: Some(run), ..self };
         if let Some(record) = own.iter().fold(None, RunRecord::fold) {
             stretch.after = stretch.after.max(Position(record.created.0.saturating_sub(1))).min(stretch.up_to);

@@ -5,6 +5,7 @@
 
 mod account;
 mod adoption;
+mod archive;
 mod bundle;
 mod comparison;
 mod entry;
@@ -24,6 +25,7 @@ mod whatif;
 
 pub use account::{AccountView, GapView, SentenceView, StandingView, StillView, TimerToldView};
 pub use adoption::{AdoptionView, AmendedView, ForeseenView, LeftAliveView};
+pub use archive::{ArchiveView, HoldingView, KeptBackView};
 pub use bundle::{BundleVerificationView, BundleView, RedactedView, RevealedView};
 pub use comparison::{ComparisonView, FieldDifferenceView, NearestView, RowView, SideStepView, SideView};
 pub use entry::{ActorView, CommandView, EntryView, RefusalView, SessionView, SystemView, TornTailView};
@@ -43,5 +45,5 @@ pub use run::{
 pub use story::{AbsenceView, RefusedView, StepView, StoryView, WhatView};
 pub use timeline::{ItemView, TimelineView};
 pub use timer::TimerView;
-pub use verification::{FindingView, HeadView, LossView, VerificationView};
+pub use verification::{ArchivedView, FindingView, HeadView, LossView, VerificationView};
 pub use whatif::{BecameView, ChangeView, EndingView, FlipView, FlipsView, WhatIfView};

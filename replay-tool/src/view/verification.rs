@@ -1,7 +1,7 @@
 //! What a verification found.
 
 use serde::Serialize;
-use tachograph_adapters::journal::{Loss, VerifyFinding, VerifyReport};
+use tachograph_adapters::journal::{ArchivedIn, Loss, VerifyFinding, VerifyReport};
 use tachograph_engine::ports::Head;
 
 /// What a verification found.
@@ -23,12 +23,44 @@ pub struct VerificationView {
     pub head: Option<HeadView>,
     /// Whether the last entry says that the journal was closed.
     pub closed: bool,
+    /// What was archived, oldest first; those bundles are not looked at.
+    pub archived: Vec<ArchivedView>,
     /// The latest loss that a writer found and recorded.
     pub lost: Option<LossView>,
     /// What is not as it should be, in the order of the files.
     pub findings: Vec<FindingView>,
     /// Findings beyond those that are listed.
     pub more_findings: u64,
+}
+
+/// Entries that are in a bundle instead of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ArchivedView {
+    /// The first of them.
+    pub first: u64,
+    /// The last one.
+    pub last: u64,
+    /// The bundle, as it was named when they were archived: relative to the data directory, or absolute.
+    pub bundle: String,
+    /// The hash that stands for the bundle.
+    pub root: String,
+    /// The journal's digest at the last of them.
+    pub digest: String,
+    /// When they were archived.
+    pub archived_at: String,
+}
+
+impl From<&ArchivedIn> for ArchivedView {
+    fn from(archived: &ArchivedIn) -> Self {
+        Self {
+            first: archived.first.0,
+            last: archived.last.0,
+            bundle: archived.bundle.clone(),
+            root: archived.root.to_string(),
+            digest: archived.digest.to_string(),
+            archived_at: archived.archived_at.to_string(),
+        }
+    }
 }
 
 /// Entries that were acknowledged and that a writer found gone.
@@ -77,6 +109,7 @@ impl From<&VerifyReport> for VerificationView {
             bytes: report.bytes,
             head: report.head.as_ref().map(Into::into),
             closed: report.closed,
+            archived: report.archived.iter().map(ArchivedView::from).collect(),
             lost: report.lost.as_ref().map(Into::into),
             findings: report.findings.iter().map(Into::into).collect(),
             more_findings: report.more,

@@ -46,6 +46,7 @@ fn every_help_has_examples() {
             "verify",
             "recheck",
             "export",
+            "archive",
             "seal-key",
             "import",
             "whatif",

@@ -1,0 +1,37 @@
+//! Why nothing was archived.
+
+use std::path::PathBuf;
+
+use tachograph_engine::ports::JournalError;
+
+use crate::bundle::BundleError;
+
+/// Why nothing was archived. All entries are where they were.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ArchiveError {
+    /// The journal or its place.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The bundle was not made.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    /// The bundle that was made does not hold what the journal does.
+    #[error("{} is not what the journal holds: {why}; nothing was removed", path.display())]
+    Unfaithful {
+        /// The bundle.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl ArchiveError {
+    /// Stable snake_case code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Journal(error) => error.code(),
+            Self::Bundle(error) => error.code(),
+            Self::Unfaithful { .. } => "unfaithful_bundle",
+        }
+    }
+}

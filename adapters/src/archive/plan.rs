@@ -1,0 +1,150 @@
+//! What would be archived: the segments up to the first that has to stay.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use tachograph_engine::domain::{Position, RunId, Timestamp};
+use tachograph_engine::ports::JournalError;
+use ulid::Ulid;
+
+use super::fitness::{Fleet, Holding};
+use crate::journal::disk::{Disk, RealDisk};
+use crate::journal::layout::Layout;
+use crate::journal::segment::SegmentName;
+use crate::journal::tail::sealed_footer;
+use crate::journal::{FileReader, JOURNAL_DIR};
+
+/// Entries between two calls of the progress callback.
+const PROGRESS_ENTRIES: u64 = 65_536;
+
+/// What would be archived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The journal's identity.
+    pub journal: Ulid,
+    /// Only what ended before this goes.
+    pub before: Timestamp,
+    /// The last position that is archived already; zero if none is.
+    pub archived: Position,
+    /// The last position that would go; the one above if nothing would.
+    pub last: Position,
+    /// Segments that would go.
+    pub segments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Runs that entries in them are about.
+    pub runs: u64,
+    /// The first segment that stays, and why.
+    pub kept_back: KeptBack,
+}
+
+impl Plan {
+    /// Whether nothing would go.
+    pub fn is_empty(&self) -> bool {
+        self.segments == 0
+    }
+
+    /// The first position that would go.
+    pub fn first(&self) -> Position {
+        self.archived.next()
+    }
+
+    /// Entries that would go.
+    pub fn entries(&self) -> u64 {
+        self.last.0.saturating_sub(self.archived.0)
+    }
+}
+
+/// The first segment that stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeptBack {
+    /// Its first position.
+    pub first: Position,
+    /// Its last position; absent if it is the one that is written to.
+    pub last: Option<Position>,
+    /// Why it stays.
+    pub why: Why,
+}
+
+/// Why a segment stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// It is the one that is written to.
+    Last,
+    /// It has entries that were recorded at the given time or later: the latest of them.
+    Recorded(Timestamp),
+    /// It has entries about these runs, by id.
+    Runs(Vec<Holding>),
+}
+
+/// Finds out what would be archived, and changes nothing. Takes no lock: beside a live writer it tells what was so when it
+/// looked.
+///
+/// Reads the whole journal; memory grows with its runs. `progress` is told how many entries are read, and of how many.
+///
+/// # Errors
+///
+/// [`JournalError::Damaged`] if something is in the way, or another [`JournalError`] if it cannot be read.
+pub fn plan(data_dir: &Path, before: Timestamp, progress: impl FnMut(u64, u64)) -> Result<Plan, JournalError> {
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let reader = FileReader::open_on(disk.clone(), data_dir)?;
+    let layout = Layout::read(&*disk, &data_dir.join(JOURNAL_DIR))?;
+    plan_of(&*disk, &reader, &layout, before, progress)
+}
+
+pub(super) fn plan_of(
+    disk: &dyn Disk,
+    reader: &FileReader,
+    layout: &Layout,
+    before: Timestamp,
+    progress: impl FnMut(u64, u64),
+) -> Result<Plan, JournalError> {
+    let archived = layout.archived();
+    let fleet = fleet(reader, layout, progress)?;
+    let mut runs: BTreeSet<RunId> = BTreeSet::new();
+    let last_segment = layout.segments.last().map_or(archived.next(), |name| name.first);
+    let mut kept_back = KeptBack { first: last_segment, last: None, why: Why::Last };
+    let (mut last, mut segments, mut bytes) = (archived, 0, 0);
+    for name in layout.segments.iter().rev().skip(1).rev() {
+        let footer = sealed_footer(disk, name)?;
+        let own: Vec<RunId> = footer.runs().collect();
+        let holding: Vec<Holding> = own.iter().filter_map(|run| fleet.holding(*run, before)).collect();
+        let why = match footer.times.1 {
+            _ if !holding.is_empty() => Why::Runs(holding),
+            latest if latest >= before => Why::Recorded(latest),
+            _ => {
+                runs.extend(own);
+                last = footer.last;
+                segments += 1;
+                bytes += length(disk, name)?;
+                continue;
+            }
+        };
+        kept_back = KeptBack { first: footer.first, last: Some(footer.last), why };
+        break;
+    }
+    Ok(Plan { journal: reader.id(), before, archived, last, segments, bytes, runs: runs.len() as u64, kept_back })
+}
+
+fn fleet(reader: &FileReader, layout: &Layout, mut progress: impl FnMut(u64, u64)) -> Result<Fleet, JournalError> {
+    let mut fleet = Fleet::default();
+    let mut failed = Ok(());
+    let entries_total = reader.end().0.saturating_sub(layout.archived().0);
+    let mut entries = 0;
+    reader.for_each(|entry| {
+        if failed.is_ok() {
+            failed = fleet.see(entry, layout.stub.as_deref());
+        }
+        entries += 1;
+        if entries % PROGRESS_ENTRIES == 0 {
+            progress(entries, entries_total);
+        }
+    })?;
+    failed.map(|()| fleet)
+}
+
+fn length(disk: &dyn Disk, name: &SegmentName) -> Result<u64, JournalError> {
+    let length = disk.open(&name.path, crate::journal::disk::Mode::Read).and_then(|file| file.length());
+    length.map_err(|error| JournalError::io("read", &name.path, error))
+}

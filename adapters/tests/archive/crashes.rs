@@ -1,0 +1,121 @@
+//! Crashes between and within the steps.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use tachograph_adapters::archive::{ArchiveError, archive};
+use tachograph_adapters::journal::simulated::{Faults, SimulatedDisk};
+use tachograph_adapters::journal::{FileJournal, FileReader, JournalOptions, verify, verify_on};
+use tachograph_engine::domain::{Entry, Position};
+use tachograph_engine::ports::{JournalError, JournalReader};
+
+use crate::support::{archive_before, copy, entries, request, wait, write};
+
+/// The files of a journal.
+fn files(data: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files: Vec<_> = fs::read_dir(data.join("journal"))
+        .unwrap()
+        .map(|item| item.unwrap())
+        .map(|item| (item.file_name().into_string().unwrap(), fs::read(item.path()).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+/// The journal, and the bundles that it names, hold what there was.
+fn holds(data: &Path, original: &[Entry], what: &str) {
+    let reader = FileReader::open(data).unwrap();
+    let mut found = Vec::new();
+    for archived in reader.archived_in() {
+        let bundle = tachograph_adapters::bundle::BundleReader::open(&data.join(&archived.bundle)).unwrap();
+        found.extend(wait(bundle.read(Position::ZERO, usize::MAX)).unwrap());
+    }
+    found.extend(entries(data, reader.archived()));
+    assert!(found == original, "{what}: {} of {} entries", found.len(), original.len());
+    assert!(verify(data, |_| ()).unwrap().is_sound(), "{what}");
+}
+
+#[test]
+fn a_failure_beside_the_bundle_leaves_the_journal_and_the_bundle_is_taken_over() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), 20);
+    let (before, original) = (files(dir.path()), entries(dir.path(), Position::ZERO));
+    let failed = archive(dir.path(), &request(1 << 20), |_, _| Err(ArchiveError::from(JournalError::Closed)), |_| ());
+    assert_eq!(failed.unwrap_err().code(), "closed");
+    assert_eq!(files(dir.path()), before);
+    let made = fs::read_dir(dir.path().join("archive")).unwrap().next().unwrap().unwrap().path();
+    let bundle = fs::read(&made).unwrap();
+    fs::write(dir.path().join("archive/unfinished.01.tmp"), "killed").unwrap();
+    let done = archive_before(dir.path(), 1 << 20).unwrap();
+    assert_eq!(done.bundle.unwrap().0, made);
+    assert_eq!(fs::read(&made).unwrap(), bundle, "it is the one that was made");
+    assert_eq!(fs::read_dir(dir.path().join("archive")).unwrap().count(), 1, "what was unfinished is gone");
+    holds(dir.path(), &original, "taken over");
+}
+
+#[test]
+fn segments_that_the_stub_stands_for_are_passed_over_and_removed_by_the_next_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, plain) = (dir.path().join("data"), dir.path().join("plain"));
+    write(&data, 20);
+    let original = entries(&data, Position::ZERO);
+    copy(&data, &plain);
+    archive_before(&data, 1 << 20).unwrap();
+    let done = files(&data);
+    // As a crash leaves it behind the rename: all segments but the first are still there.
+    for (name, bytes) in files(&plain).iter().skip(1) {
+        if !data.join("journal").join(name).exists() {
+            fs::write(data.join("journal").join(name), bytes).unwrap();
+        }
+    }
+    fs::write(data.join("journal/stub.tmp"), "half a stub").unwrap();
+    assert!(files(&data).len() > done.len() + 3);
+    holds(&data, &original, "before the next writer");
+    let report = verify(&data, |_| ()).unwrap();
+    assert!(report.findings.iter().any(|finding| finding.what.contains("interrupted")), "{report:?}");
+    drop(FileJournal::open(&data, JournalOptions::default()).unwrap());
+    assert_eq!(files(&data), done);
+    holds(&data, &original, "after the next writer");
+}
+
+#[test]
+fn a_power_cut_at_any_sync_leaves_all_of_the_segments_or_the_whole_stub() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, plain) = (dir.path().join("data"), dir.path().join("plain"));
+    write(&data, 20);
+    copy(&data, &plain);
+    archive_before(&data, 1 << 20).unwrap();
+    let stub = fs::read(data.join("journal/00000000000000000001.seg")).unwrap();
+    let (before, after) = (entries(&plain, Position::ZERO), FileReader::open(&data).unwrap().archived());
+    let here = Path::new("/data");
+    let begin = || {
+        let disk = SimulatedDisk::default();
+        files(&plain).into_iter().for_each(|(name, bytes)| disk.put(&here.join("journal").join(name), bytes));
+        disk
+    };
+    let quiet = begin();
+    tachograph_adapters::archive::install_on(&quiet, here, &stub).unwrap();
+    assert!(quiet.syncs() >= 4, "{}", quiet.syncs());
+    let seeds: u64 = std::env::var("TACHO_POWER_SEEDS").map_or(8, |text| text.parse().unwrap());
+    for at in 1..=quiet.syncs() {
+        for (last_sync_holds, seed) in (0..2 * seeds).map(|number| (number % 2 == 0, number / 2)) {
+            let disk = begin();
+            disk.set_faults(Faults { power_off_at_sync: Some(at), last_sync_holds, ..Faults::default() });
+            tachograph_adapters::archive::install_on(&disk, here, &stub).unwrap_err();
+            let disk: Arc<SimulatedDisk> = Arc::new(disk.after_power_cut(seed));
+            let what = format!("sync {at}, holds {last_sync_holds}, seed {seed}");
+            let report = verify_on(disk.clone(), here, |_| ()).unwrap();
+            assert!(report.is_sound(), "{what}: {report:?}");
+            let journal = FileJournal::open_on(disk.clone(), here, JournalOptions::default()).unwrap();
+            drop(journal);
+            let reader = FileReader::open_on(disk.clone(), here).unwrap();
+            let archived = reader.archived();
+            assert!(archived == Position::ZERO || archived == after, "{what}: {archived}");
+            let rest = wait(reader.read(archived, usize::MAX)).unwrap();
+            assert!(rest == before[usize::try_from(archived.0).unwrap()..], "{what}");
+            let names: Vec<_> = disk.files().into_keys().collect();
+            assert!(!names.iter().any(|name| name.ends_with("stub.tmp")), "{what}: {names:?}");
+        }
+    }
+}

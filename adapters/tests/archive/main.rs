@@ -1,0 +1,13 @@
+//! Archiving: what goes, what stays, and that every command is answered as if nothing had gone.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+/// Commands to archived runs, one by one beside a journal that was not archived.
+mod answers;
+/// Crashes between and within the steps.
+mod crashes;
+/// Bytes: what is in the bundle and what is left, and every byte of the stub.
+mod evidence;
+/// What may go, and what keeps the rest back.
+mod planning;
+/// A history of many runs over small segments.
+mod support;

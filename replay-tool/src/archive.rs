@@ -1,0 +1,124 @@
+//! `tacho archive`: old segments into a bundle, and a stub in their place.
+
+use std::path::Path;
+
+use tachograph_adapters::archive::{self, Archived, Holding, Plan, Request, Why};
+use tachograph_adapters::journal::Progress;
+use tachograph_engine::ports::JournalError;
+
+use crate::cli::ArchiveArgs;
+use crate::dataset::Dataset;
+use crate::error::{Error, exit};
+use crate::output::Context;
+use crate::progress::Bar;
+use crate::table::printable;
+use crate::view::ArchiveView;
+
+/// Runs that the text lists as those that keep the rest back; JSON has all of them.
+const HOLDING_LISTED_MAX: usize = 10;
+
+/// Says what would be archived, or archives it.
+///
+/// # Errors
+///
+/// [`Error`] if the journal is damaged, open elsewhere or not a directory, or if the bundle cannot be made.
+pub fn execute(context: &Context, args: &ArchiveArgs) -> Result<u8, Error> {
+    let data = &context.data;
+    if data.is_file() {
+        let message = format!("{} is a bundle: nothing moves out of evidence", data.display());
+        return Err(Error::input(message, "name a data directory with --data DIR"));
+    }
+    let now = context.now();
+    let before = args.before.resolve(now);
+    if before > now {
+        let message = format!("--before {before} lies in the future");
+        return Err(Error::input(message, "name a time that is over: what ends until then would go as well"));
+    }
+    check_place(data)?;
+    let done = if args.apply {
+        let producer = format!("tacho {}", env!("CARGO_PKG_VERSION"));
+        let request = Request { before, bundle: args.to.clone(), archived_at: now, producer };
+        archive::archive::<Error>(data, &request, |_, _| Ok(()), bar("archiving"))?
+    } else {
+        let mut bar: Option<Bar> = None;
+        let progress = |entries, of| bar.get_or_insert_with(|| Bar::of_entries("reading", of)).reached(entries);
+        Archived { plan: archive::plan(data, before, progress)?, bundle: None }
+    };
+    let mut output = context.stdout();
+    match context.is_json() {
+        true => output.json(&ArchiveView::of(&done, args.apply))?,
+        false => output.text(&text(&done, data, args))?,
+    }
+    output.flush()?;
+    Ok(exit::OK)
+}
+
+/// A wrong path must not become a data directory.
+fn check_place(data: &Path) -> Result<(), JournalError> {
+    Dataset::open(data).map(|_| ())
+}
+
+/// A progress bar over as many parts as each progress says: a new one for each of the steps.
+fn bar(what: &'static str) -> impl FnMut(Progress) {
+    let mut bar: Option<(u64, Bar)> = None;
+    move |progress| {
+        let total = progress.bytes_total;
+        if bar.as_ref().is_none_or(|(of, _)| *of != total) {
+            bar = Some((total, Bar::of_bytes(what, Some(total))));
+        }
+        if let Some((_, bar)) = &bar {
+            bar.reached(progress.bytes);
+        }
+    }
+}
+
+fn text(done: &Archived, data: &Path, args: &ArchiveArgs) -> String {
+    let Archived { plan, bundle } = done;
+    let mut text = match (plan.is_empty(), bundle) {
+        (true, _) => format!("nothing to archive before {}\n", plan.before),
+        (false, Some((path, root))) => {
+            let bundle = printable(&path.display().to_string());
+            format!("archived {} into {bundle}\nroot:     {root}\n", what(plan))
+        }
+        (false, None) => format!("would archive {}\n", what(plan)),
+    };
+    text.push_str(&kept_back(plan));
+    if !plan.is_empty() && !args.apply {
+        text.push_str("nothing was changed; --apply does it\n");
+    }
+    if bundle.is_some() {
+        let data = printable(&data.display().to_string());
+        text.push_str(&format!("`tacho verify --data {data}` checks what stays, `tacho verify BUNDLE` what went\n"));
+    }
+    text
+}
+
+fn what(plan: &Plan) -> String {
+    let Plan { segments, bytes, runs, .. } = plan;
+    let (entries, first, last) = (plan.entries(), plan.first(), plan.last);
+    format!("{entries} entries ({first} to {last}) about {runs} runs: {segments} segments, {bytes} bytes")
+}
+
+fn kept_back(plan: &Plan) -> String {
+    let from = plan.kept_back.first;
+    match &plan.kept_back.why {
+        Why::Last => format!("stays:    what is from position {from} on, in the segment that is written to\n"),
+        Why::Recorded(latest) => {
+            format!("stays:    what is from position {from} on: the segment there has entries up to {latest}\n")
+        }
+        Why::Runs(holding) => {
+            let mut text = format!("stays:    what is from position {from} on, kept back by {} runs\n", holding.len());
+            holding.iter().take(HOLDING_LISTED_MAX).for_each(|holding| text.push_str(&line(holding)));
+            if holding.len() > HOLDING_LISTED_MAX {
+                text.push_str(&format!("          … and {} more\n", holding.len() - HOLDING_LISTED_MAX));
+            }
+            text
+        }
+    }
+}
+
+fn line(holding: &Holding) -> String {
+    let Holding { run, name, status, updated_at, hold } = holding;
+    let name = name.as_ref().map(|name| format!(" ({})", printable(name))).unwrap_or_default();
+    format!("          {run}{name} {}: {}; last changed {updated_at}\n", status.name(), hold.words())
+}
