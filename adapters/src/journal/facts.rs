@@ -17,6 +17,10 @@ use super::view::Place;
 impl FileReader {
     /// The facts after a position and up to another.
     pub(super) fn facts_now(&self, after: Position, up_to: Position) -> Result<Vec<Entry>, JournalError> {
+        self.unless_archived(|| self.facts_between(after, up_to))
+    }
+
+    fn facts_between(&self, after: Position, up_to: Position) -> Result<Vec<Entry>, JournalError> {
         let (mut from, mut facts) = (after.next(), Vec::new());
         while from <= up_to {
             let Some(place) = self.place(from)? else { break };

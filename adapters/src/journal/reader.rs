@@ -118,6 +118,16 @@ impl FileReader {
         after: Position,
         limit: usize,
     ) -> Result<Vec<Entry>, JournalError> {
+        self.unless_archived(|| self.between(from, to, after, limit))
+    }
+
+    fn between(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+        after: Position,
+        limit: usize,
+    ) -> Result<Vec<Entry>, JournalError> {
         let within = |entry: &Entry| from <= entry.recorded_at && entry.recorded_at < to;
         let mut found = Vec::new();
         let mut position = after.max(self.archived()).next();
@@ -166,17 +176,28 @@ impl FileReader {
             drop(view);
             view = self.refreshed()?;
         }
-        match view.place(&*self.disk, position) {
-            // Beside a writer that archives.
-            Err(gone) if is_gone(&gone) && view.archived_since(&*self.disk, &self.journal_dir)? => {
-                view.place(&*self.disk, position)
-            }
-            place => place,
+        view.place(&*self.disk, position)
+    }
+
+    /// Asks, and asks once more if a writer archived segments meanwhile: they are gone, and what is in their place is no
+    /// damage.
+    pub(super) fn unless_archived<T>(&self, ask: impl Fn() -> Result<T, JournalError>) -> Result<T, JournalError> {
+        match ask() {
+            Ok(answer) => Ok(answer),
+            Err(error @ JournalError::Archived { .. }) => Err(error),
+            Err(error) => match self.lock().archived_since(&*self.disk, &self.journal_dir) {
+                Ok(true) => ask(),
+                Ok(false) | Err(_) => Err(error),
+            },
         }
     }
 
     /// Entries from a position on: as many as one place has, up to `limit`. Absent at the end.
     fn page(&self, from: Position, limit: usize, fetch_bytes: usize) -> Result<Option<Vec<Entry>>, JournalError> {
+        self.unless_archived(|| self.page_now(from, limit, fetch_bytes))
+    }
+
+    fn page_now(&self, from: Position, limit: usize, fetch_bytes: usize) -> Result<Option<Vec<Entry>>, JournalError> {
         let Some(place) = self.place(from)? else { return Ok(None) };
         let mut entries = Vec::new();
         let mut frames = FrameScan::new(place.file.clone(), place.offset, place.end, fetch_bytes);
@@ -215,7 +236,7 @@ impl FileReader {
     }
 
     pub(crate) fn digest_now(&self, position: Position) -> Result<Option<Digest>, JournalError> {
-        let found = self.digest_from_now(position)?;
+        let found = self.unless_archived(|| self.digest_from_now(position))?;
         Ok(found.filter(|(at, _)| *at == position).map(|(_, digest)| digest))
     }
 
@@ -245,6 +266,10 @@ impl FileReader {
     ///
     /// As [`JournalReader::read`].
     pub fn position_at(&self, time: Timestamp) -> Result<Position, JournalError> {
+        self.unless_archived(|| self.position_now(time))
+    }
+
+    fn position_now(&self, time: Timestamp) -> Result<Position, JournalError> {
         let mut end = self.refreshed()?.tail.next;
         let stub = self.stub();
         let begin = stub.as_ref().map_or(Position::ZERO, |stub| stub.end().position);
@@ -305,13 +330,7 @@ impl FileReader {
         if let Some(Ok(head)) = self.live.as_ref().map(|live| live.catalog.run_head(run)) {
             return Ok(head);
         }
-        let mut view = self.refreshed()?;
-        match view.run_head(&*self.disk, run) {
-            Err(gone) if is_gone(&gone) && view.archived_since(&*self.disk, &self.journal_dir)? => {
-                view.run_head(&*self.disk, run)
-            }
-            head => head,
-        }
+        self.unless_archived(|| self.refreshed()?.run_head(&*self.disk, run))
     }
 
     /// Calls `see` with every entry that was not archived, oldest first.
@@ -391,7 +410,7 @@ impl JournalReader for FileReader {
     }
 
     async fn digest_from(&self, position: Position) -> Result<Option<(Position, Digest)>, JournalError> {
-        self.digest_from_now(position)
+        self.unless_archived(|| self.digest_from_now(position))
     }
 
     async fn run_head(&self, run: RunId) -> Result<Option<RunHead>, JournalError> {
@@ -445,9 +464,4 @@ impl JournalReader for FileReader {
     async fn facts(&self, after: Position, up_to: Position) -> Result<Vec<Entry>, JournalError> {
         self.facts_now(after, up_to)
     }
-}
-
-/// Whether a segment was not there any more.
-fn is_gone(error: &JournalError) -> bool {
-    matches!(error, JournalError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound)
 }

@@ -80,6 +80,24 @@ fn segments_that_the_stub_stands_for_are_passed_over_and_removed_by_the_next_wri
 }
 
 #[test]
+fn a_reader_that_was_open_before_is_told_what_is_archived_and_reads_on_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), 20);
+    let (fresh, used) = (FileReader::open(dir.path()).unwrap(), FileReader::open(dir.path()).unwrap());
+    let original = wait(used.read(Position::ZERO, usize::MAX)).unwrap();
+    let run = original.iter().find_map(Entry::run).unwrap();
+    let head = wait(used.run_head(run)).unwrap();
+    let done = archive_before(dir.path(), 1 << 20).unwrap();
+    for reader in [&fresh, &used] {
+        assert_eq!(wait(reader.read(Position(3), 4)).unwrap_err().code(), "archived");
+        assert_eq!(wait(reader.run_head(run)).unwrap(), head);
+        let rest = wait(reader.read(done.plan.last, usize::MAX)).unwrap();
+        assert!(rest == original[usize::try_from(done.plan.last.0).unwrap()..]);
+        assert_eq!(reader.archived(), done.plan.last);
+    }
+}
+
+#[test]
 fn a_power_cut_at_any_sync_leaves_all_of_the_segments_or_the_whole_stub() {
     let dir = tempfile::tempdir().unwrap();
     let (data, plain) = (dir.path().join("data"), dir.path().join("plain"));

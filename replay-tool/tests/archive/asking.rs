@@ -1,0 +1,69 @@
+//! The plan, and what is refused.
+
+use tachograph_adapters::journal::{FileJournal, JournalOptions};
+use tachograph_engine::domain::Action;
+use tachograph_engine::domain::testing::{ids, spec};
+
+use crate::support::{failure, files, json, numbered, submit, told, write};
+
+#[test]
+fn without_apply_it_says_what_would_go_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), 20);
+    let before = files(dir.path());
+    let text = told(dir.path(), &["archive", "--before", "1d"]);
+    assert!(text.starts_with("would archive ") && text.contains("--apply does it"), "{text}");
+    assert!(text.contains("in the segment that is written to"), "{text}");
+    let plan = json(dir.path(), &["archive", "--before", "1d"]);
+    assert_eq!(
+        (&plan["applied"], &plan["first"], &plan["bundle"]),
+        (&false.into(), &1.into(), &serde_json::Value::Null)
+    );
+    assert_eq!((plan["kept_back"]["why"].as_str(), plan["kept_back"]["last"].as_u64()), (Some("last_segment"), None));
+    assert!(plan["segments"].as_u64() > Some(3) && plan["entries"] == plan["last"], "{plan}");
+    assert_eq!(files(dir.path()), before);
+    assert!(!dir.path().join("archive").exists());
+    let none = json(dir.path(), &["archive", "--before", "2001-01-01T00:00:00Z"]);
+    assert_eq!((&none["first"], none["segments"].as_u64()), (&serde_json::Value::Null, Some(0)), "{none}");
+    assert_eq!(none["kept_back"]["why"], "recorded_later");
+}
+
+#[test]
+fn the_runs_that_keep_the_rest_back_are_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = numbered(5_000, ids::run(500), Action::Create { spec: std::sync::Arc::new(spec("\u{1b}long")) });
+    submit(dir.path(), 0, &[open]);
+    write(dir.path(), 20);
+    let plan = json(dir.path(), &["archive", "--before", "1d"]);
+    let run = ids::run(500).to_string();
+    let holding = &plan["kept_back"]["runs"][0];
+    assert_eq!(plan["kept_back"]["why"], "runs", "{plan}");
+    assert_eq!((holding["run"].as_str(), holding["why"].as_str()), (Some(run.as_str()), Some("open")), "{plan}");
+    let text = told(dir.path(), &["archive", "--before", "1d"]);
+    assert!(text.contains(&run) && text.contains("has not ended") && !text.contains('\u{1b}'), "{text}");
+    assert!(text.starts_with("nothing to archive"), "{text}");
+}
+
+#[test]
+fn a_live_writer_a_bundle_and_the_future_are_refused_with_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), 20);
+    let (code, name, message) = failure(dir.path(), &["archive", "--before", "2999-01-01T00:00:00Z"]);
+    assert_eq!((code, name.as_str()), (2, "invalid_input"), "{message}");
+    let (code, name, _) = failure(&dir.path().join("nothing"), &["archive", "--before", "1d", "--apply"]);
+    assert_eq!((code, name.as_str()), (6, "no_journal"));
+    assert!(!dir.path().join("nothing").exists());
+    let journal = FileJournal::open(dir.path(), JournalOptions::default()).unwrap();
+    let (code, name, message) = failure(dir.path(), &["archive", "--before", "1d", "--apply"]);
+    assert_eq!((code, name.as_str()), (8, "locked"), "{message}");
+    assert!(message.contains("stop that writer"), "{message}");
+    // The plan takes no lock.
+    told(dir.path(), &["archive", "--before", "1d"]);
+    drop(journal);
+    let file = dir.path().join("evidence");
+    told(dir.path(), &["archive", "--before", "1d", "--apply", "--to", file.to_str().unwrap()]);
+    let (code, name, _) = failure(&file, &["archive", "--before", "1d"]);
+    assert_eq!((code, name.as_str()), (2, "invalid_input"));
+    let done = json(dir.path(), &["archive", "--before", "1d", "--apply"]);
+    assert_eq!((&done["applied"], done["segments"].as_u64()), (&true.into(), Some(0)), "nothing is left to go: {done}");
+}

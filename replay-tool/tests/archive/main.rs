@@ -1,0 +1,12 @@
+//! `tacho archive` through the built binary: what it says, what the other commands say then, and that killing it loses
+//! nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+/// The plan, and what is refused.
+mod asking;
+/// Killed at any moment, and asked again.
+mod killed;
+/// The other commands over a journal of which a part is archived.
+mod reading;
+/// A history over small segments, and the tool.
+mod support;

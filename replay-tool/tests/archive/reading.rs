@@ -1,0 +1,107 @@
+//! The other commands over a journal of which a part is archived.
+
+use std::path::{Path, PathBuf};
+
+use tachograph_engine::domain::testing::ids;
+
+use crate::support::{copy, failure, json, ran, told, write};
+
+struct Archived {
+    _dir: tempfile::TempDir,
+    plain: PathBuf,
+    data: PathBuf,
+    bundle: PathBuf,
+    last: u64,
+}
+
+impl Archived {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (plain, data) = (dir.path().join("plain"), dir.path().join("data"));
+        write(&plain, 30);
+        copy(&plain, &data);
+        let done = json(&data, &["archive", "--before", "1d", "--apply"]);
+        let bundle = PathBuf::from(done["bundle"].as_str().unwrap());
+        Self { _dir: dir, plain, data, bundle, last: done["last"].as_u64().unwrap() }
+    }
+}
+
+fn note(data: &Path, arguments: &[&str]) -> String {
+    let output = ran(data, arguments);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn how_every_run_stands_is_told_as_before() {
+    let Archived { plain, data, .. } = &Archived::new();
+    let run = ids::run(3).to_string();
+    let asked: [&[&str]; 7] = [
+        &["runs"],
+        &["runs", "--status", "Destroyed"],
+        &["show", &run],
+        &["show", "job-3"],
+        &["state"],
+        &["state", "--all"],
+        &["ps"],
+    ];
+    for arguments in asked {
+        assert_eq!(json(data, arguments), json(plain, arguments), "{arguments:?}");
+    }
+    let counted = "SELECT status, count(*) AS n FROM runs GROUP BY status ORDER BY status";
+    assert_eq!(json(data, &["sql", counted]), json(plain, &["sql", counted]));
+    let about = format!("SELECT status FROM runs WHERE run = '{run}'");
+    assert_eq!(json(data, &["sql", &about]), json(plain, &["sql", &about]));
+}
+
+#[test]
+fn what_happened_before_is_told_by_the_bundle_and_never_as_nothing() {
+    let Archived { plain, data, bundle, last, .. } = &Archived::new();
+    let run = ids::run(3).to_string();
+    let name = bundle.file_name().unwrap().to_str().unwrap();
+    for arguments in [["timeline", &run], ["why", &run], ["timeline", "job-3"], ["compare", &run]] {
+        let arguments = if arguments[0] == "compare" { vec!["compare", &run, "job-4"] } else { arguments.to_vec() };
+        if arguments[1] == "job-3" && json(plain, &["show", "job-3"])["run"] != run.as_str() {
+            continue;
+        }
+        let (code, id, message) = failure(data, &arguments);
+        assert_eq!((code, id.as_str()), (2, "archived"), "{arguments:?}: {message}");
+        assert!(message.contains(name) && message.contains("--data"), "{message}");
+    }
+    assert_eq!(json(bundle, &["timeline", &run]), json(plain, &["timeline", &run]));
+    for at in [1, *last] {
+        let at = at.to_string();
+        let (code, id, message) = failure(data, &["state", "--at", &at]);
+        assert_eq!((code, id.as_str()), (2, "not_held"), "{message}");
+        assert!(message.contains(name), "{message}");
+        assert_eq!(json(bundle, &["state", "--at", &at])["runs"], json(plain, &["state", "--at", &at])["runs"]);
+    }
+    let (code, id, _) = failure(data, &["state", "--at", "2001-01-01T00:00:00Z"]);
+    assert_eq!((code, id.as_str()), (2, "archived"));
+    let (code, id, message) = failure(data, &["export", "--out", "/dev/null/x"]);
+    assert_eq!((code, id.as_str()), (2, "archived"), "{message}");
+    for arguments in [vec!["sql", "SELECT count(*) FROM entries"], vec!["tail"], vec!["recheck"], vec!["runs"]] {
+        let told = note(data, &arguments);
+        assert!(told.contains(name) && told.contains("archived"), "{arguments:?}: {told}");
+    }
+    let count = json(data, &["sql", "SELECT count(*) AS n, min(position) AS first FROM entries"]);
+    assert_eq!(count[0]["first"].as_u64(), Some(last + 1), "{count}");
+    let next = (last + 1).to_string();
+    assert_eq!(json(data, &["state", "--at", &next])["runs"], json(plain, &["state", "--at", &next])["runs"]);
+}
+
+#[test]
+fn verification_and_a_second_decision_pass_on_what_stays() {
+    let Archived { plain, data, bundle, last, .. } = &Archived::new();
+    let verified = json(data, &["verify"]);
+    assert_eq!((&verified["sound"], &verified["head"]), (&true.into(), &json(plain, &["verify"])["head"]));
+    let archived = &verified["archived"][0];
+    assert_eq!((archived["first"].as_u64(), archived["last"].as_u64()), (Some(1), Some(*last)));
+    let of_bundle = json(bundle, &["verify"]);
+    assert_eq!((&of_bundle["sound"], &of_bundle["bundle"]["root"]), (&true.into(), &archived["root"]), "{of_bundle}");
+    assert!(told(data, &["verify"]).contains("archived: entries 1 to "));
+    told(data, &["recheck"]);
+    let copy = data.with_file_name("imported");
+    told(&copy, &["import", bundle.to_str().unwrap()]);
+    told(&copy, &["verify"]);
+}
