@@ -111,8 +111,8 @@ pub(super) fn plan_of(
         let own: Vec<RunId> = footer.runs().collect();
         let holding: Vec<Holding> = own.iter().filter_map(|run| fleet.holding(*run, before)).collect();
         let why = match footer.times.1 {
-            _ if !holding.is_empty() => Why::Runs(holding),
             latest if latest >= before => Why::Recorded(latest),
+            _ if !holding.is_empty() => Why::Runs(holding),
             _ => {
                 runs.extend(own);
                 last = footer.last;

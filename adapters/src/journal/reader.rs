@@ -185,10 +185,10 @@ impl FileReader {
         match ask() {
             Ok(answer) => Ok(answer),
             Err(error @ JournalError::Archived { .. }) => Err(error),
-            Err(error) => match self.lock().archived_since(&*self.disk, &self.journal_dir) {
-                Ok(true) => ask(),
-                Ok(false) | Err(_) => Err(error),
-            },
+            Err(error) => {
+                let archived = self.lock().archived_since(&*self.disk, &self.journal_dir);
+                if matches!(archived, Ok(true)) { ask() } else { Err(error) }
+            }
         }
     }
 

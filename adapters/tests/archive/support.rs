@@ -185,7 +185,7 @@ pub(crate) fn copy(from: &Path, to: &Path) {
         if item.file_type().unwrap().is_dir() {
             copy(&item.path(), &to)
         } else {
-            drop(fs::copy(item.path(), to).unwrap())
+            _ = fs::copy(item.path(), to).unwrap()
         }
     }
 }
