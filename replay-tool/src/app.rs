@@ -96,7 +96,7 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
             Command::Audit(args) => read(context, async |reading| audit::command::audit(reading, &args).await).await,
             Command::Verify(args) => verify::verify(context, &args),
             Command::Recheck(args) => read(context, async |reading| recheck::report(reading, &args).await).await,
-            Command::Archive(args) => archive::execute(context, &args),
+            Command::Archive(args) => archive::execute(context, &args).await,
             Command::SealKey(args) => bundle::key::execute(context, &args),
             Command::Export(args) if args.is_of_tables() => {
                 read(context, async |reading| audit::export::command::write(reading, &args).await).await

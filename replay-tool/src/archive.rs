@@ -1,11 +1,15 @@
 //! `tacho archive`: old segments into a bundle, and a stub in their place.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tachograph_adapters::archive::{self, Archived, Holding, Plan, Request, Why};
 use tachograph_adapters::journal::Progress;
 use tachograph_engine::ports::JournalError;
 
+#[cfg(feature = "parquet")]
+use crate::audit::export::Source;
+#[cfg(feature = "parquet")]
+use crate::audit::export::parquet::{is_export_of, write_parquet};
 use crate::cli::ArchiveArgs;
 use crate::dataset::Dataset;
 use crate::error::{Error, exit};
@@ -22,7 +26,7 @@ const HOLDING_LISTED_MAX: usize = 10;
 /// # Errors
 ///
 /// [`Error`] if the journal is damaged, open elsewhere or not a directory, or if the bundle cannot be made.
-pub fn execute(context: &Context, args: &ArchiveArgs) -> Result<u8, Error> {
+pub async fn execute(context: &Context, args: &ArchiveArgs) -> Result<u8, Error> {
     let data = &context.data;
     if data.is_file() {
         let message = format!("{} is a bundle: nothing moves out of evidence", data.display());
@@ -38,19 +42,45 @@ pub fn execute(context: &Context, args: &ArchiveArgs) -> Result<u8, Error> {
     let done = if args.apply {
         let producer = format!("tacho {}", env!("CARGO_PKG_VERSION"));
         let request = Request { before, bundle: args.to.clone(), archived_at: now, producer };
-        archive::archive::<Error>(data, &request, |_, _| Ok(()), bar("archiving"))?
+        let beside = async |plan: &Plan, bundle: &Path| match beside(bundle, args) {
+            Some(directory) => tables(plan, bundle, &directory).await,
+            None => Ok(()),
+        };
+        archive::archive::<Error>(data, &request, beside, bar("archiving")).await?
     } else {
         let mut bar: Option<Bar> = None;
         let progress = |entries, of| bar.get_or_insert_with(|| Bar::of_entries("reading", of)).reached(entries);
         Archived { plan: archive::plan(data, before, progress)?, bundle: None }
     };
+    let parquet = done.bundle.as_ref().and_then(|(bundle, _)| beside(bundle, args));
     let mut output = context.stdout();
     match context.is_json() {
-        true => output.json(&ArchiveView::of(&done, args.apply))?,
-        false => output.text(&text(&done, data, args))?,
+        true => output.json(&ArchiveView::of(&done, args.apply, parquet.as_deref()))?,
+        false => output.text(&text(&done, data, args, parquet.as_deref()))?,
     }
     output.flush()?;
     Ok(exit::OK)
+}
+
+/// The directory for the tables of a bundle, beside it; absent if none are made.
+fn beside(bundle: &Path, args: &ArchiveArgs) -> Option<PathBuf> {
+    (cfg!(feature = "parquet") && !args.no_parquet).then(|| bundle.with_extension("parquet"))
+}
+
+/// Writes the tables of a bundle into a directory of its own, unless an archiving that was interrupted did.
+#[cfg(feature = "parquet")]
+async fn tables(plan: &Plan, bundle: &Path, directory: &Path) -> Result<(), Error> {
+    let dataset = Dataset::open(bundle)?;
+    let source = Source::of(&dataset, plan.last, None).await?;
+    if !is_export_of(directory, &source)? {
+        write_parquet(&dataset, source, directory, &|_| {}).await?;
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "parquet"))]
+async fn tables(_: &Plan, _: &Path, _: &Path) -> Result<(), Error> {
+    Ok(())
 }
 
 /// A wrong path must not become a data directory.
@@ -72,7 +102,7 @@ fn bar(what: &'static str) -> impl FnMut(Progress) {
     }
 }
 
-fn text(done: &Archived, data: &Path, args: &ArchiveArgs) -> String {
+fn text(done: &Archived, data: &Path, args: &ArchiveArgs, parquet: Option<&Path>) -> String {
     let Archived { plan, bundle } = done;
     let mut text = match (plan.is_empty(), bundle) {
         (true, _) => format!("nothing to archive before {}\n", plan.before),
@@ -82,6 +112,9 @@ fn text(done: &Archived, data: &Path, args: &ArchiveArgs) -> String {
         }
         (false, None) => format!("would archive {}\n", what(plan)),
     };
+    if let Some(directory) = parquet {
+        text.push_str(&format!("tables:   as Parquet files in {}\n", printable(&directory.display().to_string())));
+    }
     text.push_str(&kept_back(plan));
     if !plan.is_empty() && !args.apply {
         text.push_str("nothing was changed; --apply does it\n");

@@ -54,12 +54,12 @@ pub struct Archived {
 ///
 /// # Errors
 ///
-/// [`JournalError::Locked`] beside a live writer, [`JournalError::Damaged`] if anything in the journal is, [`BundleError`] if the
+/// [`JournalError::Locked`] beside a live writer; [`JournalError::Damaged`] if anything in the journal is, [`BundleError`] if the
 /// bundle is not made, whatever `beside` fails with, or another [`JournalError`]. No entry is lost by any of them.
-pub fn archive<E: From<ArchiveError>>(
+pub async fn archive<E: From<ArchiveError>>(
     data_dir: &Path,
     request: &Request,
-    beside: impl FnOnce(&Plan, &Path) -> Result<(), E>,
+    beside: impl AsyncFnOnce(&Plan, &Path) -> Result<(), E>,
     mut progress: impl FnMut(Progress),
 ) -> Result<Archived, E> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
@@ -75,7 +75,7 @@ pub fn archive<E: From<ArchiveError>>(
     let next = header_behind(&*disk, &layout, plan.last)?;
     let place = Place::of(data_dir, request, &plan).map_err(ArchiveError::from)?;
     let root = place.bundle(data_dir, request, &plan, end, &mut progress)?;
-    beside(&plan, &place.path)?;
+    beside(&plan, &place.path).await?;
     let bytes = stub(&reader, &layout, end, &next, (place.name, root, request.archived_at))?;
     install_on(&*disk, data_dir, &bytes).map_err(ArchiveError::from)?;
     Ok(Archived { plan, bundle: Some((place.path, root)) })

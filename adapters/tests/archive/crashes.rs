@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use tachograph_adapters::archive::{ArchiveError, archive};
+use tachograph_adapters::archive::{ArchiveError, Plan, archive};
 use tachograph_adapters::journal::simulated::{Faults, SimulatedDisk};
 use tachograph_adapters::journal::{FileJournal, FileReader, JournalOptions, verify, verify_on};
 use tachograph_engine::domain::{Entry, Position};
@@ -41,7 +41,8 @@ fn a_failure_beside_the_bundle_leaves_the_journal_and_the_bundle_is_taken_over()
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), 20);
     let (before, original) = (files(dir.path()), entries(dir.path(), Position::ZERO));
-    let failed = archive(dir.path(), &request(1 << 20), |_, _| Err(ArchiveError::from(JournalError::Closed)), |_| ());
+    let fails = async |_: &Plan, _: &Path| Err(ArchiveError::from(JournalError::Closed));
+    let failed = wait(archive(dir.path(), &request(1 << 20), fails, |_| ()));
     assert_eq!(failed.unwrap_err().code(), "closed");
     assert_eq!(files(dir.path()), before);
     let made = fs::read_dir(dir.path().join("archive")).unwrap().next().unwrap().unwrap().path();

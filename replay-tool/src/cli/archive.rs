@@ -13,7 +13,7 @@ Without --apply nothing is changed: it says what would go, and which runs keep t
 the beginning of the journal on, recorded before TIME, and only if every run in them has ended and was not changed since TIME. \
 They move into a bundle, which is read back and compared before anything is removed, and a stub stays in their place: `tacho verify` \
 passes on what stays, every run is known as before, and whatever is reported about it late is refused for the same reason. What \
-happened before is told by the bundle. Nobody else may have the journal open to write.
+happened before is told by the bundle, and by the tables of `tacho sql` about it as Parquet files beside it. Nobody else may have the journal open to write.
 
 Examples:
   tacho archive --before 90d
@@ -27,6 +27,9 @@ pub struct ArchiveArgs {
     /// Into this bundle, which must not exist yet [default: one in the directory `archive` of the data directory]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub to: Option<PathBuf>,
+    /// Without the tables of the archived entries as Parquet files, which are made beside the bundle otherwise
+    #[arg(long)]
+    pub no_parquet: bool,
     /// Do it; without, only say what would be done
     #[arg(long)]
     pub apply: bool,

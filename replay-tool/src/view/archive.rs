@@ -1,5 +1,7 @@
 //! What was archived, or would be.
 
+use std::path::Path;
+
 use serde::Serialize;
 use tachograph_adapters::archive::{Archived, Holding, Why};
 
@@ -26,6 +28,8 @@ pub struct ArchiveView {
     pub bundle: Option<String>,
     /// The hash that stands for the bundle.
     pub root: Option<String>,
+    /// The directory with the tables of the bundle as Parquet files; null if none were made.
+    pub parquet: Option<String>,
     /// The first segment that stays.
     pub kept_back: KeptBackView,
 }
@@ -62,7 +66,7 @@ pub struct HoldingView {
 
 impl ArchiveView {
     /// What was archived, or would be.
-    pub fn of(done: &Archived, applied: bool) -> Self {
+    pub fn of(done: &Archived, applied: bool, parquet: Option<&Path>) -> Self {
         let Archived { plan, bundle } = done;
         let goes = !plan.is_empty();
         let (why, recorded_at, runs) = match &plan.kept_back.why {
@@ -82,6 +86,7 @@ impl ArchiveView {
             runs: plan.runs,
             bundle: bundle.as_ref().map(|(path, _)| path.display().to_string()),
             root: bundle.as_ref().map(|(_, root)| root.to_string()),
+            parquet: parquet.map(|directory| directory.display().to_string()),
             kept_back: KeptBackView { first, last, why, recorded_at, runs },
         }
     }

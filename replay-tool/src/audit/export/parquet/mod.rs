@@ -104,6 +104,23 @@ pub async fn write_parquet(
     Ok(export)
 }
 
+/// Whether a directory holds an export of just this, all files of it as they were written.
+///
+/// # Errors
+///
+/// [`Error::Export`] if it holds one that was altered, or cannot be read.
+pub fn is_export_of(path: &Path, source: &Source) -> Result<bool, Error> {
+    let Some(made) = Manifest::read(path)? else { return Ok(false) };
+    let journal = source.journal.map(|id| id.to_string());
+    let chain = source.chain.map(|(position, digest)| Chain { position: position.0, digest: digest.to_string() });
+    if made.journal != journal || made.position() != source.position || made.chain != chain || made.part != source.part
+    {
+        return Ok(false);
+    }
+    made.check(path, &crate::progress::Bar::hidden())?;
+    Ok(true)
+}
+
 /// Writes what is new, and returns the manifest of all.
 async fn add(
     directory: &Directory<'_>,
