@@ -100,6 +100,11 @@ fn verification_and_a_second_decision_pass_on_what_stays() {
     let of_bundle = json(bundle, &["verify"]);
     assert_eq!((&of_bundle["sound"], &of_bundle["bundle"]["root"]), (&true.into(), &archived["root"]), "{of_bundle}");
     assert!(told(data, &["verify"]).contains("archived: entries 1 to "));
+    if cfg!(feature = "parquet") {
+        let manifest = std::fs::read(bundle.with_extension("parquet").join("tacho-export.json")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+        assert_eq!((manifest["position"].as_u64(), &manifest["journal"]), (Some(*last), &verified["journal"]));
+    }
     told(data, &["recheck"]);
     let copy = data.with_file_name("imported");
     told(&copy, &["import", bundle.to_str().unwrap()]);

@@ -173,6 +173,7 @@ fn report() -> VerifyReport {
         what: what.to_owned(),
     };
     VerifyReport {
+        archived: Vec::new(),
         journal: Some(made::run(BUILD).ulid()),
         segments: 2,
         frames: 11,
