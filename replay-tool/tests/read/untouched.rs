@@ -15,6 +15,7 @@ use crate::made::{BUILD, NEVER, NIGHTLY};
 /// What is asked of the made journal: every command that reads, in each of its ways to read.
 const QUESTIONS: &[&[&str]] = &[
     &["adopt"],
+    &["archive", "--before", "2026-11-21T03:00:01Z"],
     &["audit"],
     &["audit", "outages"],
     &["audit", "exit-codes", "--show"],
