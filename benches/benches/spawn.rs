@@ -1,13 +1,16 @@
 //! What it costs to run a short command under the whole recorder, with and without shims, next to a plain loop of the
 //! same run: the same program spawned by the runtime with the same concurrency, both streams copied to files, and a
-//! synced exit record. The recorder does that, too, and makes every fact durable before and after.
+//! synced exit record. The recorder does that, too, and makes every fact durable before and after: its synced record is the
+//! journal, in which the start is durable before the spawn, and the end before it is told.
 //!
 //! `cargo bench -p tachograph-benches --bench spawn`; `TACHO_BENCH_COMMANDS` (2000), `TACHO_BENCH_CONCURRENCY` (8) and
 //! `TACHO_BENCH_ROUNDS` (5), which the commands are spread over, turn it up. `TACHO_BENCH_SHIM` names a program to use as
 //! the shim; otherwise it is `bench-shim`, which is built with this and is the same as `tacho-shim`. `/proc/self/exe` has the
 //! benchmark lend itself. `TACHO_BENCH_DIR` is where the files are made, the working directory if
-//! absent; in `/dev/shm` it is the processors alone that are measured.
+//! absent; in `/dev/shm` it is the processors alone that are measured. `TACHO_BENCH_TACHO` names a `tacho` program, whose
+//! `supervise` is measured too then: as many jobs of one file, from its start to its end.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
@@ -24,6 +27,9 @@ use tokio::task::JoinSet;
 const PROGRAM: &str = "/bin/true";
 /// What the two may cost, as a multiple of the plain loop.
 const TARGETS: [(&str, f64); 2] = [("no shim", 1.5), ("shim", 2.5)];
+
+/// The same for `tacho supervise`, with its arguments.
+const SUPERVISED: [(&str, f64); 2] = [("--no-shim", 1.5), ("", 2.5)];
 
 fn main() -> ExitCode {
     if let Some(code) = shim::dispatch() {
@@ -47,7 +53,8 @@ fn measure() -> Result<(), Failure> {
     println!("{} commands in {rounds} rounds, {concurrency} at a time; load before: {}", each * rounds, load());
     println!("{:>5} {:>10} {:>10} {:>10}   ms a command", "round", "plain", "no shim", "shim");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let (mut spent, mut places) = ([0.0; 3], Vec::new());
+    let tacho = std::env::var_os("TACHO_BENCH_TACHO").map(PathBuf::from);
+    let (mut spent, mut supervised, mut places) = ([0.0; 3], [0.0; 2], Vec::new());
     for round in 1..=rounds {
         let place = tempfile::tempdir_in(std::env::var_os("TACHO_BENCH_DIR").unwrap_or_else(|| ".".into()))?;
         let took = [
@@ -60,6 +67,11 @@ fn measure() -> Result<(), Failure> {
                 concurrency,
             ))?,
         ];
+        if let Some(tacho) = &tacho {
+            for ((flag, _), spent) in SUPERVISED.iter().zip(&mut supervised) {
+                *spent += supervise(tacho, &place.path().join(format!("supervised{flag}")), flag, each, concurrency)?;
+            }
+        }
         let ms = took.map(|seconds| seconds * 1e3 / each as f64);
         println!("{round:>5} {:>10.2} {:>10.2} {:>10.2}", ms[0], ms[1], ms[2]);
         spent.iter_mut().zip(took).for_each(|(spent, took)| *spent += took);
@@ -69,6 +81,9 @@ fn measure() -> Result<(), Failure> {
     }
     for ((name, target), spent_with) in TARGETS.iter().zip(&spent[1..]) {
         println!("{name}: {:.2} of the plain loop, at most {target} wanted", spent_with / spent[0]);
+    }
+    for ((flag, target), spent_with) in SUPERVISED.iter().zip(supervised).filter(|_| tacho.is_some()) {
+        println!("tacho supervise {flag}: {:.2} of the plain loop, at most {target} wanted", spent_with / spent[0]);
     }
     println!("private memory of a shim: {} KiB; load after: {}", runtime.block_on(private_kib(&program))?, load());
     Ok(())
@@ -83,9 +98,9 @@ async fn plain(data: &Path, commands: u64, concurrency: usize) -> Result<f64, Fa
     let (places, mut tasks) = (Arc::new(Semaphore::new(concurrency)), JoinSet::new());
     let begun = Instant::now();
     for number in 0..commands {
-        let (place, directory) = (places.clone().acquire_owned().await?, data.join(number.to_string()));
+        let (place, path) = (places.clone().acquire_owned().await?, data.join(number.to_string()));
         tasks.spawn(async move {
-            let ended = plain_command(&directory).await;
+            let ended = plain_command(&path).await;
             drop(place);
             ended
         });
@@ -96,8 +111,8 @@ async fn plain(data: &Path, commands: u64, concurrency: usize) -> Result<f64, Fa
     Ok(begun.elapsed().as_secs_f64())
 }
 
-async fn plain_command(directory: &Path) -> Result<(), Failure> {
-    tokio::fs::create_dir(directory).await?;
+/// What is asked of the loop and nothing more: three files, without a directory of their own, and one sync.
+async fn plain_command(path: &Path) -> Result<(), Failure> {
     let mut child = Command::new(PROGRAM)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -105,14 +120,15 @@ async fn plain_command(directory: &Path) -> Result<(), Failure> {
         .process_group(0)
         .spawn()?;
     let (mut stdout, mut stderr) = (child.stdout.take().ok_or("no pipe")?, child.stderr.take().ok_or("no pipe")?);
-    let mut out = tokio::fs::File::create(directory.join("stdout")).await?;
-    let mut err = tokio::fs::File::create(directory.join("stderr")).await?;
+    let mut out = tokio::fs::File::create(path.with_extension("stdout")).await?;
+    let mut err = tokio::fs::File::create(path.with_extension("stderr")).await?;
     let (out, err) = tokio::join!(tokio::io::copy(&mut stdout, &mut out), tokio::io::copy(&mut stderr, &mut err));
     let status = child.wait().await?;
-    let (record, path) = (format!("{status} {} {}\n", out?, err?), directory.join("exit"));
+    let (record, path) = (format!("{status} {} {}\n", out?, err?), path.with_extension("exit"));
     tokio::task::spawn_blocking(move || -> std::io::Result<()> {
-        std::fs::write(&path, record)?;
-        std::fs::File::open(&path)?.sync_all()
+        let mut file = std::fs::File::create(&path)?;
+        file.write_all(record.as_bytes())?;
+        file.sync_all()
     })
     .await??;
     Ok(())
@@ -140,14 +156,30 @@ async fn recorded(data: &Path, shim: Shim, commands: u64, concurrency: usize) ->
     Ok(took)
 }
 
+/// The time of one `tacho supervise`, all of it.
+fn supervise(tacho: &Path, data: &Path, flag: &str, commands: u64, concurrency: usize) -> Result<f64, Failure> {
+    std::fs::create_dir_all(data)?;
+    let file = data.join("jobs.toml");
+    let jobs: String = (0..commands).map(|number| format!("[jobs.j{number}]\ncommand = [\"{PROGRAM}\"]\n")).collect();
+    std::fs::write(&file, jobs)?;
+    let mut command = std::process::Command::new(tacho);
+    command.arg("--data").arg(data.join("data")).arg("supervise").arg(&file);
+    command.args(["--jobs", &concurrency.to_string()]).args(Some(flag).filter(|flag| !flag.is_empty()));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let begun = Instant::now();
+    match command.status()? {
+        status if status.success() => Ok(begun.elapsed().as_secs_f64()),
+        status => Err(format!("{} supervise ended with {status}", tacho.display()).into()),
+    }
+}
+
 fn spec(argv: &[&str]) -> RunSpec {
     let argv = argv.iter().map(ToString::to_string).collect();
     RunSpec { workload: Workload::Command { argv, cwd: None }, ..RunSpec::default() }
 }
 
 async fn recorded_command(runner: &ProcessRunner) -> Result<(), Failure> {
-    let run = runner.create(spec(&[PROGRAM])).await?;
-    let end = runner.start(run, Launch::default()).await?.wait().await?;
+    let end = runner.launch(spec(&[PROGRAM]), Launch::default()).await?.wait().await?;
     match end.outcome.exit_status() {
         Some(ExitStatus::Code(0)) => Ok(()),
         _ => Err(format!("ended otherwise: {}", end.outcome).into()),

@@ -34,7 +34,10 @@ pub async fn foretell(reading: &mut Reading) -> Result<(), Error> {
             created_here.insert(record.run.id);
         }
     }
-    let foresight = foresee(&runs_dir, state.records().map(|record| &record.run), &created_here);
+    let mut foresight = foresee(&runs_dir, state.records().map(|record| &record.run), &created_here);
+    if reading.dataset.damage().is_none() {
+        foresight.in_view_of_the_boot(&**reading.dataset.reader()).await?;
+    }
     if reading.is_json() {
         let name_of = |run| state.run(run).and_then(|record| record.run.spec.name.as_deref());
         return reading.output.json(&AdoptionView::of(&foresight, name_of, writer.map(|(_, state)| state)));

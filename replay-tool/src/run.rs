@@ -99,8 +99,6 @@ fn reference(bundle: &Path) -> Result<String, Error> {
 }
 
 async fn record(writer: &Writer, spec: RunSpec, args: RunArgs, interrupts: &mut Interrupts) -> Result<u8, Error> {
-    let run = writer.runner.create(spec).await?;
-    tracing::info!(%run, "recording");
     let breakage = Arc::new(Breakage::default());
     // Who goes shows nothing any more.
     let sink = |sink: fn(Arc<Breakage>) -> Sink| -> Option<Passthrough> {
@@ -119,7 +117,9 @@ async fn record(writer: &Writer, spec: RunSpec, args: RunArgs, interrupts: &mut 
         ready: args.ready.check(),
         ..Launch::default()
     };
-    let handle = writer.runner.start(run, launch).await?;
+    let handle = writer.runner.launch(spec, launch).await?;
+    let run = handle.run();
+    tracing::info!(%run, "recording");
     if args.detach {
         let ended = tokio::select! {
             biased;

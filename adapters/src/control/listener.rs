@@ -16,7 +16,7 @@ use super::connections::{CONNECTIONS_MAX, CONNECTIONS_OF_ONE_PEER_MAX, Connectio
 use super::line::{Received, read_line};
 use super::message::{ControlRequest, ControlResponse};
 use super::peer::Peer;
-use super::place::{Place, bind};
+use super::place::{Place, bind, bind_at};
 use super::wire::{LINE_BYTES_MAX, code, too_long};
 
 /// Within which a peer's next line must be complete, and its response taken, else the connection ends.
@@ -51,9 +51,26 @@ impl ControlListener {
     /// `AddrInUse` if somebody listens there, `AlreadyExists` if what is there is no socket, or whatever the operating
     /// system answers. Nothing is left behind then.
     pub fn bind(path: impl AsRef<Path>, handler: Arc<dyn ControlHandler>) -> io::Result<Self> {
-        let (listener, place) = bind(path.as_ref())?;
+        Ok(Self::answer(bind(path.as_ref())?, handler))
+    }
+
+    /// The same at a path that nobody knows yet, which spares the detour that keeps early callers from a socket that is not
+    /// served: they could not be there.
+    ///
+    /// # Errors
+    ///
+    /// As [`bind`](Self::bind).
+    pub(crate) fn bind_unknown(path: &Path, handler: Arc<dyn ControlHandler>) -> io::Result<Self> {
+        match bind_at(path) {
+            // It was known after all.
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Self::bind(path, handler),
+            bound => Ok(Self::answer(bound?, handler)),
+        }
+    }
+
+    fn answer((listener, place): (UnixListener, Place), handler: Arc<dyn ControlHandler>) -> Self {
         let accepting = tokio::spawn(accept(listener, handler)).abort_handle();
-        Ok(Self { place, accepting })
+        Self { place, accepting }
     }
 
     /// Where it listens.

@@ -69,20 +69,27 @@ impl Drop for Place {
 pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, Place)> {
     check_vacant(path)?;
     let draft = draft(path);
-    let socket = UnixSocket::new_stream()?;
-    rustix::fs::fchmod(&socket, Mode::from_raw_mode(SOCKET_MODE))?;
     // What is there has the name of a process that is gone: this one gives each name once.
     let _ = std::fs::remove_file(&draft);
-    let address = Address::of(&draft)?;
+    let (listener, mut place) = bind_at(&draft)?;
+    // Should it not get there, its present place is cleared.
+    std::fs::rename(&draft, path)?;
+    path.clone_into(&mut place.path);
+    Ok((listener, place))
+}
+
+/// Binds a socket at a path where nothing is; `AddrInUse` if something is.
+pub(super) fn bind_at(path: &Path) -> io::Result<(UnixListener, Place)> {
+    let socket = UnixSocket::new_stream()?;
+    rustix::fs::fchmod(&socket, Mode::from_raw_mode(SOCKET_MODE))?;
+    let address = Address::of(path)?;
     socket.bind(&address.path)?;
     let placed = || -> io::Result<(UnixListener, Place)> {
         let listener = socket.listen(BACKLOG)?;
-        let identity = identity(&draft)?;
-        std::fs::rename(&draft, path)?;
-        Ok((listener, Place { path: path.to_owned(), identity }))
+        Ok((listener, Place { path: path.to_owned(), identity: identity(path)? }))
     };
     placed().inspect_err(|_| {
-        let _ = std::fs::remove_file(&draft);
+        let _ = std::fs::remove_file(path);
     })
 }
 
@@ -128,4 +135,37 @@ fn probe(path: &Path) -> io::Result<()> {
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     path.symlink_metadata().map(|metadata| (metadata.dev(), metadata.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_place_is_taken_where_nothing_is_and_cleared_by_its_owner_alone() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join("control.sock");
+        let (_listener, place) = bind_at(&path).unwrap();
+        assert_eq!(path.symlink_metadata().unwrap().permissions().mode() & 0o777, SOCKET_MODE);
+        probe(&path).unwrap();
+        assert_eq!(bind_at(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(place);
+        assert!(path.symlink_metadata().is_err());
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(bind_at(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert!(path.is_file(), "what is somebody else's stays");
+    }
+
+    #[tokio::test]
+    async fn a_place_that_was_moved_is_cleared_where_it_is() {
+        let data = tempfile::tempdir().unwrap();
+        let path = data.path().join("control.sock");
+        let (_listener, place) = bind(&path).unwrap();
+        assert_eq!(place.path(), path);
+        assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 1, "no draft is left");
+        drop(place);
+        assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0);
+    }
 }

@@ -41,11 +41,14 @@ impl HeldAttempt {
         &self.registration.live
     }
 
-    /// Records an end that was seen: on disk first, then in the journal, then for those who wait.
-    pub(super) async fn end(&self, seen: Seen, contradiction: Option<ExitRecord>) {
+    /// Records an end that was seen: on disk first, then in the journal, then for those who wait. What is on disk is for the
+    /// case that this process dies before the journal has it, and is not synced: only the journal's word has to outlive a
+    /// power cut, since that alone is told to anybody.
+    pub(super) async fn end(&self, seen: Seen, noted: Option<Noted>) {
         let (directory, sync_output) = (self.directory.clone(), self.options.sync_output);
-        let record = self.exit_record(&seen);
-        let outcome = blocking(move || {
+        let (record, status, claim) = (self.exit_record(&seen), seen.status.clone(), self.claim.clone());
+        let ended = blocking(move || {
+            let Noted { claim } = noted.unwrap_or_else(|| Noted::before_any_record(&directory, &claim));
             if sync_output {
                 sync(&directory);
             }
@@ -55,13 +58,13 @@ impl HeldAttempt {
                 Outcome::Exited { .. } => None,
             };
             // Without it, only a crash before the next step would lose something: it is no reason to hold back the end.
-            if let Err(error) = (ExitRecord { failure, ..record }).write(&directory) {
+            if let Err(error) = (ExitRecord { failure, ..record }).put(&directory) {
                 tracing::warn!(%error, "the exit record is not on disk");
             }
-            outcome
+            (outcome, claim)
         });
-        let Some(outcome) = outcome.await else { return };
-        self.conclude(outcome, contradiction).await;
+        let Some((outcome, claim)) = ended.await else { return };
+        self.conclude(outcome, claim.filter(|claim| claim.status != status)).await;
     }
 
     /// Records an end that is on disk: in the journal, then for those who wait.
@@ -85,36 +88,17 @@ impl HeldAttempt {
     }
 
     /// Writes the exit record before the output is drained, for the case that the supervisor dies while it waits.
-    pub(super) async fn note_exit(&self, status: &tachograph_engine::domain::ExitStatus) {
+    pub(super) async fn note_exit(&self, status: &tachograph_engine::domain::ExitStatus) -> Option<Noted> {
         let record = ExitRecord { status: status.clone(), ..self.blank_record() };
-        let directory = self.directory.clone();
-        blocking(move || {
-            if let Err(error) = record.write(&directory) {
-                tracing::warn!(%error, "the exit is not noted on disk");
-            }
-        })
-        .await;
-    }
-
-    /// Sets aside what lies in the place of the exit record: the runner has written none yet, so it is somebody
-    /// else's. It counts as a claim only if it names this run and attempt.
-    pub(super) async fn set_claim_aside(&self) -> Option<ExitRecord> {
         let (directory, claim) = (self.directory.clone(), self.claim.clone());
         blocking(move || {
-            let path = directory.exit_record();
-            let found = ExitRecord::read(&path, claim.run, claim.attempt);
-            if !matches!(found, Ok(None))
-                && let Err(error) = std::fs::rename(&path, directory.exit_claim())
-            {
-                tracing::warn!(%error, path = %path.display(), "a foreign exit record cannot be set aside");
+            let noted = Noted::before_any_record(&directory, &claim);
+            if let Err(error) = record.put(&directory) {
+                tracing::warn!(%error, "the exit is not noted on disk");
             }
-            found.unwrap_or_else(|error| {
-                tracing::warn!(%error, "a foreign exit record does not count");
-                None
-            })
+            noted
         })
         .await
-        .flatten()
     }
 
     /// Submits what a file claims against what was waited for: the engine refuses it, and keeps it as evidence.
@@ -165,6 +149,32 @@ impl HeldAttempt {
     }
 }
 
+/// That the runner may have written its exit record: what lies in its place from now on is its own.
+#[derive(Debug)]
+pub(super) struct Noted {
+    /// What lay there before.
+    claim: Option<ExitRecord>,
+}
+
+impl Noted {
+    /// Sets aside what lies in the place of the exit record: the runner has written none yet, so it is somebody
+    /// else's. It counts as a claim only if it names this run and attempt.
+    fn before_any_record(directory: &AttemptDirectory, claim: &Claim) -> Self {
+        let path = directory.exit_record();
+        let found = ExitRecord::read(&path, claim.run, claim.attempt);
+        if !matches!(found, Ok(None))
+            && let Err(error) = std::fs::rename(&path, directory.exit_claim())
+        {
+            tracing::warn!(%error, path = %path.display(), "a foreign exit record cannot be set aside");
+        }
+        let claim = found.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a foreign exit record does not count");
+            None
+        });
+        Self { claim }
+    }
+}
+
 /// What the engine's answer makes of a reported end.
 fn end_record(answer: Result<Answer, SubmitError>) -> EndRecord {
     match answer {
@@ -177,7 +187,7 @@ fn end_record(answer: Result<Answer, SubmitError>) -> EndRecord {
     }
 }
 
-/// Output files that cannot be synced are shorter after a power cut than their receipt says, which then shows.
+/// Output files that cannot be synced are shorter after a power cut than their receipt says, or gone, which then shows.
 fn sync(directory: &AttemptDirectory) {
     let streams = [Stream::Stdout, Stream::Stderr];
     let parts = streams.iter().flat_map(|stream| directory.output_parts(*stream).unwrap_or_default());
@@ -185,6 +195,9 @@ fn sync(directory: &AttemptDirectory) {
         if let Err(error) = open_foreign(&path).and_then(|file| file.sync_data()) {
             tracing::warn!(%error, path = %path.display(), "output is not synced");
         }
+    }
+    if let Err(error) = directory.sync_names() {
+        tracing::warn!(%error, "output is synced, and the name of it is not");
     }
 }
 

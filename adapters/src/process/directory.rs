@@ -39,12 +39,13 @@ pub struct DirectoryError {
 /// | `container.json` | which container it is, if it is one, before there is any |
 /// | `requests` | the way to ask a shim, as long as there is one |
 /// | `exit.room` | nothing; it keeps room for `exit.json` on a disk that gets full, as long as there is a shim |
-/// | `exit.claim.json` | an `exit.json` that was there before the child ended: somebody else's claim, kept as evidence |
+/// | `exit.claim.json` | an `exit.json` that was there before the runner wrote its own: somebody else's claim, kept as evidence |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptDirectory {
     runs: PathBuf,
     run: PathBuf,
     path: PathBuf,
+    ordinal: Ordinal,
 }
 
 impl AttemptDirectory {
@@ -52,7 +53,12 @@ impl AttemptDirectory {
     pub fn of(runs: &Path, run: RunId, ordinal: Ordinal) -> Self {
         let of_run = runs.join(run.to_string());
         let path = of_run.join(format!("attempt-{ordinal}"));
-        Self { runs: runs.to_owned(), run: of_run, path }
+        Self { runs: runs.to_owned(), run: of_run, path, ordinal }
+    }
+
+    /// Whether it is that of the run's first attempt.
+    pub(super) fn is_first(&self) -> bool {
+        self.ordinal == Ordinal::ZERO.next()
     }
 
     /// The control socket of the run, which its attempts share.
@@ -182,19 +188,43 @@ impl AttemptDirectory {
 
     /// Makes the directory, durably. It must not exist: an attempt is opened once.
     pub(crate) fn create(&self) -> Result<(), DirectoryError> {
+        let first_run = !self.runs.exists();
+        self.make()?;
+        if first_run {
+            self.sync_data()?;
+        }
+        sync_directory(&self.runs)?;
+        sync_directory(&self.run)
+    }
+
+    /// Makes the names of all files in it durable, and its own.
+    pub(super) fn sync_names(&self) -> Result<(), DirectoryError> {
+        sync_directory(&self.path)?;
+        sync_directory(&self.run)?;
+        sync_directory(&self.runs)?;
+        self.sync_data()
+    }
+
+    fn sync_data(&self) -> Result<(), DirectoryError> {
+        self.runs.parent().filter(|data| !data.as_os_str().is_empty()).map_or(Ok(()), sync_directory)
+    }
+
+    /// Makes the directory as [`create`](Self::create) does, for what matters to this boot only: it outlives every
+    /// process, and may be gone after a power cut.
+    pub(super) fn make(&self) -> Result<(), DirectoryError> {
         let builder = || {
             let mut builder = DirBuilder::new();
             builder.mode(DIRECTORY_MODE);
             builder
         };
-        let first_run = !self.runs.exists();
-        builder().recursive(true).create(&self.run).map_err(at("create", &self.run))?;
-        builder().create(&self.path).map_err(at("create", &self.path))?;
-        if let Some(data) = self.runs.parent().filter(|data| first_run && !data.as_os_str().is_empty()) {
-            sync_directory(data)?;
+        match builder().create(&self.run) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                builder().recursive(true).create(&self.run).map_err(at("create", &self.run))?;
+            }
+            made => made.map_err(at("create", &self.run))?,
         }
-        sync_directory(&self.runs)?;
-        sync_directory(&self.run)
+        builder().create(&self.path).map_err(at("create", &self.path))
     }
 
     /// Opens a new file for a stream, readable too, so that it can be passed through from there.
@@ -219,6 +249,12 @@ impl AttemptDirectory {
     /// Replaces one of the directory's files, durably: a crash leaves the old or the new content, whole.
     pub(crate) fn replace(&self, file: &Path, content: &[u8]) -> Result<(), DirectoryError> {
         replace_file(&self.path, file, content)
+    }
+
+    /// Replaces one of the directory's files as [`replace`](Self::replace) does, for what matters to this boot only: whoever
+    /// reads it finds the old or the new content, whole, also after a kill of this process; a power cut may leave neither.
+    pub(super) fn put(&self, file: &Path, content: &[u8]) -> Result<(), DirectoryError> {
+        put_file(file, content, |_| Ok(()))
     }
 }
 
@@ -266,15 +302,21 @@ const fn part_prefix(stream: Stream) -> &'static str {
 
 /// Replaces a file of this directory, durably: a crash leaves the old or the new content, whole.
 pub(crate) fn replace_file(directory: &Path, file: &Path, content: &[u8]) -> Result<(), DirectoryError> {
+    put_file(file, content, File::sync_all)?;
+    sync_directory(directory)
+}
+
+/// Replaces a file by a draft of it that was settled before.
+fn put_file(file: &Path, content: &[u8], settle: impl FnOnce(&File) -> io::Result<()>) -> Result<(), DirectoryError> {
     let draft = file.with_extension("json.draft");
     let mut to = create_draft(&draft).map_err(at("create", &draft))?;
-    let written = to.write_all(content).and_then(|()| to.sync_all()).map_err(at("write", &draft));
+    let written = to.write_all(content).and_then(|()| settle(&to)).map_err(at("write", &draft));
     let replaced = written.and_then(|()| std::fs::rename(&draft, file).map_err(at("replace", file)));
     if let Err(error) = replaced {
         let _ = std::fs::remove_file(&draft);
         return Err(error);
     }
-    sync_directory(directory)
+    Ok(())
 }
 
 /// Makes a file anew. What somebody put there, a link or a pipe, is removed and never opened: a pipe would block for ever.

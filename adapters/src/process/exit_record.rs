@@ -21,8 +21,9 @@ const EXIT_RECORD_FORMAT: u32 = 1;
 
 /// What an `exit.json` says: how an attempt ended.
 ///
-/// The runner writes it atomically and durably when it has seen the exit, before the engine is told; it is then the
-/// only trace if the supervisor dies in between. A guest may write such a file, too: one that names the run and the
+/// Whoever has seen the exit writes it atomically, before the engine is told; it is then the only trace if the supervisor
+/// dies in between. A shim, which goes as soon as it is written, writes it durably. Without a shim the journal tells the end
+/// a moment later: the record outlives the supervisor, and a power cut in that moment may take it along. A guest may write such a file, too: one that names the run and the
 /// attempt is a claim, kept as evidence, and only one that also names the runner is that [runner's own
 /// word](Self::is_word_of). Whoever runs as the same user could still forge it; this tells accidents and stale files
 /// apart, not attackers.
@@ -152,6 +153,11 @@ impl ExitRecord {
     pub fn write(&self, directory: &AttemptDirectory) -> Result<(), DirectoryError> {
         let content = self.content(directory)?;
         directory.replace(&directory.exit_record(), &content)
+    }
+
+    /// The same, so that it outlives every process, and not a power cut.
+    pub(super) fn put(&self, directory: &AttemptDirectory) -> Result<(), DirectoryError> {
+        directory.put(&directory.exit_record(), &self.content(directory)?)
     }
 
     /// The same, in room that was taken for it before. A record that is longer than that is written as by

@@ -99,9 +99,10 @@ impl ProcessStat {
 /// execute it. The directory is the run's own, so that a missing file alone does not show that nothing was executed: the
 /// run may have removed it.
 ///
-/// Without a shim it is written twice, durably: before the spawn without the process, and right after it with the process, as a pid
-/// is known only then. A crash between the two leaves a process that is not named in the file; it still can be found,
-/// since every process of the attempt has `TACHO_ATTEMPT_ID` in its environment from its first instruction.
+/// Without a shim it is written once, right after the spawn, as a pid is known only then. A kill of the supervisor between
+/// the two leaves a process that no file names; it still can be found, since every process of the attempt has
+/// `TACHO_ATTEMPT_ID` in its environment from its first instruction. It is not synced: after a power cut there is no such
+/// process any more, and which boot the attempt was of is in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The run.
@@ -118,7 +119,7 @@ pub struct Identity {
     pub argv_digest: Digest,
     /// The shim between the two; absent if the supervisor is the process's own parent.
     pub shim: Option<ProcessIdentity>,
-    /// The child; absent before the spawn.
+    /// The child; absent in what former versions wrote before the spawn.
     pub process: Option<ProcessIdentity>,
     /// How long after it reported that it waits a snapshot is due, in milliseconds; none is armed by itself if absent.
     pub snapshot_delay_ms: Option<u64>,
@@ -141,8 +142,17 @@ struct IdentityFile {
 }
 
 impl Identity {
+    /// Writes it durably.
     pub(super) fn write(&self, directory: &AttemptDirectory) -> Result<(), DirectoryError> {
-        let path = directory.identity();
+        directory.replace(&directory.identity(), &self.content(directory)?)
+    }
+
+    /// Writes it so that it outlives every process, and not a power cut.
+    pub(super) fn put(&self, directory: &AttemptDirectory) -> Result<(), DirectoryError> {
+        directory.put(&directory.identity(), &self.content(directory)?)
+    }
+
+    fn content(&self, directory: &AttemptDirectory) -> Result<Vec<u8>, DirectoryError> {
         let file = IdentityFile {
             format: IDENTITY_FORMAT,
             run: self.run.to_string(),
@@ -155,12 +165,11 @@ impl Identity {
             process: self.process.clone(),
             snapshot_delay_ms: self.snapshot_delay_ms,
         };
-        let content = serde_json::to_vec_pretty(&file).map_err(|error| DirectoryError {
+        serde_json::to_vec_pretty(&file).map_err(|error| DirectoryError {
             action: "encode",
-            path: path.clone(),
+            path: directory.identity(),
             source: io::Error::other(error),
-        })?;
-        directory.replace(&path, &content)
+        })
     }
 
     /// Reads the file, if it is there and names this run and attempt. Anything else is as good as none.

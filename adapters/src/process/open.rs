@@ -34,25 +34,36 @@ use super::start_guard::StartGuard;
 use super::supervise::supervise;
 use super::unsupervised::Unsupervised;
 
+/// Which attempt is to be opened.
+pub(super) struct Opening {
+    pub(super) run: RunId,
+    pub(super) attempt: AttemptId,
+    pub(super) mode: StartMode,
+    /// What its run is to be created as; absent if it is created already.
+    pub(super) creates: Option<Arc<RunSpec>>,
+}
+
 impl ProcessRunner {
     /// Opens the attempt in the journal, and only then spawns it. Runs as a task of its own, so that a caller that
     /// goes away cannot leave an open attempt without a process.
     pub(super) async fn open(
         &self,
         place: TakenPlace,
-        run: RunId,
-        attempt: AttemptId,
-        mode: StartMode,
+        opening: Opening,
         mut launch: Launch,
     ) -> Result<RunHandle, RunnerError> {
+        let Opening { run, attempt, mode, creates } = opening;
         let under_way = RunnerError::UnderWay { run, attempt };
         let mut registration = self.registry().register(run, attempt).ok_or(under_way)?;
         registration.place = Some(place);
         if self.is_closing() {
             return Err(RunnerError::ShuttingDown);
         }
-        let record = self.engine().run(run).await?;
-        let line = record.as_ref().map(|record| CommandLine::take(&mut launch, &record.run.spec));
+        let spec = match &creates {
+            Some(spec) => Some(spec.clone()),
+            None => self.engine().run(run).await?.map(|record| record.run.spec.clone()),
+        };
+        let line = spec.map(|spec| CommandLine::take(&mut launch, &spec));
         if let Some(None) = line {
             return Err(RunnerError::NoCommand { run });
         }
@@ -65,7 +76,11 @@ impl ProcessRunner {
         let claim = Claim { run, attempt, runner: self.runner().clone() };
         let guard = StartGuard::new(self.engine(), claim.clone());
         let start = Action::Start { attempt, runner: self.runner().clone(), mode };
-        if let Err(error) = self.submit(run, start).await {
+        let submitted = match creates {
+            Some(spec) => self.submit_both(run, Action::Create { spec }, start).await,
+            None => self.submit(run, start).await,
+        };
+        if let Err(error) = submitted {
             guard.disarm();
             return Err(error);
         }
@@ -179,7 +194,8 @@ impl From<Failure> for Box<Unmade> {
     }
 }
 
-/// The directory, the identity without the process, the run's control socket, the child, the identity with it.
+/// The directory, the run's control socket, the child, the identity. None of it is synced: it is for whoever finds the
+/// attempt without its supervisor, and after a power cut nobody finds it.
 fn make(
     runner: &ProcessRunner,
     directory: &AttemptDirectory,
@@ -188,8 +204,7 @@ fn make(
     check: Option<ReadyCheck>,
 ) -> Result<Made, Box<Unmade>> {
     let prepared = || -> Result<(File, File), DirectoryError> {
-        directory.create()?;
-        identity.write(directory)?;
+        directory.make()?;
         Ok((directory.create_output(Stream::Stdout)?, directory.create_output(Stream::Stderr)?))
     };
     let (stdout, stderr) = prepared().map_err(|error| directory_failure(&error))?;
@@ -202,7 +217,7 @@ fn make(
     let spawned = Unsupervised::of(spawned, identity.attempt);
     let known = ProcessIdentity::of(spawned.pid()).map_err(|error| error.to_string()).and_then(|process| {
         let identity = Identity { process: Some(process), ..identity };
-        identity.write(directory).map_err(|error| error.to_string())
+        identity.put(directory).map_err(|error| error.to_string())
     });
     match known {
         Ok(()) => Ok(Made { spawned, stdout, stderr, socket, before }),

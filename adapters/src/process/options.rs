@@ -12,7 +12,7 @@ pub struct RunnerOptions {
     /// alone: a command may leave a daemon behind on purpose.
     pub kill_lingering: bool,
     /// Whether both output files are synced before the end is recorded. Without it, a power cut may leave a file
-    /// shorter than its receipt says; the receipt shows that.
+    /// shorter than its receipt says, or without a shim none; the receipt shows that.
     pub sync_output: bool,
     /// Whether each run has a control socket of its own while an attempt of it is under way, so that its processes can
     /// report that they wait; `TACHO_CONTROL` tells them where. On by default, so that a job works alike under every

@@ -15,8 +15,9 @@ use tokio::task::JoinHandle;
 use super::output_cap::SharedCap;
 use crate::lock::lock;
 
-/// Memory per stream.
+/// Memory per stream, once more came at a time than fits into what it begins with: most commands print little or nothing.
 const BUFFER_BYTES: usize = 64 * 1_024;
+const FIRST_BUFFER_BYTES: usize = 4 * 1_024;
 /// What may be taken from a pipe after the deadline: more than one can hold, so that nothing that was written before
 /// is lost, and bounded, since somebody may go on writing for ever.
 const SWEEP_BYTES_MAX: u64 = 1_024 * 1_024;
@@ -120,7 +121,7 @@ async fn run(
     capture: Arc<Mutex<Capture>>,
     mut closing: watch::Receiver<bool>,
 ) {
-    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut buffer = vec![0; FIRST_BUFFER_BYTES];
     loop {
         let read = tokio::select! {
             read = pipe.read(&mut buffer) => read,
@@ -146,6 +147,7 @@ async fn told_to_close(closing: &mut watch::Receiver<bool>) {
 
 /// Takes what is in the pipe at this moment, without waiting.
 async fn sweep(pipe: &mut (impl AsyncRead + Unpin), capture: &Arc<Mutex<Capture>>, mut buffer: Vec<u8>) {
+    buffer.resize(BUFFER_BYTES, 0);
     let mut swept = 0;
     while swept < SWEEP_BYTES_MAX {
         // Without the scheduler's budget, which would end the sweep early by pretending that nothing is there.
@@ -168,11 +170,15 @@ async fn sweep(pipe: &mut (impl AsyncRead + Unpin), capture: &Arc<Mutex<Capture>
     }
 }
 
-/// Writes one chunk where blocking does no harm, and gives the buffer back.
+/// Writes one chunk where blocking does no harm, and gives the buffer back, or a larger one if that was full.
 async fn keep(capture: &Arc<Mutex<Capture>>, buffer: Vec<u8>, bytes: usize) -> Option<Vec<u8>> {
     let taker = capture.clone();
     let taken = tokio::task::spawn_blocking(move || {
         lock(&taker).take(&buffer[..bytes]);
+        let mut buffer = buffer;
+        if bytes == buffer.len() {
+            buffer.resize(BUFFER_BYTES, 0);
+        }
         buffer
     });
     match taken.await {
@@ -279,6 +285,24 @@ mod tests {
         let pumped = pump.close().await;
         assert_eq!(pumped, Pumped { receipt: receipt(&sent), kept_bytes: 300_000, lost: None, ended: true });
         assert!(content(&file) == sent);
+    }
+
+    #[tokio::test]
+    async fn a_chunk_of_any_size_is_kept_while_the_buffer_grows() {
+        let sent: Vec<u8> = (0..300_000_u32).map(|number| (number / 7) as u8).collect();
+        for at_a_time in [1, FIRST_BUFFER_BYTES - 1, FIRST_BUFFER_BYTES, FIRST_BUFFER_BYTES + 1, BUFFER_BYTES + 1] {
+            let file = file();
+            let (mut writer, pipe) = tokio::io::duplex(at_a_time);
+            let mut pump = Pump::start(pipe, file.clone(), None);
+            let sent = &sent[..sent.len().min(at_a_time * 5)];
+            writer.write_all(sent).await.unwrap();
+            drop(writer);
+            pump.finished().await;
+            let bytes = sent.len() as u64;
+            let pumped = Pumped { receipt: receipt(sent), kept_bytes: bytes, lost: None, ended: true };
+            assert_eq!(pump.close().await, pumped, "{at_a_time} bytes at a time");
+            assert!(content(&file) == sent, "{at_a_time} bytes at a time");
+        }
     }
 
     #[tokio::test]

@@ -6,14 +6,18 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tachograph_engine::domain::{
-    Action, Actor, ActorKind, AttemptId, Effect, Refusal, RunId, RunSpec, RunnerId, StartMode,
+    Action, Actor, ActorKind, AttemptId, Command, Effect, Refusal, RunId, RunSpec, RunnerId, StartMode,
 };
+use tachograph_engine::ports::JournalError;
 use tachograph_engine::shell::{Answer, Engine};
+use tokio::sync::OnceCell;
 
+use super::adoption::ThisBoot;
 use super::error::RunnerError;
 use super::handle::{ClockRef, Phase, RunHandle, Stop};
 use super::identity::ProcessIdentity;
 use super::launch::Launch;
+use super::open::Opening;
 use super::options::RunnerOptions;
 use super::places::Places;
 use super::registry::Registry;
@@ -47,6 +51,7 @@ struct Shared {
     supervisor: ProcessIdentity,
     closing: AtomicBool,
     places: Places,
+    this_boot: OnceCell<ThisBoot>,
 }
 
 /// What a shutdown came to.
@@ -77,8 +82,21 @@ impl ProcessRunner {
         let (registry, sockets) = (Registry::default(), Sockets::default());
         let closing = AtomicBool::new(false);
         let runs_dir = runs_dir.into();
+        let this_boot = OnceCell::new();
         let places = Places::new(options.live_max, &shim);
-        let shared = Shared { engine, runs_dir, options, shim, registry, sockets, runner, supervisor, closing, places };
+        let shared = Shared {
+            engine,
+            runs_dir,
+            options,
+            shim,
+            registry,
+            sockets,
+            runner,
+            supervisor,
+            closing,
+            places,
+            this_boot,
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -96,6 +114,18 @@ impl ProcessRunner {
         let run = RunId::from_ulid(self.engine().mint());
         self.submit(run, Action::Create { spec: Arc::new(spec) }).await?;
         Ok(run)
+    }
+
+    /// Records a new run, opens its first attempt and spawns its process, as [`create`](Self::create) and
+    /// [`start`](Self::start) do one after the other. Both records are durable before the spawn, by one sync.
+    ///
+    /// # Errors
+    ///
+    /// As those two. The run is recorded and has no attempt if its start alone was refused.
+    pub async fn launch(&self, spec: RunSpec, launch: Launch) -> Result<RunHandle, RunnerError> {
+        let (run, attempt) = (RunId::from_ulid(self.engine().mint()), self.mint_attempt());
+        let opening = Opening { run, attempt, mode: StartMode::Fresh, creates: Some(Arc::new(spec)) };
+        self.open_in_turn(opening, launch).await
     }
 
     /// Opens the first attempt of a created run and spawns its process.
@@ -137,13 +167,18 @@ impl ProcessRunner {
         mode: StartMode,
         launch: Launch,
     ) -> Result<RunHandle, RunnerError> {
+        self.open_in_turn(Opening { run, attempt, mode, creates: None }, launch).await
+    }
+
+    async fn open_in_turn(&self, opening: Opening, launch: Launch) -> Result<RunHandle, RunnerError> {
+        let Opening { run, attempt, .. } = opening;
         if self.registry().get(run, attempt).is_some() {
             return Err(RunnerError::UnderWay { run, attempt });
         }
         let place = self.shared.places.take().await.ok_or(RunnerError::ShuttingDown)?;
         let runner = self.clone();
-        let opening = tokio::spawn(async move { runner.open(place, run, attempt, mode, launch).await });
-        opening.await.unwrap_or(Err(RunnerError::Abandoned { run, attempt }))
+        let opened = tokio::spawn(async move { runner.open(place, opening, launch).await });
+        opened.await.unwrap_or(Err(RunnerError::Abandoned { run, attempt }))
     }
 
     /// The attempt, if this runner has it under way.
@@ -260,8 +295,21 @@ impl ProcessRunner {
 
     /// Submits what a supervisor asks for, and performs what follows.
     pub(super) async fn submit(&self, run: RunId, action: Action) -> Result<(), RunnerError> {
-        let actor = Actor::new(ActorKind::Supervisor, self.runner().as_str());
-        let answer = self.engine().submit(self.engine().command(run, actor, action)).await?;
+        let answer = self.engine().submit(self.wish(run, action)).await?;
+        self.obeyed(answer)
+    }
+
+    /// The same for two of which the second makes no sense without the first.
+    pub(super) async fn submit_both(&self, run: RunId, first: Action, then: Action) -> Result<(), RunnerError> {
+        let (first, then) = self.engine().submit_both(self.wish(run, first), self.wish(run, then)).await?;
+        self.obeyed(first).and_then(|()| self.obeyed(then))
+    }
+
+    fn wish(&self, run: RunId, action: Action) -> Command {
+        self.engine().command(run, Actor::new(ActorKind::Supervisor, self.runner().as_str()), action)
+    }
+
+    fn obeyed(&self, answer: Answer) -> Result<(), RunnerError> {
         self.perform(&answer.effects);
         match refusal(answer) {
             Some(refusal) => Err(RunnerError::Refused { refusal }),
@@ -301,6 +349,12 @@ impl ProcessRunner {
 
     pub(super) fn sockets(&self) -> &Sockets {
         &self.shared.sockets
+    }
+
+    /// Looked for once: its beginning in the journal stays where it is.
+    pub(super) async fn this_boot(&self) -> Result<ThisBoot, JournalError> {
+        let find = || ThisBoot::find(&**self.engine().reader());
+        self.shared.this_boot.get_or_try_init(find).await.copied()
     }
 
     /// This runner as long as somebody else holds it.

@@ -11,7 +11,7 @@ use tachograph_engine::domain::RunId;
 use super::control::RunControl;
 use super::directory::AttemptDirectory;
 use super::runner::ProcessRunner;
-use crate::control::ControlListener;
+use crate::control::{ControlHandler, ControlListener};
 use crate::lock::lock;
 
 /// The control sockets of the runs that have an attempt under way here, by run.
@@ -67,15 +67,32 @@ impl Sockets {
     }
 }
 
+type Bind = fn(&Path, Arc<dyn ControlHandler>) -> io::Result<ControlListener>;
+
+fn bind_known(path: &Path, handler: Arc<dyn ControlHandler>) -> io::Result<ControlListener> {
+    ControlListener::bind(path, handler)
+}
+
 impl ProcessRunner {
     /// The run's socket, bound if this is its first attempt under way. A run without one runs all the same.
     pub(super) fn lease_socket(&self, run: RunId, directory: &AttemptDirectory) -> Option<SocketLease> {
+        // It is told to the run's processes, of which a first attempt has none yet.
+        let bind = if directory.is_first() { ControlListener::bind_unknown } else { bind_known };
+        self.lease(run, directory, bind)
+    }
+
+    /// The same for an attempt that goes on, whose processes know the path.
+    pub(super) fn lease_known_socket(&self, run: RunId, directory: &AttemptDirectory) -> Option<SocketLease> {
+        self.lease(run, directory, bind_known)
+    }
+
+    fn lease(&self, run: RunId, directory: &AttemptDirectory, bind: Bind) -> Option<SocketLease> {
         if !self.options().report_socket {
             return None;
         }
         let path = directory.control_socket();
         let handler = Arc::new(RunControl::new(self, run));
-        let lease = self.sockets().lease(run, || ControlListener::bind(&path, handler));
+        let lease = self.sockets().lease(run, || bind(&path, handler));
         lease.inspect_err(|error| tracing::warn!(%error, %run, path = %path.display(), "no control socket")).ok()
     }
 }

@@ -11,7 +11,7 @@ use tachograph_engine::ports::Clock;
 use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 
-use super::attempt::{HeldAttempt, blocking};
+use super::attempt::{HeldAttempt, Noted, blocking};
 use super::drain::{Drained, Pumps};
 use super::group::ProcessGroup;
 use super::handle::{Phase, Stop, Unread};
@@ -40,17 +40,15 @@ pub(super) async fn supervise(held: HeldAttempt, mut child: Child, group: Proces
     let exited_at = guard.clock.monotonic();
     guard.leader_was_reaped();
     held.live().phase.send_replace(Phase::Exited);
-    let claim = held.set_claim_aside().await;
     if held.options.kill_lingering {
         guard.signal(Signal::KILL).await;
     }
     let (status, witness) = exit_status(&waited);
-    let (drained, lingering) = guard.until_drained(&held, &status, exited_at, pumps).await;
-    let contradiction = claim.filter(|claim| claim.status != status);
+    let (drained, lingering, noted) = guard.until_drained(&held, &status, exited_at, pumps).await;
     let time_up = guard.time_up.take();
     settle(held.live()).await;
     let unready = *held.live().readiness.borrow() == Readiness::Never;
-    held.end(Seen { status, witness, drained, time_up, unready, lingering }, contradiction).await;
+    held.end(Seen { status, witness, drained, time_up, unready, lingering }, noted).await;
     guard.until_group_is_dealt_with().await;
 }
 
@@ -128,8 +126,9 @@ impl Guard {
         status: &ExitStatus,
         exited_at: Duration,
         mut pumps: Pumps,
-    ) -> (Drained, Vec<u32>) {
+    ) -> (Drained, Vec<u32>, Option<Noted>) {
         let clock = self.clock.clone();
+        let mut noted = None;
         let mut note_at = Some(exited_at.saturating_add(NOTE_AFTER));
         let mut lingering = loop {
             let wished = self.stop.borrow().and_then(|stop| stop.drain_by);
@@ -142,7 +141,7 @@ impl Guard {
                 () = until(&*clock, Some(deadline)) => break self.members().await,
                 () = until(&*clock, note_at) => {
                     note_at = None;
-                    held.note_exit(status).await;
+                    noted = held.note_exit(status).await;
                 }
                 () = self.step() => {}
             }
@@ -153,7 +152,7 @@ impl Guard {
         if matches!(drained.receipt.drain, Drain::Drained) {
             lingering.clear();
         }
-        (drained, lingering)
+        (drained, lingering, noted)
     }
 
     /// Stays until a group that was asked to end has ended or was killed.

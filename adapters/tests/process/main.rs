@@ -19,6 +19,8 @@ mod guard;
 mod left_behind;
 /// What arrives, what is kept, what is shown, and when the end may be told.
 mod output;
+/// What is left without a shim after a power cut.
+mod power;
 /// Runs that become ready, and runs that do not.
 mod readiness;
 /// What a crashed supervisor left open.

@@ -477,10 +477,7 @@ async fn an_identity_that_was_taken_away_does_not_show_that_nothing_was_executed
     let report = bench.runner.recover().await.unwrap();
     assert_eq!((report.failed.len(), report.unknown.len()), (0, 2), "{report:?}");
     let (_, detail, cause) = taken.unknown(&bench).await;
-    assert_eq!(
-        cause,
-        "its supervisor went away, and its identity is gone from its directory: it may have been executed"
-    );
+    assert_eq!(cause, "its supervisor went away, and there is no identity in its directory: it may have been executed");
     assert!(detail.starts_with("stdout without an identity; "), "{detail}");
     assert_eq!(damaged.unknown(&bench).await.2, "its supervisor went away, and its identity on disk does not count");
     // The same of a run whose start is not in the journal.

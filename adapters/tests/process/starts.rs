@@ -324,3 +324,48 @@ async fn a_run_destroyed_while_it_starts_leaves_no_process() {
     let alive = early.pid().map(ProcessIdentity::of);
     assert!(!matches!(alive, Some(Ok(_))), "{alive:?}");
 }
+
+#[tokio::test]
+async fn a_run_is_created_and_started_by_one_append() {
+    let bench = Bench::open().await;
+    let handle = bench.runner.launch(sh("exit 7"), Launch::default()).await.unwrap();
+    assert_eq!(status(&handle).await, ExitStatus::Code(7));
+    assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Exited"]);
+    // The opening, both together, and the end.
+    assert_eq!(*bench.appends.lock().unwrap(), [1, 2, 1]);
+}
+
+#[tokio::test]
+async fn a_launch_under_a_name_that_is_held_is_refused_once_and_leaves_nothing() {
+    let bench = Bench::open().await;
+    let named = || RunSpec { name: Some("build".to_owned()), ..sh("read line") };
+    let holder = bench.runner.create(named()).await.unwrap();
+    let before = bench.engine.head().position.0;
+    let refused = bench.runner.launch(named(), Launch::default()).await.unwrap_err();
+    let RunnerError::Refused { refusal: Refusal::NameHeld { holder: told, .. } } = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(told, holder);
+    assert_eq!(bench.engine.head().position.0, before + 1, "the refusal of the start says nothing more");
+    assert!(!exists(&bench.data.path().join("runs")) && bench.runner.handles().is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_spawned_before_both_records_are_durable() {
+    let bench = Bench::open().await;
+    let mark = bench.data.path().join("mark");
+    bench.gate.send_replace(false);
+    let launching = tokio::spawn({
+        let (runner, spec) = (bench.runner.clone(), sh(&format!("touch {}", mark.display())));
+        async move { runner.launch(spec, Launch::default()).await }
+    });
+    let begun = Instant::now();
+    while bench.runner.handles().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it is not begun");
+        tokio::task::yield_now().await;
+    }
+    assert!(!exists(&bench.data.path().join("runs")) && !exists(&mark));
+    bench.gate.send_replace(true);
+    assert_eq!(status(&launching.await.unwrap().unwrap()).await, ExitStatus::Code(0));
+    assert!(exists(&mark));
+}

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use tachograph_adapters::clock::{ManualClock, SystemClock, UlidSource};
@@ -26,6 +26,8 @@ pub(crate) struct Bench {
     pub(crate) runner: ProcessRunner,
     /// Nothing is durable while it is false.
     pub(crate) gate: watch::Sender<bool>,
+    /// How many entries each append so far had.
+    pub(crate) appends: Arc<Mutex<Vec<usize>>>,
 }
 
 impl Bench {
@@ -61,15 +63,17 @@ impl Bench {
         let data = tempfile::tempdir().unwrap();
         let host = Arc::new(LocalHost::new(clock.clone()));
         let gate = watch::Sender::new(true);
+        let appends = Arc::new(Mutex::default());
         let journal = Box::new(GatedJournal {
             journal: MemoryJournal::new(),
             gate: gate.subscribe(),
+            appends: Arc::clone(&appends),
             again: DecidedAgain::default(),
         });
         let parts = Parts { journal, clock, ids: Arc::new(UlidSource::new()), host, checkpoints: None };
         let (engine, _) = Engine::open(parts, bounds).await.unwrap();
         let runner = ProcessRunner::with_shim(engine.clone(), data.path().join("runs"), options, shim);
-        Self { data, engine, runner, gate }
+        Self { data, engine, runner, gate, appends }
     }
 
     /// Creates and starts a shell script.
@@ -213,6 +217,7 @@ pub(crate) fn rounds(default: usize) -> usize {
 struct GatedJournal {
     journal: MemoryJournal,
     gate: watch::Receiver<bool>,
+    appends: Arc<Mutex<Vec<usize>>>,
     /// Decides again what was written.
     again: DecidedAgain,
 }
@@ -225,6 +230,7 @@ impl Journal for GatedJournal {
 
     async fn append(&mut self, drafts: Vec<Draft>) -> Result<Vec<Entry>, AppendError> {
         self.gate.wait_for(|open| *open).await.unwrap();
+        self.appends.lock().unwrap().push(drafts.len());
         let entries = self.journal.append(drafts).await?;
         entries.iter().for_each(|entry| self.again.entry(entry));
         Ok(entries)

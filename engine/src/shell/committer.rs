@@ -38,8 +38,15 @@ pub(super) type Reply = oneshot::Sender<Result<Answer, SubmitError>>;
 
 /// What callers ask of the committer.
 pub(super) enum Request {
-    Submit { command: Box<Command>, reply: Reply },
-    Close { reply: oneshot::Sender<Result<(), JournalError>> },
+    /// `then` is decided right after the command, in the same batch.
+    Submit {
+        command: Box<Command>,
+        reply: Reply,
+        then: Option<Box<(Command, Reply)>>,
+    },
+    Close {
+        reply: oneshot::Sender<Result<(), JournalError>>,
+    },
 }
 
 /// What the committer owns or shares.
@@ -61,10 +68,17 @@ pub(super) struct Committer {
     pub(super) checkpointed: Position,
 }
 
-/// One command of a batch, and what is known of its answer before the batch is durable.
-struct Planned {
+/// One command of a batch that is still to be decided.
+struct Queued {
     command: Command,
     reply: Reply,
+    /// Whether it shares the refusal of the one before it in the batch, if that is refused.
+    follows: bool,
+}
+
+/// One command of a batch, and what is known of its answer before the batch is durable.
+struct Planned {
+    queued: Queued,
     verdict: Verdict,
 }
 
@@ -113,14 +127,12 @@ impl Committer {
         }
     }
 
-    fn take(
-        &mut self,
-        request: Request,
-        batch: &mut Vec<(Command, Reply)>,
-    ) -> Option<oneshot::Sender<Result<(), JournalError>>> {
+    fn take(&mut self, request: Request, batch: &mut Vec<Queued>) -> Option<oneshot::Sender<Result<(), JournalError>>> {
         match request {
-            Request::Submit { command, reply } => {
-                batch.push((*command, reply));
+            Request::Submit { command, reply, then } => {
+                batch.push(Queued { command: *command, reply, follows: false });
+                let then = then.map(|then| *then);
+                batch.extend(then.map(|(command, reply)| Queued { command, reply, follows: true }));
                 None
             }
             Request::Close { reply } => Some(reply),
@@ -128,11 +140,7 @@ impl Committer {
     }
 
     /// Takes what is queued already, and waits a little for more where that pays. A close ends the batch.
-    fn fill(
-        &mut self,
-        batch: &mut Vec<(Command, Reply)>,
-        close: &mut Option<oneshot::Sender<Result<(), JournalError>>>,
-    ) {
+    fn fill(&mut self, batch: &mut Vec<Queued>, close: &mut Option<oneshot::Sender<Result<(), JournalError>>>) {
         let mut until: Option<Duration> = None;
         let mut yields = 0;
         while close.is_none() && batch.len() < self.batch_max {
@@ -155,7 +163,7 @@ impl Committer {
     /// Decides, writes and answers a batch.
     ///
     /// An error means that the journal is poisoned; everybody in the batch has been told.
-    async fn commit(&mut self, batch: Vec<(Command, Reply)>) -> Result<(), JournalError> {
+    async fn commit(&mut self, batch: Vec<Queued>) -> Result<(), JournalError> {
         let mut batch = batch;
         for _ in 0..CONFLICTS_MAX {
             let (planned, drafts) = match self.plan(batch).await {
@@ -174,38 +182,43 @@ impl Committer {
                     debug!(%run, %actual, "another writer was faster; deciding the batch again");
                     self.refusals.forget_batch();
                     let reloaded = self.working.reload_batch(&*self.reader).await;
-                    batch = planned.into_iter().map(|planned| (planned.command, planned.reply)).collect();
+                    batch = planned.into_iter().map(|planned| planned.queued).collect();
                     match reloaded {
                         Ok(changes) => {
                             self.view.publish(changes);
                             self.view.written(None);
                         }
-                        Err(error) => return tell_all(batch.into_iter().map(|(_, reply)| reply).collect(), error),
+                        Err(error) => return tell_all(batch.into_iter().map(|queued| queued.reply).collect(), error),
                     }
                 }
                 Err(AppendError::Journal(error)) => {
-                    return tell_all(planned.into_iter().map(|planned| planned.reply).collect(), error);
+                    return tell_all(planned.into_iter().map(|planned| planned.queued.reply).collect(), error);
                 }
             }
         }
-        for (_, reply) in batch {
+        for Queued { reply, .. } in batch {
             let _ = reply.send(Err(SubmitError::Contended));
         }
         Ok(())
     }
 
-    async fn plan(
-        &mut self,
-        batch: Vec<(Command, Reply)>,
-    ) -> Result<(Vec<Planned>, Vec<Draft>), (JournalError, Vec<Reply>)> {
+    async fn plan(&mut self, batch: Vec<Queued>) -> Result<(Vec<Planned>, Vec<Draft>), (JournalError, Vec<Reply>)> {
         let mut plan = Plan::begin(self.clock.now(), batch.len());
         let mut rest = batch.into_iter();
-        while let Some((command, reply)) = rest.next() {
-            match self.decide(&command, &mut plan).await {
-                Ok(verdict) => plan.planned.push(Planned { command, reply, verdict }),
+        while let Some(queued) = rest.next() {
+            let before = plan.planned.last().filter(|_| queued.follows).map(|before| &before.verdict);
+            if let Some(Verdict::Refused { refusal, .. }) = before {
+                // One refusal is recorded for both.
+                let verdict = Verdict::Refused { refusal: refusal.clone(), draft: None, effects: Vec::new() };
+                plan.planned.push(Planned { queued, verdict });
+                continue;
+            }
+            match self.decide(&queued.command, &mut plan).await {
+                Ok(verdict) => plan.planned.push(Planned { queued, verdict }),
                 Err(error) => {
-                    let replies = plan.planned.into_iter().map(|planned| planned.reply);
-                    return Err((error, replies.chain([reply]).chain(rest.map(|(_, reply)| reply)).collect()));
+                    let replies = plan.planned.into_iter().map(|planned| planned.queued.reply);
+                    let rest = rest.map(|queued| queued.reply);
+                    return Err((error, replies.chain([queued.reply]).chain(rest).collect()));
                 }
             }
         }
@@ -351,7 +364,7 @@ impl Committer {
 
     fn answer(&self, planned: Vec<Planned>, positions: &[Position]) {
         let mut answers: Vec<Answer> = Vec::with_capacity(planned.len());
-        for Planned { command, reply, verdict } in planned {
+        for Planned { queued: Queued { command, reply, .. }, verdict } in planned {
             let position = |draft: usize| positions.get(draft).copied().unwrap_or_default();
             let answer = match verdict {
                 Verdict::Events { draft, version, effects } => {
@@ -395,8 +408,10 @@ impl Committer {
                 let _ = reply.send(Err(poisoned.clone()));
             }
             match self.requests.recv().await {
-                Some(Request::Submit { reply, .. }) => {
-                    let _ = reply.send(Err(SubmitError::Journal(poisoned.clone())));
+                Some(Request::Submit { reply, then, .. }) => {
+                    for reply in [reply].into_iter().chain(then.map(|then| then.1)) {
+                        let _ = reply.send(Err(SubmitError::Journal(poisoned.clone())));
+                    }
                 }
                 Some(Request::Close { reply }) => close = Some(reply),
                 None => return,

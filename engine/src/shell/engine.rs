@@ -10,7 +10,7 @@ use tracing::{Instrument, debug_span};
 use ulid::Ulid;
 
 use super::answer::{Answer, SubmitError};
-use super::committer::{Committer, Request};
+use super::committer::{Committer, Reply, Request};
 use super::linger::Linger;
 use super::recovery::{self, OpenReport};
 use super::refusals::RefusalCounts;
@@ -135,6 +135,30 @@ impl Engine {
         .await
     }
 
+    /// Submits two commands of which the second is decided right after the first, and durable with it: both cost one sync.
+    /// The answers are in the same order. If the first is refused, the second is not decided and gets the same refusal,
+    /// which is recorded once.
+    ///
+    /// If the future is dropped, both may be committed all the same, or after a crash the first alone: repeat them with the
+    /// same ids to learn their answers.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`], if they got no answer. A refusal is an answer.
+    pub async fn submit_both(&self, first: Command, then: Command) -> Result<(Answer, Answer), SubmitError> {
+        let span = debug_span!("submit", run = %first.run, command = %first.id, then = %then.id,
+                               action = first.action.name().name());
+        async {
+            let ((reply, pending), (then_reply, then_pending)) = (reply(), reply());
+            let then = Some(Box::new((then, then_reply)));
+            let request = Request::Submit { command: Box::new(first), reply, then };
+            self.requests.send(request).await.map_err(|_| SubmitError::Closed)?;
+            Ok((pending.await?, then_pending.await?))
+        }
+        .instrument(span)
+        .await
+    }
+
     /// Submits a command if the queue has a place; the returned future gives the durable answer.
     ///
     /// # Errors
@@ -235,8 +259,13 @@ impl Future for Pending {
 }
 
 fn request(command: Command) -> (Request, Pending) {
+    let (reply, pending) = reply();
+    (Request::Submit { command: Box::new(command), reply, then: None }, pending)
+}
+
+fn reply() -> (Reply, Pending) {
     let (reply, answer) = oneshot::channel();
-    (Request::Submit { command: Box::new(command), reply }, Pending(answer))
+    (reply, Pending(answer))
 }
 
 /// The body of the committer's thread: recovers, reports, and runs until it is closed.

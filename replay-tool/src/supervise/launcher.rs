@@ -1,12 +1,11 @@
 //! Jobs as runs of real processes.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use tachograph_adapters::process::{EndRecord, Launch, NotReady, Ready, RunHandle, RunnerError};
-use tachograph_engine::domain::{
-    Action, Actor, ActorKind, AttemptId, Claim, Diagnostics, Failure, FailureKind, Outcome, RunId, StartMode,
-};
+use tachograph_engine::domain::{AttemptId, RunId, StartMode};
 
 use super::progress::{Progress, Step};
 use super::schedule::{Attempted, Ended, Launcher};
@@ -25,12 +24,14 @@ pub(super) struct ProcessLauncher<'writer> {
     progress: &'writer dyn Progress,
     /// Runs that go on from the last supervisor, by the names of their jobs.
     adopted: BTreeMap<String, RunHandle>,
+    /// First attempts that were begun together with their runs, and are still to be waited for.
+    begun: Mutex<BTreeMap<RunId, RunHandle>>,
 }
 
 impl<'writer> ProcessLauncher<'writer> {
     /// A launcher that gives up waiting for ends once they are given up by whoever stops it.
     pub(super) fn new(writer: &'writer Writer, stop: Stop, progress: &'writer dyn Progress) -> Self {
-        Self { writer, stop, progress, adopted: BTreeMap::new() }
+        Self { writer, stop, progress, adopted: BTreeMap::new(), begun: Mutex::default() }
     }
 
     /// With runs that go on from the last supervisor, by the names of their jobs: they are followed as those jobs' runs.
@@ -55,62 +56,52 @@ impl<'writer> ProcessLauncher<'writer> {
         }
     }
 
-    async fn start(
-        &self,
-        job: &Job,
-        run: RunId,
-        attempt: AttemptId,
-        previous: Option<AttemptId>,
-    ) -> Result<RunHandle, RunnerError> {
+    fn begun(&self) -> MutexGuard<'_, BTreeMap<RunId, RunHandle>> {
+        self.begun.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Opens another attempt of a run.
+    async fn start(&self, job: &Job, run: RunId, previous: Option<AttemptId>) -> Result<RunHandle, RunnerError> {
+        let mode = previous.map_or(StartMode::Fresh, |previous| StartMode::Restart { previous });
+        let attempt = AttemptId::from_ulid(self.writer.engine.mint());
+        self.writer.runner.start_attempt(run, attempt, mode, Self::launch(job)).await
+    }
+
+    fn launch(job: &Job) -> Launch {
         // In a container the path of this program means nothing.
         let own = own_program().into_iter().filter(|_| job.oci.is_none());
         let env = job.env.iter().map(|(name, value)| (name.into(), value.into())).chain(own).collect();
         let runtime = job.oci.as_ref().and_then(|oci| oci.runtime.as_ref()).map(Into::into);
         let snapshot_delay = job.snapshot_delay.map(DurationMs::as_duration);
-        let launch = Launch { env, snapshot_delay, ready: job.ready.clone(), runtime, ..Launch::default() };
-        let mode = previous.map_or(StartMode::Fresh, |previous| StartMode::Restart { previous });
-        self.writer.runner.start_attempt(run, attempt, mode, launch).await
-    }
-
-    /// Records that a created run will not be started, so that it does not go on holding its name.
-    async fn abandon(&self, run: RunId, attempt: AttemptId) -> Result<Outcome, Error> {
-        let failure = Failure {
-            kind: FailureKind::StartAbandoned,
-            message: "the supervisor was asked to stop before it was started".to_owned(),
-            diagnostics: Diagnostics::default(),
-        };
-        let Writer { engine, runner, .. } = self.writer;
-        let claim = Claim { run, attempt, runner: runner.runner().clone() };
-        let actor = Actor::new(ActorKind::Supervisor, runner.runner().as_str());
-        let command = engine.command(run, actor, Action::Fail { claim, failure: failure.clone() });
-        match engine.submit(command).await?.outcome.refusal() {
-            Some(refusal) => Err(Error::Refused(refusal.clone())),
-            None => Ok(Outcome::Failed(failure)),
-        }
+        Launch { env, snapshot_delay, ready: job.ready.clone(), runtime, ..Launch::default() }
     }
 }
 
 #[async_trait]
 impl Launcher for ProcessLauncher<'_> {
-    async fn create(&self, job: &Job) -> Result<RunId, Error> {
-        match self.adopted.get(&job.name) {
-            Some(adopted) => Ok(adopted.run()),
-            None => Ok(self.writer.runner.create(job.spec()).await?),
+    async fn create(&self, job: &Job) -> Result<Option<RunId>, Error> {
+        if let Some(adopted) = self.adopted.get(&job.name) {
+            return Ok(Some(adopted.run()));
+        }
+        match self.writer.runner.launch(job.spec(), Self::launch(job)).await {
+            Ok(handle) => {
+                let run = handle.run();
+                self.begun().insert(run, handle);
+                Ok(Some(run))
+            }
+            Err(RunnerError::ShuttingDown) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
     async fn attempt(&self, job: &Job, run: RunId, previous: Option<AttemptId>) -> Result<Attempted, Error> {
-        let minted = AttemptId::from_ulid(self.writer.engine.mint());
-        let handle = match self.going_on(job, run, previous) {
-            Some(adopted) => adopted.clone(),
-            None => match (self.start(job, run, minted, previous).await, previous) {
-                (Ok(handle), _) => handle,
-                (Err(RunnerError::ShuttingDown), Some(_)) => return Ok(Attempted::NotBegun),
-                (Err(RunnerError::ShuttingDown), None) => {
-                    let outcome = self.abandon(run, minted).await?;
-                    return Ok(Attempted::Ended(Ended { attempt: minted, outcome }));
-                }
-                (Err(error), _) => return Err(error.into()),
+        let begun = self.begun().remove(&run);
+        let handle = match begun.or_else(|| self.going_on(job, run, previous).cloned()) {
+            Some(handle) => handle,
+            None => match self.start(job, run, previous).await {
+                Ok(handle) => handle,
+                Err(RunnerError::ShuttingDown) => return Ok(Attempted::NotBegun),
+                Err(error) => return Err(error.into()),
             },
         };
         let attempt = handle.attempt();
@@ -148,18 +139,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_run_that_a_stop_forestalls_is_recorded_as_abandoned_and_a_retry_is_left_out() {
+    async fn a_run_that_a_stop_forestalls_is_not_created_and_a_retry_is_left_out() {
         let data = tempfile::tempdir().unwrap();
         let writer = Writer::open(data.path()).await.unwrap();
         let launcher = ProcessLauncher::new(&writer, Stop::default(), &Lines);
         let job = job("[\"true\"]");
-        let run = launcher.create(&job).await.unwrap();
-        writer.runner.shutdown(Duration::ZERO).await;
+        let run = launcher.create(&job).await.unwrap().unwrap();
         let Attempted::Ended(ended) = launcher.attempt(&job, run, None).await.unwrap() else { panic!("not ended") };
-        assert_eq!(ended.outcome.failure().map(|failure| &failure.kind), Some(&FailureKind::StartAbandoned));
-        let record = writer.engine.run(run).await.unwrap().unwrap();
-        assert!(record.run.is_ended(), "or it would go on holding its name");
+        writer.runner.shutdown(Duration::ZERO).await;
+        let head = writer.engine.head();
         assert_eq!(launcher.attempt(&job, run, Some(ended.attempt)).await.unwrap(), Attempted::NotBegun);
+        assert_eq!(launcher.create(&job).await.unwrap(), None);
+        assert_eq!(writer.engine.head(), head, "nothing holds its name");
         writer.close().await.unwrap();
     }
 
@@ -170,7 +161,7 @@ mod tests {
         let stop = Stop::default();
         let launcher = ProcessLauncher::new(&writer, stop.clone(), &Lines);
         let job = job("[\"sleep\", \"60\"]");
-        let run = launcher.create(&job).await.unwrap();
+        let run = launcher.create(&job).await.unwrap().unwrap();
         stop.request(Urgency::GivenUp);
         let error = launcher.attempt(&job, run, None).await.unwrap_err();
         assert_eq!(error.code(), "not_ended");

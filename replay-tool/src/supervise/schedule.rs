@@ -16,12 +16,13 @@ use crate::stop::{Stop, Urgency};
 /// What the schedule needs of the world.
 #[async_trait]
 pub trait Launcher: Send + Sync {
-    /// Makes a new run of the job known. Durable when it returns.
+    /// Makes a new run of the job known, which may be begun with that. Durable when it returns; absent if a stop is under
+    /// way.
     ///
     /// # Errors
     ///
     /// [`Error::Refused`] concerns this job alone; after any other error nothing can be recorded any more.
-    async fn create(&self, job: &Job) -> Result<RunId, Error>;
+    async fn create(&self, job: &Job) -> Result<Option<RunId>, Error>;
 
     /// Opens an attempt of the run and returns once its end is durable. `previous` is the attempt before it, if any.
     /// Not begun if a stop is under way.
@@ -163,7 +164,7 @@ impl AtWork<'_> {
 
     async fn run_attempts(&self, report: &mut JobReport<'_>) -> Result<(), Error> {
         let job = report.job;
-        let run = self.launcher.create(job).await?;
+        let Some(run) = self.launcher.create(job).await? else { return Ok(()) };
         report.run = Some(run);
         let mut previous = None;
         loop {

@@ -7,6 +7,8 @@ use super::super::identity::ProcessIdentity;
 use super::super::runner::is_process_runner;
 use super::evidence::{Evidence, Identified, Known, Recorded, pids};
 
+const ANOTHER_BOOT: &str = "the machine was started anew while it was open";
+
 /// What is to become of an open run that no living supervisor holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Conclusion {
@@ -61,6 +63,13 @@ impl Conclusion {
     }
 }
 
+impl Conclusion {
+    /// Of an attempt that was started in another boot: all of it is gone with that, and nobody saw how.
+    pub(super) fn of_another_boot() -> Self {
+        Self::Unknown { cause: ANOTHER_BOOT.to_owned() }
+    }
+}
+
 /// Whether opening has to do with this run at all: it is open, and this kind of runner's. `created_here` says so of a
 /// run of an image that was never started.
 pub(super) fn concerns(run: &Run, created_here: impl FnOnce() -> bool) -> bool {
@@ -104,6 +113,8 @@ pub fn was_created_here(history: &[Entry]) -> bool {
 /// | something alive with its id, or an identity of another runner with something alive | orphan |
 /// | a directory in which nothing ever was, and it never waited | start abandoned |
 /// | anything else | unknown |
+///
+/// What rests on something that is not on disk counts for an attempt of this boot only, see [`ThisBoot`](super::ThisBoot).
 pub(super) fn conclude(run: &Run, evidence: &Evidence) -> Conclusion {
     match &evidence.identified {
         Identified::Known(Known { other_supervisor: Some(pid), .. }) => {
@@ -194,14 +205,14 @@ pub(super) fn cause_of_unwitnessed() -> String {
 
 fn cause(known: Option<&Known>, identified: &Identified) -> String {
     let text = match (known, identified) {
-        (Some(known), _) if !known.this_boot => "the machine was started anew while it was open",
+        (Some(known), _) if !known.this_boot => ANOTHER_BOOT,
         (Some(Known { shim: Some(_), .. }), _) => "its shim is gone without a record of the exit: it was killed",
         (Some(Known { process: Some(_), .. }), _) => "its supervisor went away, and nobody saw its end",
         (Some(Known { process: None, .. }), _) => "its supervisor went away about the time of the spawn",
         (None, Identified::Known(_)) => "the identity on disk is another runner's",
         (None, Identified::Doubtful { .. }) => "its supervisor went away, and its identity on disk does not count",
         (None, Identified::TakenAway { .. }) => {
-            "its supervisor went away, and its identity is gone from its directory: it may have been executed"
+            "its supervisor went away, and there is no identity in its directory: it may have been executed"
         }
         (None, Identified::NotBegun | Identified::NoDirectory | Identified::Beginning { .. }) => {
             "its supervisor went away, and nothing on disk tells what became of it"

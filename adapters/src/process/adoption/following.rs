@@ -85,7 +85,7 @@ impl ProcessRunner {
         });
         // Its processes were told this path, and may report over it.
         let (runner, of, run) = (self.clone(), directory.clone(), claim.run);
-        let socket = blocking(move || runner.lease_socket(run, &of)).await.flatten();
+        let socket = blocking(move || runner.lease_known_socket(run, &of)).await.flatten();
         let (engine, options) = (self.engine().clone(), self.options());
         let reporter = self.runner().clone();
         let (limits, workload) = (spec.limits, spec.workload.clone());

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use tachograph_engine::domain::{AttemptId, ExitStatus, Run, RunId};
+use tachograph_engine::ports::{JournalError, JournalReader};
 
+use super::boot::ThisBoot;
 use super::conclusion::{Conclusion, concerns, conclude};
 use super::evidence::Evidence;
 use super::leftovers::{late_record, unknown_directories};
@@ -41,7 +43,8 @@ pub struct Foresight {
 /// [images that were never started](super::super::is_unstarted_image) among them that
 /// [were created here](super::super::was_created_here).
 /// Reads only, needs no lock, and signals nobody. The world may change between this and an opening; a living supervisor
-/// of these runs is one of the things that it tells.
+/// of these runs is one of the things that it tells. What the journal knows of the boot is taken into account by
+/// [`Foresight::in_view_of_the_boot`] alone.
 pub fn foresee<'runs>(
     runs_dir: &Path,
     runs: impl IntoIterator<Item = &'runs Run>,
@@ -70,6 +73,25 @@ pub fn foresee<'runs>(
     }
     foresight.unknown_directories = unknown_directories(runs_dir, &known);
     foresight
+}
+
+impl Foresight {
+    /// Takes back what would follow from what is not on disk, of attempts that were started in another boot.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] if it cannot be read what the journal says about that.
+    pub async fn in_view_of_the_boot(&mut self, reader: &dyn JournalReader) -> Result<(), JournalError> {
+        let mut this_boot = None;
+        for foreseen in self.open.iter_mut().filter(|foreseen| foreseen.attempt.is_some()) {
+            let known: ThisBoot = match this_boot {
+                Some(known) => known,
+                None => *this_boot.insert(ThisBoot::find(reader).await?),
+            };
+            foreseen.conclusion = known.qualify(reader, foreseen.run, foreseen.conclusion.clone()).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Of attempts that have ended.

@@ -128,7 +128,7 @@ impl ProcessRunner {
             return Ok(report);
         }
         let Some(evidence) = self.look(run, processes).await else { return Ok(report) };
-        let conclusion = conclude(run, &evidence);
+        let conclusion = self.in_view_of_the_boot(run, conclude(run, &evidence)).await?;
         match (&conclusion, &run.attempt, &evidence.identified) {
             (Conclusion::PromoteToStarted, None, Identified::Known(known)) => {
                 if self.promote(run.id, known, &mut report).await?
@@ -163,6 +163,14 @@ impl ProcessRunner {
             }
         }
         Ok(report)
+    }
+
+    async fn in_view_of_the_boot(&self, run: &Run, conclusion: Conclusion) -> Result<Conclusion, RunnerError> {
+        let reader = self.engine().reader();
+        match run.attempt {
+            Some(_) => Ok(self.this_boot().await?.qualify(&**reader, run.id, conclusion).await?),
+            None => Ok(conclusion),
+        }
     }
 
     /// Looks, and again for a while if a shim is about to begin: it does not need the supervisor that started it.

@@ -28,11 +28,11 @@ struct FakeLauncher {
 
 #[async_trait]
 impl Launcher for FakeLauncher {
-    async fn create(&self, job: &Job) -> Result<RunId, Error> {
+    async fn create(&self, job: &Job) -> Result<Option<RunId>, Error> {
         let mut refuse = self.refuse.lock().unwrap();
         match refuse.iter().position(|(name, _)| *name == job.name) {
             Some(index) => Err(refuse.remove(index).1),
-            None => Ok(RunId::from_u128(job.name.bytes().map(u128::from).sum())),
+            None => Ok(Some(RunId::from_u128(job.name.bytes().map(u128::from).sum()))),
         }
     }
 

@@ -1,0 +1,138 @@
+//! What a run without a shim leaves after a power cut: nothing of its directory is synced, and each file in it may be
+//! there, be empty, or be gone.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tachograph_adapters::clock::{SystemClock, UlidSource};
+use tachograph_adapters::host::LocalHost;
+use tachograph_adapters::memory::MemoryStorage;
+use tachograph_adapters::process::{AttemptDirectory, Conclusion, ProcessRunner, RunnerOptions, Shim, foresee};
+use tachograph_engine::domain::{
+    Action, Actor, ActorKind, AttemptId, ExitStatus, FailureKind, Ordinal, RunId, RunnerId, Session, StartMode,
+};
+use tachograph_engine::ports::Host;
+use tachograph_engine::shell::{Engine, Options, Parts};
+
+use crate::support::sh;
+
+const HOLDER: &str = "process/host/1/former";
+const ANOTHER: &str = "00000000-0000-0000-0000-000000000000";
+
+/// This host in another boot.
+struct Before(LocalHost);
+
+impl Host for Before {
+    fn session(&self) -> Session {
+        Session { boot_id: ANOTHER.to_owned(), ..self.0.session() }
+    }
+}
+
+async fn open(storage: &MemoryStorage, is_before: bool) -> Engine {
+    let clock = Arc::new(SystemClock);
+    let host = LocalHost::new(clock.clone());
+    let host: Arc<dyn Host> = if is_before { Arc::new(Before(host)) } else { Arc::new(host) };
+    let journal = Box::new(storage.open().unwrap());
+    let parts = Parts { journal, clock, ids: Arc::new(UlidSource::new()), host, checkpoints: None };
+    Engine::open(parts, Options::default()).await.unwrap().0
+}
+
+/// A run that was started and is open when its supervisor goes; with what is left of its directory.
+async fn start(engine: &Engine, runs: &Path, left: [Left; 4]) -> RunId {
+    let (run, attempt) = (RunId::from_ulid(engine.mint()), AttemptId::from_ulid(engine.mint()));
+    let actor = Actor::new(ActorKind::Supervisor, HOLDER);
+    let create = engine.command(run, actor.clone(), Action::Create { spec: Arc::new(sh("exit 3")) });
+    let start = Action::Start { attempt, runner: RunnerId::from(HOLDER), mode: StartMode::Fresh };
+    let (_, started) = engine.submit_both(create, engine.command(run, actor, start)).await.unwrap();
+    assert!(started.outcome.written().is_some(), "{started:?}");
+    let directory = AttemptDirectory::of(runs, run, Ordinal(1));
+    let gone = serde_json::json!({ "pid": 1, "start_ticks": 1, "boot_id": ANOTHER });
+    let identity = serde_json::json!({
+        "format": 1, "run": run.to_string(), "attempt": attempt.to_string(), "ordinal": 1, "runner": HOLDER,
+        "supervisor": gone, "argv_blake3": "0".repeat(64), "process": gone,
+    });
+    let exit = serde_json::json!({
+        "format": 1, "run": run.to_string(), "attempt": attempt.to_string(), "runner": HOLDER, "status": { "code": 3 },
+    });
+    let [itself, output, identified, exited] = left;
+    if itself == Left::Nothing {
+        return run;
+    }
+    std::fs::create_dir_all(directory.path()).unwrap();
+    let files = [("stdout", output, String::new()), ("identity.json", identified, identity.to_string())];
+    for (name, left, content) in files.into_iter().chain([("exit.json", exited, exit.to_string())]) {
+        match left {
+            Left::Nothing => {}
+            Left::Empty => std::fs::write(directory.path().join(name), "").unwrap(),
+            Left::Whole => std::fs::write(directory.path().join(name), content).unwrap(),
+        }
+    }
+    run
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    Empty,
+    Whole,
+}
+
+/// Directory, output, identity, exit record: every way in which they can be left.
+fn all_ways() -> Vec<[Left; 4]> {
+    let each = [Left::Nothing, Left::Empty, Left::Whole];
+    let files = || each.into_iter().flat_map(move |one| each.into_iter().map(move |another| (one, another)));
+    let with_directory = files().flat_map(|(one, another)| {
+        [Left::Nothing, Left::Empty].map(|output| [Left::Whole, output, one, another]).into_iter()
+    });
+    with_directory.chain([[Left::Nothing; 4]]).collect()
+}
+
+#[tokio::test]
+async fn after_a_power_cut_nothing_follows_from_what_is_missing() {
+    let (data, storage) = (tempfile::tempdir().unwrap(), MemoryStorage::default());
+    let runs = data.path().join("runs");
+    let before = open(&storage, true).await;
+    let mut started = Vec::new();
+    for left in all_ways() {
+        started.push((start(&before, &runs, left).await, left));
+    }
+    before.close().await.unwrap();
+    let engine = open(&storage, false).await;
+    let records: Vec<_> = engine.live();
+    let mut foresight = foresee(&runs, records.iter().map(|record| &record.run), &Default::default());
+    foresight.in_view_of_the_boot(&**engine.reader()).await.unwrap();
+    let runner = ProcessRunner::with_shim(engine.clone(), &runs, RunnerOptions::default(), Shim::Off);
+    let report = runner.recover().await.unwrap();
+    assert_eq!(started.len(), 19);
+    for (run, left) in started {
+        let record = engine.run(run).await.unwrap().unwrap();
+        let outcome = record.run.attempt.as_ref().unwrap().outcome.clone().unwrap();
+        let told = ExitStatus::Unknown { cause: "the machine was started anew while it was open".to_owned() };
+        let (expected, name) = if left[3] == Left::Whole { (ExitStatus::Code(3), "record") } else { (told, "unknown") };
+        assert_eq!(outcome.exit_status(), Some(&expected), "{left:?}");
+        let foreseen = foresight.open.iter().find(|foreseen| foreseen.run == run).unwrap();
+        assert_eq!(foreseen.conclusion.name(), name, "{left:?}");
+        if let Conclusion::Unknown { cause } = &foreseen.conclusion {
+            assert_eq!(expected, ExitStatus::Unknown { cause: cause.clone() }, "{left:?}");
+        }
+    }
+    assert!(report.failed.is_empty() && report.orphans.is_empty() && report.adopted.is_empty(), "{report:?}");
+    engine.close().await.unwrap();
+}
+
+/// In the boot that an attempt was started in, a kill of its supervisor takes no file away.
+#[tokio::test]
+async fn in_the_same_boot_an_empty_directory_still_shows_that_nothing_was_executed() {
+    let (data, storage) = (tempfile::tempdir().unwrap(), MemoryStorage::default());
+    let runs = data.path().join("runs");
+    // An older boot in the journal says nothing about what was started since.
+    open(&storage, true).await.close().await.unwrap();
+    let before = open(&storage, false).await;
+    let nothing = Left::Nothing;
+    let run = start(&before, &runs, [Left::Whole, nothing, nothing, nothing]).await;
+    before.close().await.unwrap();
+    let engine = open(&storage, false).await;
+    let runner = ProcessRunner::with_shim(engine.clone(), &runs, RunnerOptions::default(), Shim::Off);
+    assert_eq!(runner.recover().await.unwrap().failed, [(run, FailureKind::StartAbandoned)]);
+    engine.close().await.unwrap();
+}
