@@ -156,7 +156,7 @@ fn what_says_what_was_exported_must_be_understood() {
 fn one_export_at_a_time() {
     let place = Place::new();
     let held = File::open(&place.export).unwrap();
-    flock(&held, FlockOperation::NonBlockingLockExclusive).unwrap();
+    flock(&held, FlockOperation::NonBlockingLockShared).unwrap();
     place.refused(&place.data, &[], 8, "locked", "under way");
     drop(held);
     assert!(!exported(&place.data, u64::MAX, &place.export).unwrap().files.is_empty());
