@@ -247,6 +247,16 @@ impl Dataset {
         Ok(Position::ZERO)
     }
 
+    /// A position up to which every entry was recorded before a time, by the footers of the files; zero if those are not read.
+    ///
+    /// # Errors
+    ///
+    /// As [`position`](Self::position).
+    pub(crate) fn before(&self, time: Timestamp) -> Result<Position, JournalError> {
+        let before = self.salvaging.as_ref().map(|salvaging| salvaging.before(time)).transpose()?;
+        Ok(before.flatten().unwrap_or(Position::ZERO))
+    }
+
     /// Passes every entry after one position and up to another, in order, until the visitor returns false.
     ///
     /// # Errors

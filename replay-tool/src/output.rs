@@ -78,8 +78,13 @@ impl Context {
 
     /// The wall clock.
     pub fn now(&self) -> Timestamp {
-        OffsetDateTime::from(SystemTime::now()).into()
+        wall_clock()
     }
+}
+
+/// The wall clock.
+pub(crate) fn wall_clock() -> Timestamp {
+    OffsetDateTime::from(SystemTime::now()).into()
 }
 
 /// What a read command works with.

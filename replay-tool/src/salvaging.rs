@@ -145,6 +145,15 @@ impl SalvagingReader {
         self.unless_damaged(self.plain().map(|plain| plain.position_at(time)))
     }
 
+    /// A position up to which every entry was recorded before a time, by way of the footers; absent if damage is in the way.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalReader::read`].
+    pub(crate) fn before(&self, time: Timestamp) -> Result<Option<Position>, JournalError> {
+        self.unless_damaged(self.plain().map(|plain| plain.before(time)))
+    }
+
     fn salvaged(&self, after: Position, limit: usize) -> Result<Vec<Entry>, JournalError> {
         let kept = self.lock().cursor.take().filter(|(reached, _)| *reached == after);
         let mut salvage = match kept {
@@ -385,5 +394,18 @@ impl JournalReader for SalvagingReader {
         let is_fact = |entry: &Entry| matches!(entry.body, EntryBody::System(_));
         let within = |entry: &Entry| entry.position > after && entry.position <= up_to;
         Ok(self.pass()?.filter(|entry| within(entry) && is_fact(entry)).collect())
+    }
+
+    async fn early_refusals(&self, after: Position, up_to: Position) -> Result<Vec<Entry>, JournalError> {
+        let answer = match self.plain() {
+            Some(plain) => Some(plain.early_refusals(after, up_to).await),
+            None => None,
+        };
+        if let Some(refusals) = self.unless_damaged(answer)? {
+            return Ok(refusals);
+        }
+        let is_early = |entry: &Entry| matches!(entry.body, EntryBody::Refused(_)) && entry.previous.is_none();
+        let within = |entry: &Entry| entry.position > after && entry.position <= up_to;
+        Ok(self.pass()?.filter(|entry| within(entry) && is_early(entry)).collect())
     }
 }

@@ -85,6 +85,10 @@ async fn facts(place: &dyn Journals) -> Kept {
             let wanted: Vec<_> = entries.iter().filter(within).filter(is_fact).cloned().collect();
             let found = reader.facts(after, up_to).await.map_err(failed)?;
             ensure_eq!(found, wanted, "facts after {after} up to {up_to}");
+            let is_early = |entry: &&Entry| matches!(entry.body, EntryBody::Refused(_)) && entry.previous.is_none();
+            let wanted: Vec<_> = entries.iter().filter(within).filter(is_early).cloned().collect();
+            let found = reader.early_refusals(after, up_to).await.map_err(failed)?;
+            ensure_eq!(found, wanted, "early refusals after {after} up to {up_to}");
         }
     }
     Ok(())

@@ -11,7 +11,7 @@
 //! | `segment`, `frame`, `footer`, `anchor`, `fields` | the bytes, encoded and decoded |
 //! | `scan`, `walk` | frame by frame over a segment: up to the first bad one, or past it |
 //! | `writer`, `active`, `lock`, `recover` | the one writer; what it finds when it opens |
-//! | `reader`, `facts`, `view`, `tail`, `follow` | readers beside it |
+//! | `reader`, `picked`, `view`, `tail`, `follow` | readers beside it |
 //! | `holder` | who took a name last, where no index is at hand |
 //! | `layout`, `stub` | which files there are; what stands for those that were archived |
 //! | `verify`, `runs`, `report`, `salvage` | what is wrong, and what can still be read |
@@ -21,7 +21,6 @@ mod active;
 pub(crate) mod anchor;
 pub mod disk;
 mod evidence;
-mod facts;
 pub(crate) mod fields;
 mod follow;
 pub(crate) mod footer;
@@ -29,6 +28,7 @@ pub(crate) mod frame;
 pub(crate) mod holder;
 pub(crate) mod layout;
 pub(crate) mod lock;
+mod picked;
 mod reader;
 mod recover;
 mod report;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
+use tachograph_engine::codec;
 use tachograph_engine::domain::{CommandId, Digest, Entry, Position, RunId, RunRecord, Timestamp};
 use tachograph_engine::ports::{Head, JournalError, JournalReader, KeptAnswer, RunHead};
 use ulid::Ulid;
@@ -295,6 +296,24 @@ impl FileReader {
         }
     }
 
+    /// A position up to which every entry was recorded before a time: the end of the segments that are wholly earlier, as their
+    /// footers tell, before the first one that is not.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalReader::read`].
+    pub fn before(&self, time: Timestamp) -> Result<Position, JournalError> {
+        drop(self.refreshed()?);
+        let mut before = Position::ZERO;
+        while let Some(footer) = self.sealed_footer_of(before.next())? {
+            if footer.times.1 >= time || footer.last <= before {
+                break;
+            }
+            before = footer.last;
+        }
+        Ok(before)
+    }
+
     /// The footer of the sealed segment that holds a position; absent if the tail does.
     fn sealed_footer_of(&self, position: Position) -> Result<Option<Arc<Footer>>, JournalError> {
         let mut view = self.lock();
@@ -462,6 +481,10 @@ impl JournalReader for FileReader {
     }
 
     async fn facts(&self, after: Position, up_to: Position) -> Result<Vec<Entry>, JournalError> {
-        self.facts_now(after, up_to)
+        self.picked(after, up_to, codec::is_fact)
+    }
+
+    async fn early_refusals(&self, after: Position, up_to: Position) -> Result<Vec<Entry>, JournalError> {
+        self.picked(after, up_to, codec::is_early_refusal)
     }
 }

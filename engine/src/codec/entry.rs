@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use bincode::{BorrowDecode, Encode};
 
-use super::PLACE_OF_SYSTEM;
 use super::command::{Actor, Command};
 use super::event::Event;
 use super::refusal::Refusal;
 use super::scalar::{ActionName, Digest, Id, Time};
+use super::{PLACE_OF_REFUSED, PLACE_OF_SYSTEM};
 use crate::domain;
 
 #[derive(Encode, BorrowDecode)]
@@ -26,7 +26,7 @@ pub(super) struct Beginning {
     _id: Id,
     _position: u64,
     _recorded_at: Time,
-    _previous: Option<u64>,
+    previous: Option<u64>,
     body: u32,
 }
 
@@ -34,6 +34,11 @@ impl Beginning {
     /// Whether a fact about the journal follows.
     pub(super) const fn is_of_fact(&self) -> bool {
         self.body == PLACE_OF_SYSTEM
+    }
+
+    /// Whether a refusal follows that no entry of its run came before.
+    pub(super) const fn is_of_early_refusal(&self) -> bool {
+        self.body == PLACE_OF_REFUSED && self.previous.is_none()
     }
 }
 

@@ -47,6 +47,9 @@ type Wire = Configuration<LittleEndian, Varint, Limit<DECODED_BYTES_MAX>>;
 
 const WIRE: Wire = bincode::config::standard().with_limit::<DECODED_BYTES_MAX>();
 
+/// The place of a refusal among the bodies of an entry.
+const PLACE_OF_REFUSED: u32 = 1;
+
 /// The place of a fact about the journal among the bodies of an entry.
 const PLACE_OF_SYSTEM: u32 = 2;
 
@@ -116,6 +119,16 @@ pub fn decode_entry(bytes: &[u8]) -> Result<Entry, CodecError> {
 /// [`CodecError`], if the bytes do not begin as an entry does.
 pub fn is_fact(bytes: &[u8]) -> Result<bool, CodecError> {
     read::<entry::Beginning>(bytes, "entry").map(|(beginning, _)| beginning.is_of_fact())
+}
+
+/// Whether these bytes are an entry that records a refusal, with no entry about its run before it, by the fields that an entry
+/// begins with, as [`is_fact`] tells.
+///
+/// # Errors
+///
+/// As [`is_fact`].
+pub fn is_early_refusal(bytes: &[u8]) -> Result<bool, CodecError> {
+    read::<entry::Beginning>(bytes, "entry").map(|(beginning, _)| beginning.is_of_early_refusal())
 }
 
 /// The wire form of run records, as checkpoints keep them: their count, then one after the other.

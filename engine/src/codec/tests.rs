@@ -6,7 +6,10 @@ use proptest::collection::vec;
 use proptest::prelude::any;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use super::{CodecError, DECODED_BYTES_MAX, decode_entry, decode_records, encode_entry, encode_records, is_fact};
+use super::{
+    CodecError, DECODED_BYTES_MAX, decode_entry, decode_records, encode_entry, encode_records, is_early_refusal,
+    is_fact,
+};
 use super::{samples, strategies};
 use crate::domain::testing::{claim, command, ids};
 use crate::domain::{
@@ -51,10 +54,12 @@ fn any_records_survive_their_bytes() {
 }
 
 #[test]
-fn a_fact_is_told_by_its_beginning() {
+fn facts_and_early_refusals_are_told_by_their_beginnings() {
     let told = |entry: Entry| {
         let (bytes, fact) = (encoded(&entry), matches!(entry.body, EntryBody::System(_)));
         assert_eq!(is_fact(&bytes), Ok(fact), "{entry:?}");
+        let early = matches!(entry.body, EntryBody::Refused(_)) && entry.previous.is_none();
+        assert_eq!(is_early_refusal(&bytes), Ok(early), "{entry:?}");
         Ok(())
     };
     runner().run(&strategies::entry(), told).unwrap();

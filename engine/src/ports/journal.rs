@@ -12,7 +12,7 @@ use crate::domain::{
 };
 
 /// Entries that are read at a time by whoever looks for facts among them.
-const FACTS_PAGE: usize = 4_096;
+const PICKED_PAGE: usize = 4_096;
 
 /// An entry that has no place yet. The journal gives it its position and its back pointer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -264,17 +264,39 @@ pub trait JournalReader: Send + Sync {
     ///
     /// As [`read`](Self::read).
     async fn facts(&self, after: Position, up_to: Position) -> Result<Vec<Entry>, JournalError> {
-        let (mut after, mut facts) = (after, Vec::new());
-        while after < up_to {
-            let limit = usize::try_from(up_to.0 - after.0).unwrap_or(usize::MAX).min(FACTS_PAGE);
-            let entries = self.read(after, limit).await?;
-            let Some(last) = entries.last().map(|last| last.position).filter(|last| *last > after) else { break };
-            after = last;
-            let is_fact = |entry: &Entry| matches!(entry.body, EntryBody::System(_)) && entry.position <= up_to;
-            facts.extend(entries.into_iter().filter(is_fact));
-        }
-        Ok(facts)
+        picked(self, after, up_to, |entry| matches!(entry.body, EntryBody::System(_))).await
     }
+
+    /// The refusals after a position and up to another that no entry about their run came before, in order: what was refused
+    /// before a run was created, or about one that never was. They are in no [`history`](Self::history).
+    ///
+    /// All between is gone through, as for [`facts`](Self::facts).
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    async fn early_refusals(&self, after: Position, up_to: Position) -> Result<Vec<Entry>, JournalError> {
+        picked(self, after, up_to, |entry| matches!(entry.body, EntryBody::Refused(_)) && entry.previous.is_none())
+            .await
+    }
+}
+
+/// The entries after a position and up to another that are wanted, by way of all of them.
+async fn picked<R: JournalReader + ?Sized>(
+    reader: &R,
+    after: Position,
+    up_to: Position,
+    is_wanted: impl Fn(&Entry) -> bool + Send,
+) -> Result<Vec<Entry>, JournalError> {
+    let (mut after, mut found) = (after, Vec::new());
+    while after < up_to {
+        let limit = usize::try_from(up_to.0 - after.0).unwrap_or(usize::MAX).min(PICKED_PAGE);
+        let entries = reader.read(after, limit).await?;
+        let Some(last) = entries.last().map(|last| last.position).filter(|last| *last > after) else { break };
+        after = last;
+        found.extend(entries.into_iter().filter(|entry| entry.position <= up_to && is_wanted(entry)));
+    }
+    Ok(found)
 }
 
 /// Why a batch was not appended.

@@ -5,8 +5,10 @@ use rusqlite::{Connection, Statement};
 
 use super::destination::{Database, create_tables};
 use super::joined::joined;
-use super::loading::{Loaded, Scope, load};
+use super::loading::{Asked, Loaded, Scope, load};
+use super::narrowing::Narrowing;
 use super::parameter::Parameter;
+use super::predicate;
 use super::problem::{
     database, failed, missing_parameter, nameless_parameter, not_understood, nothing_asked, read_only,
     unknown_parameter,
@@ -29,6 +31,7 @@ pub struct Desk {
     connection: Connection,
     sql: String,
     wanted: Wanted,
+    narrowing: Narrowing,
 }
 
 impl Desk {
@@ -46,12 +49,26 @@ impl Desk {
         judged.map_err(|error| database(&error))?;
         check(&connection, sql, &watch)?;
         unwatch(&mut connection).map_err(|error| database(&error))?;
-        Ok(Self { connection, sql: sql.to_owned(), wanted: watch.wanted().with(&joined(sql)) })
+        let wanted = watch.wanted().with(&joined(sql));
+        Ok(Self { connection, sql: sql.to_owned(), wanted, narrowing: Narrowing::default() })
+    }
+
+    /// The same, to be filled with no more than what the conditions of the question leave of the tables. The parameters are
+    /// those that the question will be asked with.
+    #[must_use]
+    pub fn narrowed(mut self, parameters: &[Parameter], optional: &[Parameter]) -> Self {
+        let known: Vec<&Parameter> = parameters.iter().rev().chain(optional).collect();
+        self.narrowing = predicate::narrowing(&self.sql, &self.wanted, &known);
+        self
     }
 
     /// The tables and columns that the question reads.
     pub fn wanted(&self) -> &Wanted {
         &self.wanted
+    }
+
+    fn asked(&self) -> Asked<'_> {
+        Asked { wanted: &self.wanted, narrowing: &self.narrowing, alone: None }
     }
 
     /// Fills what the question reads.
@@ -62,13 +79,9 @@ impl Desk {
     pub async fn fill(&mut self, dataset: &Dataset, scope: Scope) -> Result<Loaded, Error> {
         self.connection.execute_batch("BEGIN").map_err(|error| database(&error))?;
         let private = Database { connection: &self.connection, failed: &database };
-        let loaded = load(&private, dataset, scope, &self.wanted).await?;
+        let loaded = load(&private, dataset, scope, self.asked()).await?;
         self.connection.execute_batch("COMMIT").map_err(|error| database(&error))?;
-        // From here on nothing but reading is possible, whatever the question is.
-        let watch = Watch::default();
-        let judged =
-            self.connection.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| watch.judge(&context)));
-        judged.map_err(|error| database(&error))?;
+        only_read(&mut self.connection)?;
         Ok(loaded)
     }
 
@@ -84,17 +97,17 @@ impl Desk {
         optional: &[Parameter],
         answer: impl FnOnce(&[String], Next<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut statement = self.connection.prepare(&self.sql).map_err(|error| not_understood(&error))?;
-        bind(&mut statement, parameters, optional)?;
-        let names = unique(statement.column_names());
-        let columns = names.len();
-        let mut rows = statement.raw_query();
-        let mut next = || match rows.next() {
-            Ok(Some(row)) => (0..columns).map(|column| row.get(column)).collect::<Result<Vec<Value>, _>>().map(Some),
-            Ok(None) => Ok(None),
-            Err(error) => Err(error),
-        };
-        answer(&names, &mut || next().map_err(|error| failed(&error)))
+        ask(&self.connection, &self.sql, (parameters, optional), answer)
+    }
+
+    /// The question.
+    pub(super) fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// Whether the conditions leave some runs alone, whose own entries are all that it needs.
+    pub(super) fn is_of_runs(&self, dataset: &Dataset, scope: Scope) -> bool {
+        self.asked().runs(dataset, scope).is_some()
     }
 
     /// How SQLite goes about the question, a line per step.
@@ -105,13 +118,38 @@ impl Desk {
     pub fn plan(&self) -> Result<Vec<String>, Error> {
         let sql = format!("EXPLAIN QUERY PLAN {}", self.sql);
         let mut statement = self.connection.prepare(&sql).map_err(|error| not_understood(&error))?;
-        let steps = statement.query_map([], |row| row.get::<_, String>("detail"));
-        steps.and_then(Iterator::collect).map_err(|error| failed(&error))
+        // Parameters need no value to be planned with.
+        let steps = statement.raw_query().mapped(|row| row.get::<_, String>("detail"));
+        steps.collect::<Result<_, _>>().map_err(|error| failed(&error))
     }
 }
 
+/// Answers a question out of tables that are filled.
+///
+/// # Errors
+///
+/// As [`Desk::ask`].
+pub(super) fn ask(
+    connection: &Connection,
+    sql: &str,
+    (parameters, optional): (&[Parameter], &[Parameter]),
+    answer: impl FnOnce(&[String], Next<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let mut statement = connection.prepare(sql).map_err(|error| not_understood(&error))?;
+    bind(&mut statement, parameters, optional)?;
+    let names = unique(statement.column_names());
+    let columns = names.len();
+    let mut rows = statement.raw_query();
+    let mut next = || match rows.next() {
+        Ok(Some(row)) => (0..columns).map(|column| row.get(column)).collect::<Result<Vec<Value>, _>>().map(Some),
+        Ok(None) => Ok(None),
+        Err(error) => Err(error),
+    };
+    answer(&names, &mut || next().map_err(|error| failed(&error)))
+}
+
 /// A database that belongs to nobody else, with all tables, empty.
-fn private() -> rusqlite::Result<Connection> {
+pub(super) fn private() -> rusqlite::Result<Connection> {
     let connection = Connection::open("")?;
     connection.execute_batch(&format!(
         "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{CACHE_KIB}; PRAGMA trusted_schema = OFF;"
@@ -137,7 +175,15 @@ fn check(connection: &Connection, sql: &str, watch: &Watch) -> Result<(), Error>
     Ok(())
 }
 
-fn unwatch(connection: &mut Connection) -> rusqlite::Result<()> {
+/// From here on nothing but reading is possible, whatever the question is.
+pub(super) fn only_read(connection: &mut Connection) -> Result<(), Error> {
+    let watch = Watch::default();
+    let judged = connection.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| watch.judge(&context)));
+    judged.map_err(|error| database(&error))
+}
+
+/// Lets everything be done again.
+pub(super) fn unwatch(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.authorizer(None::<fn(rusqlite::hooks::AuthContext<'_>) -> rusqlite::hooks::Authorization>)
 }
 

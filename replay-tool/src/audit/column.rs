@@ -110,6 +110,17 @@ pub struct ColumnInfo {
     pub about: &'static str,
 }
 
+impl ColumnInfo {
+    /// Whether a value is of the column's own type, so that SQLite compares it as it is.
+    pub(super) fn holds(&self, value: &Value) -> bool {
+        match value {
+            Value::Text(_) => self.kind == "TEXT",
+            Value::Integer(_) => self.kind == "INTEGER",
+            Value::Null | Value::Real(_) | Value::Blob(_) => false,
+        }
+    }
+}
+
 /// A count or position as SQLite has it; what does not fit stands at the greatest value.
 pub(super) fn integer(number: impl TryInto<i64>) -> i64 {
     number.try_into().unwrap_or(i64::MAX)

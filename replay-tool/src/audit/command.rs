@@ -8,6 +8,8 @@ use super::answer::Desk;
 use super::loading::{Loaded, Scope};
 use super::named::{NAMED, NamedQuery};
 use super::parameter::Parameter;
+use super::problem::unknown_table;
+use super::prompt;
 use super::rows::{self, RowsFormat};
 use super::tables;
 use crate::cli::{AskArgs, AuditArgs, Command, SqlArgs};
@@ -18,23 +20,20 @@ use crate::when::AsOf;
 /// The longest question that is read from standard input.
 const SQL_BYTES_MAX: u64 = 1 << 20;
 /// Microseconds of the time that a question is about: now, or what `--at` stands for.
-const NOW_US: &str = "now_us";
+pub(super) const NOW_US: &str = "now_us";
 
-/// Answers a question in SQL, or lists the tables.
+/// Answers a question in SQL, or one after the other, or lists the tables.
 ///
 /// # Errors
 ///
 /// [`Error`] if the question is wrong, the journal cannot be read or the output not written.
 pub async fn sql(reading: &mut Reading, args: &SqlArgs) -> Result<(), Error> {
-    if args.tables {
-        return dictionary(&mut reading.output, chosen(reading.format, args.ask.output));
+    match args.sql.as_deref() {
+        _ if args.tables => dictionary(&mut reading.output, chosen(reading.format, args.ask.output), None),
+        None if prompt::is_wanted() => prompt::converse(reading, &args.ask).await,
+        None | Some("-") => prompt::read_out(reading, &args.ask).await,
+        Some(sql) => answer(reading, sql, &args.ask, &[]).await,
     }
-    let sql = match args.sql.as_deref() {
-        Some("-") => read_in()?,
-        Some(sql) => sql.to_owned(),
-        None => String::new(),
-    };
-    answer(reading, &sql, &args.ask, &[]).await
 }
 
 /// Answers a question with a name, shows it, or lists them all.
@@ -59,7 +58,7 @@ pub async fn audit(reading: &mut Reading, args: &AuditArgs) -> Result<(), Error>
 pub fn without_journal(context: &Context, command: &Command) -> Option<Result<u8, Error>> {
     let mut output = context.stdout();
     let told = match command {
-        Command::Sql(args) if args.tables => dictionary(&mut output, chosen(context.format, args.ask.output)),
+        Command::Sql(args) if args.tables => dictionary(&mut output, chosen(context.format, args.ask.output), None),
         Command::Audit(args) if args.name.is_none() || args.show => tell(&mut output, context.format, args),
         _ => return None,
     };
@@ -74,7 +73,7 @@ fn tell(output: &mut Output, format: Format, args: &AuditArgs) -> Result<(), Err
     }
 }
 
-fn unknown_query(name: &str) -> Error {
+pub(super) fn unknown_query(name: &str) -> Error {
     let nearest = NAMED.iter().max_by(|left, right| {
         let alike = |query: &NamedQuery| strsim::jaro_winkler(name, query.name);
         alike(left).total_cmp(&alike(right))
@@ -88,7 +87,7 @@ fn unknown_query(name: &str) -> Error {
 }
 
 async fn answer(reading: &mut Reading, sql: &str, ask: &AskArgs, defaults: &[Parameter]) -> Result<(), Error> {
-    let mut desk = Desk::of(sql)?;
+    let desk = Desk::of(sql)?;
     let scope = scope(reading, ask).await?;
     let now = match ask.at {
         None => Some(reading.now),
@@ -97,6 +96,7 @@ async fn answer(reading: &mut Reading, sql: &str, ask: &AskArgs, defaults: &[Par
     };
     let mut optional = defaults.to_vec();
     optional.push(Parameter::integer(NOW_US, now.unwrap_or(reading.now).as_micros()));
+    let mut desk = desk.narrowed(&ask.params, &optional);
     let loaded = desk.fill(&reading.dataset, scope).await?;
     let format = chosen(reading.format, ask.output);
     if ask.explain {
@@ -106,14 +106,14 @@ async fn answer(reading: &mut Reading, sql: &str, ask: &AskArgs, defaults: &[Par
     desk.ask(&ask.params, &optional, |names, next| rows::write(format, names, next, output, stdout().is_terminal()))
 }
 
-fn chosen(format: Format, rows: Option<RowsFormat>) -> RowsFormat {
+pub(super) fn chosen(format: Format, rows: Option<RowsFormat>) -> RowsFormat {
     rows.unwrap_or(match format {
         Format::Text => RowsFormat::Table,
         Format::Json => RowsFormat::Json,
     })
 }
 
-async fn scope(reading: &Reading, ask: &AskArgs) -> Result<Scope, Error> {
+pub(super) async fn scope(reading: &Reading, ask: &AskArgs) -> Result<Scope, Error> {
     reading.note_beyond_end(ask.at.and_then(AsOf::asked_position));
     let at = reading.dataset.position(ask.at, reading.now).await?;
     let after = match ask.after {
@@ -127,7 +127,7 @@ async fn scope(reading: &Reading, ask: &AskArgs) -> Result<Scope, Error> {
     Ok(Scope { at, after, run })
 }
 
-fn read_in() -> Result<String, Error> {
+pub(super) fn read_in() -> Result<String, Error> {
     let mut sql = String::new();
     let read = std::io::stdin().lock().take(SQL_BYTES_MAX + 1).read_to_string(&mut sql);
     match read {
@@ -138,16 +138,24 @@ fn read_in() -> Result<String, Error> {
 }
 
 /// Writes rows that are known.
-fn known(output: &mut Output, format: RowsFormat, names: &[&str], all: Vec<Vec<String>>) -> Result<(), Error> {
+pub(super) fn known(
+    output: &mut Output,
+    format: RowsFormat,
+    names: &[&str],
+    all: Vec<Vec<String>>,
+) -> Result<(), Error> {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let mut all = all.into_iter().map(|row| row.into_iter().map(Value::Text).collect());
     rows::write(format, &names, &mut || Ok(all.next()), output, stdout().is_terminal())
 }
 
-/// Which tables there are, and what each column of them is.
-fn dictionary(output: &mut Output, format: RowsFormat) -> Result<(), Error> {
+/// Which tables there are, or one of them, and what each column of them is.
+pub(super) fn dictionary(output: &mut Output, format: RowsFormat, only: Option<&str>) -> Result<(), Error> {
     let mut all = Vec::new();
-    for table in tables() {
+    if let Some(name) = only.filter(|name| tables().iter().all(|table| table.name != *name)) {
+        return Err(unknown_table(name, ""));
+    }
+    for table in tables().into_iter().filter(|table| only.is_none_or(|only| only == table.name)) {
         for column in &table.columns {
             all.push([table.name, column.name, column.kind, column.about].map(str::to_owned).to_vec());
         }
@@ -156,15 +164,23 @@ fn dictionary(output: &mut Output, format: RowsFormat) -> Result<(), Error> {
 }
 
 /// Which questions have a name.
-fn list(output: &mut Output, format: RowsFormat) -> Result<(), Error> {
+pub(super) fn list(output: &mut Output, format: RowsFormat) -> Result<(), Error> {
     let all = NAMED.iter().map(|query| vec![query.name.to_owned(), query.about().to_owned()]);
     known(output, format, &["name", "tells"], all.collect())
 }
 
 /// What was read for a question, and how SQLite goes about it.
-fn explained(output: &mut Output, format: RowsFormat, loaded: &Loaded, plan: Vec<String>) -> Result<(), Error> {
+pub(super) fn explained(
+    output: &mut Output,
+    format: RowsFormat,
+    loaded: &Loaded,
+    plan: Vec<String>,
+) -> Result<(), Error> {
     let mut all = Vec::new();
     let mut step = |step: &str, detail: String| all.push(vec![step.to_owned(), detail]);
+    for narrowed in &loaded.narrowed {
+        step("push", narrowed.clone());
+    }
     for from in &loaded.from {
         step("read", from.clone());
     }

@@ -1,7 +1,7 @@
 //! Fills the tables that a question names, and of those the columns that it reads.
 
 use rusqlite::types::Value;
-use tachograph_engine::domain::{ArmedTimer, Entry, Position, RunId};
+use tachograph_engine::domain::{ArmedTimer, Entry, Position, RunId, Timestamp};
 use tachograph_projections::{Projection, Timers};
 
 use super::attempt_table::{Attempts, attempts};
@@ -9,6 +9,7 @@ use super::column::{Column, Table};
 use super::destination::{Destination, RowWriter};
 use super::entry_table::{entries, refusals};
 use super::event_table::events;
+use super::narrowing::{Narrowing, Sieve};
 use super::run_table::{NOT_SAVED, Runs, labels, runs};
 use super::session_table::{sessions, sessions_of};
 use super::snapshot_table::{Snapshots, snapshots};
@@ -37,6 +38,8 @@ pub struct Loaded {
     pub from: Vec<String>,
     /// Entries that were gone through; those behind a checkpoint were not.
     pub entries: u64,
+    /// Of each table that the conditions of the question narrow, the rows that were looked for, in words.
+    pub narrowed: Vec<String>,
 }
 
 /// What of a table was filled.
@@ -58,6 +61,7 @@ struct Sink<'d, S> {
     rows_of: fn(&S) -> usize,
     columns: Vec<Column<S>>,
     columns_of: usize,
+    sieve: Sieve,
     writer: Box<dyn RowWriter + 'd>,
     /// The values of the row at hand; kept for its room.
     row: Vec<Value>,
@@ -66,18 +70,22 @@ struct Sink<'d, S> {
 
 impl<'d, S> Sink<'d, S> {
     /// The sink of a table, if it is wanted.
-    fn of(mut table: Table<S>, wanted: &Wanted, to: &'d dyn Destination) -> Result<Option<Self>, Error> {
-        let Some(read) = wanted.columns(table.name) else { return Ok(None) };
+    fn of(mut table: Table<S>, asked: Asked<'_>, to: &'d dyn Destination) -> Result<Option<Self>, Error> {
+        let Some(read) = asked.wanted.columns(table.name) else { return Ok(None) };
         let columns_of = table.columns.len();
         table.columns.retain(|column| read.contains(column.name));
         let writer = to.begin(&table.described())?;
         let Table { name, rows: rows_of, columns, .. } = table;
-        Ok(Some(Self { name, rows_of, columns, columns_of, writer, row: Vec::new(), rows: 0 }))
+        let sieve = asked.narrowing.sieve(name, &columns);
+        Ok(Some(Self { name, rows_of, columns, columns_of, sieve, writer, row: Vec::new(), rows: 0 }))
     }
 
-    /// Adds the rows of one source.
+    /// Adds the rows of one source that matter.
     fn take(&mut self, source: &S) -> Result<(), Error> {
         for row in 0..(self.rows_of)(source) {
+            if !self.sieve.keeps(&self.columns, source, row) {
+                continue;
+            }
             self.row.clear();
             self.row.extend(self.columns.iter().map(|column| column.value(source, row)));
             self.writer.write(&self.row)?;
@@ -102,11 +110,84 @@ impl<'d, S> Sink<'d, S> {
 }
 
 /// Tables whose rows are the journal's own.
-const OF_ENTRIES: [&str; 3] = ["entries", "events", "refusals"];
+pub(super) const OF_ENTRIES: [&str; 3] = ["entries", "events", "refusals"];
 /// Tables that are made or folded out of all entries.
 const OF_ALL: [&str; 4] = ["attempts", "snapshots", "timers", "labels"];
 /// The one that is folded out of all entries, and for which there are checkpoints.
 const OF_RUNS: [&str; 1] = ["runs"];
+/// Those that tell of refusals, too.
+const OF_REFUSED: [&str; 2] = ["entries", "refusals"];
+
+/// What is asked.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) wanted: &'a Wanted,
+    pub(super) narrowing: &'a Narrowing,
+    /// The runs that the tables are to be filled with, whatever the conditions say.
+    pub(super) alone: Option<&'a [RunId]>,
+}
+
+impl<'a> Asked<'a> {
+    /// All that is read, whatever the conditions.
+    pub(super) fn whole(wanted: &'a Wanted) -> Self {
+        Self { wanted, narrowing: Narrowing::none(), alone: None }
+    }
+
+    /// Of these tables, those that the question names.
+    fn named(&self, tables: &[&'static str]) -> Vec<&'static str> {
+        tables.iter().filter(|table| self.wanted.columns(table).is_some()).copied().collect()
+    }
+
+    /// The runs whose own entries are all that the question needs.
+    pub(super) fn runs(&self, dataset: &Dataset, scope: Scope) -> Option<Vec<RunId>> {
+        if let Some(runs) = self.alone {
+            return Some(runs.to_vec());
+        }
+        if let Some(run) = scope.run {
+            return Some(vec![run]);
+        }
+        // Beside what is missing or archived, back pointers do not lead to all that is there.
+        let is_whole = dataset.reader().archived() == Position::ZERO && !dataset.held().is_part();
+        if !is_whole || dataset.damage().is_some() {
+            return None;
+        }
+        let named = self.named(&[OF_ENTRIES.as_slice(), &OF_ALL, &OF_RUNS].concat());
+        self.narrowing.runs(&named).filter(|_| !named.is_empty()).map(|runs| runs.into_iter().collect())
+    }
+}
+
+/// The entries about some runs up to a position, in order.
+async fn entries_of(dataset: &Dataset, scope: Scope, runs: &[RunId], asked: Asked<'_>) -> Result<Vec<Entry>, Error> {
+    let mut entries = Vec::new();
+    for run in runs {
+        entries.extend(dataset.reader().history(*run).await?);
+    }
+    // What was refused before a run was created is no part of its history.
+    if scope.run.is_none() && asked.wanted.names_any(&OF_REFUSED) {
+        let early = dataset.reader().early_refusals(Position::ZERO, scope.at).await?;
+        entries.extend(early.into_iter().filter(|entry| entry.run().is_some_and(|run| runs.contains(&run))));
+    }
+    entries.retain(|entry| entry.position <= scope.at);
+    entries.sort_unstable_by_key(|entry| entry.position);
+    Ok(entries)
+}
+
+/// The runs to begin with where some are gone after by their own entries: of one that is archived in part, what is known.
+async fn first_of(dataset: &Dataset, scope: Scope) -> Result<Runs, Error> {
+    match scope.run {
+        Some(run) => first_runs(dataset, Some(run)).await,
+        // Others are gone after one by one only where nothing is archived.
+        None => Ok(Runs::default()),
+    }
+}
+
+/// Which histories were read, in words.
+fn histories(runs: &[RunId]) -> String {
+    match runs {
+        [run] => format!("the history of run {run}"),
+        runs => format!("the histories of {} runs", runs.len()),
+    }
+}
 
 /// Fills what is wanted.
 ///
@@ -117,25 +198,25 @@ pub(super) async fn load(
     to: &dyn Destination,
     dataset: &Dataset,
     scope: Scope,
-    wanted: &Wanted,
+    asked: Asked<'_>,
 ) -> Result<Loaded, Error> {
-    let mut loaded = Loaded::default();
-    let pass = Pass::of(wanted, to)?;
-    let records = match pass {
-        Some(pass) => pass.go(dataset, scope, wanted, &mut loaded).await?,
+    let mut loaded = Loaded { narrowed: asked.narrowing.told(), ..Loaded::default() };
+    let runs_alone = asked.runs(dataset, scope);
+    let records = match Pass::of(asked, to)? {
+        Some(pass) => pass.go(dataset, scope, runs_alone.as_deref(), &mut loaded).await?,
         None => None,
     };
-    if wanted.names_any(&OF_RUNS) {
+    if asked.wanted.names_any(&OF_RUNS) {
         let records = match records {
             Some(records) => records,
-            None => runs_of(dataset, scope, wanted, &mut loaded).await?,
+            None => runs_of(dataset, scope, (asked, runs_alone.as_deref()), &mut loaded).await?,
         };
-        if let Some(mut sink) = Sink::of(runs(), wanted, to)? {
+        if let Some(mut sink) = Sink::of(runs(), asked, to)? {
             sink.take_all(records.rows())?;
             loaded.tables.push(sink.finish()?);
         }
     }
-    if let Some(mut sink) = Sink::of(sessions(), wanted, to)? {
+    if let Some(mut sink) = Sink::of(sessions(), asked, to)? {
         let facts = dataset.reader().facts(Position::ZERO, scope.at).await?;
         let mut rows = sessions_of(&facts);
         for row in &mut rows {
@@ -150,16 +231,22 @@ pub(super) async fn load(
 }
 
 /// The runs, by the shortest way if no other table needs the entries.
-async fn runs_of(dataset: &Dataset, scope: Scope, wanted: &Wanted, loaded: &mut Loaded) -> Result<Runs, Error> {
-    if let Some(run) = scope.run {
-        let history = dataset.reader().history(run).await?;
-        let mut runs = first_runs(dataset, Some(run)).await?;
-        history.iter().take_while(|entry| entry.position <= scope.at).for_each(|entry| runs.apply(entry));
-        loaded.entries += history.len() as u64;
-        loaded.from.push(format!("the history of run {run}"));
+async fn runs_of(
+    dataset: &Dataset,
+    scope: Scope,
+    (asked, runs_alone): (Asked<'_>, Option<&[RunId]>),
+    loaded: &mut Loaded,
+) -> Result<Runs, Error> {
+    if let Some(alone) = runs_alone {
+        let entries = entries_of(dataset, scope, alone, asked).await?;
+        let mut runs = first_of(dataset, scope).await?;
+        entries.iter().for_each(|entry| runs.apply(entry));
+        loaded.entries += entries.len() as u64;
+        loaded.from.push(histories(alone));
         return Ok(runs);
     }
-    let needs_all = wanted.columns("runs").is_some_and(|read| NOT_SAVED.iter().any(|column| read.contains(*column)));
+    let read = asked.wanted.columns("runs");
+    let needs_all = read.is_some_and(|read| NOT_SAVED.iter().any(|column| read.contains(*column)));
     let (began_at, mut runs) = if needs_all {
         (dataset.reader().archived(), first_runs(dataset, None).await?)
     } else {
@@ -201,25 +288,28 @@ struct Pass<'d> {
     timers: Option<Timers>,
     runs: Option<Runs>,
     to: &'d dyn Destination,
+    asked: Asked<'d>,
     seen: u64,
 }
 
 impl<'d> Pass<'d> {
     /// The pass that a question needs, if it needs one.
-    fn of(wanted: &Wanted, to: &'d dyn Destination) -> Result<Option<Self>, Error> {
+    fn of(asked: Asked<'d>, to: &'d dyn Destination) -> Result<Option<Self>, Error> {
+        let wanted = asked.wanted;
         if !wanted.names_any(&OF_ENTRIES) && !wanted.names_any(&OF_ALL) {
             return Ok(None);
         }
         Ok(Some(Self {
-            entries: Sink::of(entries(), wanted, to)?,
-            events: Sink::of(events(), wanted, to)?,
-            refusals: Sink::of(refusals(), wanted, to)?,
-            labels: Sink::of(labels(), wanted, to)?,
+            entries: Sink::of(entries(), asked, to)?,
+            events: Sink::of(events(), asked, to)?,
+            refusals: Sink::of(refusals(), asked, to)?,
+            labels: Sink::of(labels(), asked, to)?,
             attempts: wanted.columns("attempts").map(|_| Attempts::default()),
             snapshots: wanted.columns("snapshots").map(|_| Snapshots::default()),
             timers: wanted.columns("timers").map(|_| Timers::empty()),
             runs: wanted.names_any(&OF_RUNS).then(Runs::default),
             to,
+            asked,
             seen: 0,
         }))
     }
@@ -234,30 +324,51 @@ impl<'d> Pass<'d> {
         mut self,
         dataset: &Dataset,
         scope: Scope,
-        wanted: &Wanted,
+        runs_alone: Option<&[RunId]>,
         loaded: &mut Loaded,
     ) -> Result<Option<Runs>, Error> {
-        let begin = if self.needs_all() { dataset.reader().archived() } else { scope.after };
+        let archived = dataset.reader().archived();
+        let (begin, end) = if self.needs_all() { (archived, scope.at) } else { self.stretch(dataset, scope).await? };
         if let Some(runs) = &mut self.runs {
-            *runs = first_runs(dataset, scope.run).await?;
+            *runs = if runs_alone.is_some() {
+                first_of(dataset, scope).await?
+            } else {
+                first_runs(dataset, scope.run).await?
+            };
         }
-        if let Some(run) = scope.run {
-            let history = dataset.reader().history(run).await?;
-            let within = history.iter().filter(|entry| entry.position > begin && entry.position <= scope.at);
-            within.into_iter().try_for_each(|entry| self.take(entry, scope))?;
-            loaded.from.push(format!("the history of run {run}"));
+        if let Some(runs) = runs_alone {
+            let entries = entries_of(dataset, scope, runs, self.asked).await?;
+            let mut within = entries.iter().filter(|entry| entry.position > begin && entry.position <= end);
+            within.try_for_each(|entry| self.take(entry, scope))?;
+            loaded.from.push(histories(runs));
         } else {
             let mut failed = None;
             dataset
-                .visit(begin, scope.at, |entry| {
+                .visit(begin, end, |entry| {
                     failed = self.take(&entry, scope).err();
                     failed.is_none()
                 })
                 .await?;
             failed.map_or(Ok(()), Err)?;
-            loaded.from.push(format!("the entries from position {} to {}", begin.next(), scope.at));
+            loaded.from.push(match begin < end {
+                true => format!("the entries from position {} to {end}", begin.next()),
+                false => "no entry".to_owned(),
+            });
         }
-        self.finish(wanted, loaded)
+        self.finish(loaded)
+    }
+
+    /// The position before the first entry whose rows matter, and that of the last one.
+    async fn stretch(&self, dataset: &Dataset, scope: Scope) -> Result<(Position, Position), Error> {
+        let stretch = self.asked.narrowing.stretch(&self.asked.named(&OF_ENTRIES));
+        let (mut after, mut end) = stretch.between();
+        if let Some(first) = stretch.times.0 {
+            after = after.max(dataset.before(Timestamp::from_micros(first))?);
+        }
+        if let Some(last) = stretch.times.1 {
+            end = end.min(dataset.position_at(Timestamp::from_micros(last), scope.at).await?);
+        }
+        Ok((after.max(scope.after), end.min(scope.at)))
     }
 
     fn take(&mut self, entry: &Entry, scope: Scope) -> Result<(), Error> {
@@ -277,20 +388,20 @@ impl<'d> Pass<'d> {
         Ok(())
     }
 
-    fn finish(self, wanted: &Wanted, loaded: &mut Loaded) -> Result<Option<Runs>, Error> {
+    fn finish(self, loaded: &mut Loaded) -> Result<Option<Runs>, Error> {
         loaded.entries += self.seen;
         for sink in [self.entries, self.events, self.refusals, self.labels].into_iter().flatten() {
             loaded.tables.push(sink.finish()?);
         }
-        if let Some((fold, mut sink)) = self.attempts.zip(Sink::of(attempts(), wanted, self.to)?) {
+        if let Some((fold, mut sink)) = self.attempts.zip(Sink::of(attempts(), self.asked, self.to)?) {
             sink.take_all(fold.rows())?;
             loaded.tables.push(sink.finish()?);
         }
-        if let Some((fold, mut sink)) = self.snapshots.zip(Sink::of(snapshots(), wanted, self.to)?) {
+        if let Some((fold, mut sink)) = self.snapshots.zip(Sink::of(snapshots(), self.asked, self.to)?) {
             sink.take_all(fold.rows())?;
             loaded.tables.push(sink.finish()?);
         }
-        if let Some((fold, mut sink)) = self.timers.zip(Sink::of(timers(), wanted, self.to)?) {
+        if let Some((fold, mut sink)) = self.timers.zip(Sink::of(timers(), self.asked, self.to)?) {
             let mut armed: Vec<&ArmedTimer> = fold.armed();
             armed.sort_by_key(|timer| (timer.due, timer.key));
             sink.take_all(armed)?;

@@ -23,6 +23,16 @@ impl Parameter {
     pub fn integer(name: &str, value: i64) -> Self {
         Self { name: name.to_owned(), value: Value::Integer(value) }
     }
+
+    /// Its value as text.
+    pub(super) fn told(&self) -> String {
+        match &self.value {
+            Value::Integer(number) => number.to_string(),
+            Value::Real(number) => number.to_string(),
+            Value::Text(text) => text.clone(),
+            Value::Null | Value::Blob(_) => String::new(),
+        }
+    }
 }
 
 impl FromStr for Parameter {

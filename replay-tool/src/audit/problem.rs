@@ -50,6 +50,13 @@ pub(super) fn unknown_parameter(name: &str, known: &[String]) -> Error {
     input("unknown_parameter", message, remedy)
 }
 
+/// A table that there is none of, and where it was named.
+pub(super) fn unknown_table(name: &str, place: &str) -> Error {
+    let all = tables();
+    let remedy = suggestion(name, all.iter().map(|table| table.name));
+    input("unknown_table", format!("there is no table {name:?}{place}"), remedy)
+}
+
 /// A question that SQLite does not understand.
 pub(super) fn not_understood(error: &Sqlite) -> Error {
     let (message, place) = match error {
@@ -63,9 +70,7 @@ pub(super) fn not_understood(error: &Sqlite) -> Error {
     };
     let missing = |kind: &str| message.strip_prefix(kind).map(|name| name.trim().to_owned());
     if let Some(name) = missing("no such table:") {
-        let all = tables();
-        let remedy = suggestion(&name, all.iter().map(|table| table.name));
-        return input("unknown_table", format!("there is no table {name:?}{place}"), remedy);
+        return unknown_table(&name, &place);
     }
     if let Some(name) = missing("no such column:") {
         let all = tables();

@@ -33,6 +33,18 @@ pub enum RowsFormat {
     Csv,
 }
 
+impl RowsFormat {
+    /// Its name on the command line.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Json => "json",
+            Self::Jsonl => "jsonl",
+            Self::Csv => "csv",
+        }
+    }
+}
+
 /// Writes all rows of an answer. What is written to a terminal cannot play with it.
 ///
 /// # Errors

@@ -45,6 +45,30 @@ impl Wanted {
         self
     }
 
+    /// What is read of these tables alone.
+    pub(super) fn of(&self, tables: &[&str]) -> Self {
+        let kept = self.tables.iter().filter(|(table, _)| tables.contains(&table.as_str()));
+        Self { tables: kept.map(|(table, columns)| (table.clone(), columns.clone())).collect() }
+    }
+
+    /// Whether all that another reads of a table is read by this.
+    pub(super) fn covers(&self, table: &str, other: &Self) -> bool {
+        let has = |columns: &BTreeSet<String>| self.columns(table).is_some_and(|own| own.is_superset(columns));
+        other.columns(table).is_none_or(has)
+    }
+
+    /// Adds what another reads of a table, and a column.
+    pub(super) fn add(&mut self, table: &str, other: &Self, column: Option<&str>) {
+        let own = self.tables.entry(table.to_owned()).or_default();
+        own.extend(other.columns(table).into_iter().flatten().cloned());
+        own.extend(column.map(str::to_owned));
+    }
+
+    /// The tables.
+    pub(super) fn tables(&self) -> impl Iterator<Item = &str> {
+        self.tables.keys().map(String::as_str)
+    }
+
     /// Whether any of these tables is named.
     pub(super) fn names_any(&self, tables: &[&str]) -> bool {
         tables.iter().any(|table| self.tables.contains_key(*table))

@@ -39,10 +39,12 @@ Examples:
   tacho sql 'SELECT * FROM events' --run build --output csv
   tacho sql \"SELECT run, reason FROM refusals WHERE actor = :who\" --param who=r1 --format json
   tacho sql 'SELECT * FROM runs' --at 2026-11-21T03:12:00Z
-  tacho sql --tables")]
+  tacho sql --tables
+  tacho sql                                   # a prompt: .help tells what it can
+  tacho sql < questions.sql")]
 pub struct SqlArgs {
-    /// The question; - reads it from standard input
-    #[arg(value_name = "SQL", required_unless_present = "tables")]
+    /// The question; without it a prompt, and off a terminal or for - what standard input holds
+    #[arg(value_name = "SQL")]
     pub sql: Option<String>,
     /// List the tables and their columns
     #[arg(long, conflicts_with_all = ["sql", "explain"])]

@@ -27,6 +27,8 @@ pub(crate) struct Pty {
     screen: Screen,
     /// Every byte that was shown.
     pub(crate) raw: Vec<u8>,
+    /// How many of them were waited for.
+    awaited: usize,
     pub(crate) modes_before: String,
 }
 
@@ -61,7 +63,7 @@ impl Pty {
         let child = command.process_group(0).spawn().unwrap();
         let master = File::from(master);
         let output = received(master.try_clone().unwrap());
-        Self { child, master, slave, output, screen: Screen::of(80, 24), raw: Vec::new(), modes_before }
+        Self { child, master, slave, output, screen: Screen::of(80, 24), raw: Vec::new(), awaited: 0, modes_before }
     }
 
     pub(crate) fn modes_now(&self) -> String {
@@ -109,6 +111,26 @@ impl Pty {
                 Err(_) => {
                     let _ = self.child.kill();
                     panic!("the terminal never showed {what}:\n{}", self.screen.text());
+                }
+            }
+        }
+    }
+
+    /// Waits until a text was written behind all that was waited for before.
+    #[track_caller]
+    pub(crate) fn writes(&mut self, text: &str) -> &mut Self {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let behind = &self.raw[self.awaited..];
+            if let Some(at) = behind.windows(text.len()).position(|window| window == text.as_bytes()) {
+                self.awaited += at + text.len();
+                return self;
+            }
+            match self.output.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(bytes) => self.raw.extend(&bytes),
+                Err(_) => {
+                    let _ = self.child.kill();
+                    panic!("the terminal never wrote {text:?}:\n{}", String::from_utf8_lossy(&self.raw));
                 }
             }
         }

@@ -8,6 +8,10 @@ mod asked_again;
 mod audit;
 /// docs/audit.md: its data dictionary, and every question in it.
 mod audit_documented;
+/// Conditions of questions that save reading, and change no answer.
+mod audit_narrowed;
+/// Questions one after the other, at a prompt and out of standard input.
+mod audit_prompt;
 /// The binary itself.
 mod binary;
 /// Bundles in place of a directory.
@@ -43,6 +47,10 @@ mod made;
 mod parts;
 /// What was true at a point, what differs, when something became true.
 mod points;
+/// A pseudo-terminal and what it shows.
+#[path = "../explore/pty.rs"]
+#[expect(dead_code, reason = "the time machine's tests need more of it")]
+mod pty;
 /// Recorded commands, decided again.
 mod recheck;
 /// Journals that a real engine wrote, on a clock that is moved by hand.

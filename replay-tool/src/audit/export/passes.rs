@@ -1,7 +1,7 @@
 //! Every table, one fold at a time: going through the entries once more is cheaper than two folds in memory.
 
 use super::super::destination::Destination;
-use super::super::loading::{LoadedTable, Scope, load};
+use super::super::loading::{Asked, LoadedTable, Scope, load};
 use super::super::wanted::Wanted;
 use crate::dataset::Dataset;
 use crate::error::Error;
@@ -22,9 +22,9 @@ pub(super) async fn write_all(
     dataset: &Dataset,
     scope: Scope,
 ) -> Result<Vec<LoadedTable>, Error> {
-    let mut written = load(to, dataset, scope, &Wanted::all_of(&BY_ENTRY)).await?.tables;
+    let mut written = load(to, dataset, scope, Asked::whole(&Wanted::all_of(&BY_ENTRY))).await?.tables;
     for names in STANDING {
-        written.extend(load(to, dataset, scope, &Wanted::all_of(names)).await?.tables);
+        written.extend(load(to, dataset, scope, Asked::whole(&Wanted::all_of(names))).await?.tables);
     }
     Ok(written)
 }

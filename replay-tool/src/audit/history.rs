@@ -1,0 +1,131 @@
+//! What was asked at the prompt before: a file of the user's own, never beside the evidence.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// The file to keep it in; empty for none.
+const VARIABLE: &str = "TACHO_HISTORY";
+/// Questions that are kept at least, and offered.
+pub(super) const KEPT: usize = 1_000;
+/// Lines of the file from which on only the last ones are kept.
+const LINES_MAX: usize = 2 * KEPT;
+/// Bytes of the file that are read; a longer one is begun anew.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of a question that is kept.
+const QUESTION_BYTES_MAX: usize = 16 << 10;
+
+/// The history of the prompt. Each line of its file is a question as a JSON text, so that one may have several lines.
+#[derive(Debug)]
+pub(super) struct QuestionHistory {
+    path: Option<PathBuf>,
+}
+
+impl QuestionHistory {
+    /// The history of this user, as the environment has it; nothing is kept in a data directory, or where there is no home.
+    pub(super) fn of_user(data: &Path) -> Self {
+        let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+        let path = match variable(VARIABLE) {
+            Some(path) => Some(path).filter(|path| !path.as_os_str().is_empty()),
+            None => variable("XDG_STATE_HOME")
+                .filter(|path| path.is_absolute())
+                .or_else(|| variable("HOME").filter(|path| path.is_absolute()).map(|home| home.join(".local/state")))
+                .map(|state| state.join("tacho/history")),
+        };
+        Self { path: path.filter(|path| !is_within(path, data)) }
+    }
+
+    /// The last questions, oldest first. A file of more lines than twice as many is cut to those.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(super) fn load(&self) -> io::Result<Vec<String>> {
+        let Some(path) = &self.path else { return Ok(Vec::new()) };
+        let mut text = String::new();
+        match File::open(path) {
+            Ok(file) => file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let is_long = text.len() as u64 > FILE_BYTES_MAX || text.lines().count() > LINES_MAX;
+        let mut questions: Vec<String> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        questions.drain(..questions.len().saturating_sub(KEPT));
+        if is_long {
+            self.rewrite(path, &questions)?;
+        }
+        Ok(questions)
+    }
+
+    /// Adds a question at the end; one that is very long is not kept.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(super) fn add(&self, question: &str) -> io::Result<()> {
+        let Some(path) = self.path.as_ref().filter(|_| question.len() <= QUESTION_BYTES_MAX) else { return Ok(()) };
+        if let Some(directory) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        }
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        file.set_permissions(Permissions::from_mode(0o600))?;
+        // One write, so that lines of two prompts do not mix.
+        file.write_all(line(question).as_bytes())
+    }
+
+    fn rewrite(&self, path: &Path, questions: &[String]) -> io::Result<()> {
+        let beside = path.with_extension(format!("{}", std::process::id()));
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        let text: String = questions.iter().map(|question| line(question)).collect();
+        let written = file.write_all(text.as_bytes()).and_then(|()| std::fs::rename(&beside, path));
+        if written.is_err() {
+            let _ = std::fs::remove_file(&beside);
+        }
+        written
+    }
+}
+
+fn line(question: &str) -> String {
+    format!("{}\n", serde_json::Value::from(question))
+}
+
+/// Whether a path lies within a directory, as far as both exist.
+fn is_within(path: &Path, directory: &Path) -> bool {
+    let Ok(directory) = directory.canonicalize() else { return false };
+    let existing = path.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
+    existing.is_some_and(|existing| existing.starts_with(directory))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_bounded_private_and_of_whole_questions() {
+        let state = tempfile::tempdir().unwrap();
+        let path = state.path().join("deep/history");
+        let history = QuestionHistory { path: Some(path.clone()) };
+        assert_eq!(history.load().unwrap(), Vec::<String>::new());
+        for number in 0..=LINES_MAX {
+            history.add(&format!("SELECT\n{number};")).unwrap();
+        }
+        history.add(&"x".repeat(QUESTION_BYTES_MAX + 1)).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+        let questions = history.load().unwrap();
+        assert_eq!((questions.len(), questions[KEPT - 1].as_str()), (KEPT, "SELECT\n2000;"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap().lines().count(), KEPT, "cut when it was read");
+        std::fs::write(&path, "no JSON\n\"SELECT 1;\"\n").unwrap();
+        assert_eq!(history.load().unwrap(), ["SELECT 1;"]);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_data_directory_is_no_place_for_it() {
+        let data = tempfile::tempdir().unwrap();
+        assert!(is_within(&data.path().join("not/there/history"), data.path()));
+        let elsewhere = tempfile::tempdir().unwrap();
+        assert!(!is_within(&elsewhere.path().join("history"), data.path()));
+    }
+}

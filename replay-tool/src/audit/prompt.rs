@@ -1,0 +1,183 @@
+//! Questions one after the other: typed at a prompt, or out of standard input.
+
+use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+
+use super::answer::Desk;
+use super::command::{NOW_US, chosen, dictionary, explained, known, list, read_in, scope, unknown_query};
+use super::editor::{COMMANDS, Typed, Typing};
+use super::history::QuestionHistory;
+use super::kept::Kept;
+use super::named::NamedQuery;
+use super::parameter::Parameter;
+use super::problem::nothing_asked;
+use super::rows::{self, RowsFormat};
+use super::statements::{is_blank, statements};
+use super::tables;
+use crate::cli::AskArgs;
+use crate::error::Error;
+use crate::output::{Reading, wall_clock};
+use crate::when::AsOf;
+
+const PROMPT: &str = "tacho> ";
+const WELCOME: &str = "Each question ends with ;  .help lists commands, .tables the tables, Ctrl-D leaves.\n";
+
+/// Whether there is somebody to be asked.
+pub(super) fn is_wanted() -> bool {
+    stdin().is_terminal() && stdout().is_terminal()
+}
+
+/// Answers what is typed, until that ends. What is wrong with one question is told, and the next one is asked for.
+///
+/// # Errors
+///
+/// [`Error`] if the terminal cannot be used, or the output not be written.
+pub(super) async fn converse(reading: &mut Reading, ask: &AskArgs) -> Result<(), Error> {
+    let history = QuestionHistory::of_user(reading.dataset.data());
+    let before = history.load().unwrap_or_else(|error| {
+        reading.note(&format!("what was asked before cannot be read: {error}"));
+        Vec::new()
+    });
+    let mut typing = Typing::of(&before)?;
+    let mut sitting = Sitting::of(reading, ask)?;
+    reading.output.text(WELCOME)?;
+    loop {
+        reading.output.flush()?;
+        let text = match typing.next(PROMPT)? {
+            Typed::Text(text) => text,
+            Typed::Dropped => continue,
+            Typed::End => return Ok(()),
+        };
+        if is_blank(&text) {
+            continue;
+        }
+        typing.remember(text.trim());
+        if let Err(error) = history.add(text.trim()) {
+            reading.note(&format!("what is asked is not kept: {error}"));
+        }
+        if matches!(text.trim(), ".quit" | ".exit") {
+            return Ok(());
+        }
+        reading.now = wall_clock();
+        match sitting.said(reading, &text).await {
+            Ok(()) => {}
+            Err(error @ (Error::BrokenPipe | Error::Output(_))) => return Err(error),
+            Err(error) => {
+                reading.output.flush()?;
+                // If standard error is gone, there is nobody to tell.
+                let _ = stderr().lock().write_all(error.to_text().as_bytes());
+            }
+        }
+    }
+}
+
+/// Answers the statements of standard input, up to the first one that is wrong.
+///
+/// # Errors
+///
+/// As those of one question.
+pub(super) async fn read_out(reading: &mut Reading, ask: &AskArgs) -> Result<(), Error> {
+    let text = read_in()?;
+    let mut sitting = Sitting::of(reading, ask)?;
+    let statements = statements(&text);
+    if statements.is_empty() {
+        return Err(nothing_asked());
+    }
+    for statement in statements {
+        sitting.answer(reading, statement, &[]).await?;
+    }
+    Ok(())
+}
+
+/// What holds from one question to the next.
+struct Sitting {
+    ask: AskArgs,
+    output: RowsFormat,
+    kept: Kept,
+}
+
+impl Sitting {
+    fn of(reading: &Reading, ask: &AskArgs) -> Result<Self, Error> {
+        Ok(Self { ask: ask.clone(), output: chosen(reading.format, ask.output), kept: Kept::empty()? })
+    }
+
+    /// Does what a line says: one of the prompt's own commands, or statements.
+    async fn said(&mut self, reading: &mut Reading, text: &str) -> Result<(), Error> {
+        let line = text.trim();
+        if !line.starts_with('.') {
+            for statement in statements(text) {
+                self.answer(reading, statement, &[]).await?;
+            }
+            return Ok(());
+        }
+        let (command, argument) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let (argument, form) = (argument.trim(), self.output);
+        let output = &mut reading.output;
+        match (command, argument) {
+            (".help", _) => {
+                let all = COMMANDS.iter().map(|(usage, about)| vec![(*usage).to_owned(), (*about).to_owned()]);
+                known(output, form, &["command", "does"], all.collect())
+            }
+            (".tables", _) => {
+                let all = tables().into_iter().map(|table| vec![table.name.to_owned(), table.about.to_owned()]);
+                known(output, form, &["table", "one row is"], all.collect())
+            }
+            (".columns", table) => dictionary(output, form, Some(table).filter(|table| !table.is_empty())),
+            (".audit", "") => list(output, form),
+            (".audit", name) => {
+                let query = NamedQuery::find(name).ok_or_else(|| unknown_query(name))?;
+                let defaults: Vec<_> = query.parameters().into_iter().map(|parameter| parameter.default).collect();
+                self.answer(reading, query.sql, &defaults).await
+            }
+            (".output", "") => output.text(&format!("{}\n", form.name())),
+            (".output", name) => {
+                self.output = <RowsFormat as clap::ValueEnum>::from_str(name, true).map_err(|_| {
+                    Error::input(format!("{name:?} is no form of output"), "write table, json, jsonl or csv")
+                })?;
+                Ok(())
+            }
+            (".param", "") => {
+                let all = self.ask.params.iter().map(|given| vec![given.name.clone(), given.told()]);
+                known(output, form, &["parameter", "value"], all.collect())
+            }
+            (".param", given) => {
+                let given: Parameter = given.parse().map_err(|why| Error::input(why, "for example: .param who=r1"))?;
+                self.ask.params.retain(|known| known.name != given.name);
+                self.ask.params.push(given);
+                Ok(())
+            }
+            (".explain", _) => {
+                self.ask.explain = !self.ask.explain;
+                let state = if self.ask.explain { "on" } else { "off" };
+                output.text(&format!("explain is {state}\n"))
+            }
+            (other, _) => Err(Error::input(format!("there is no command {other:?}"), "`.help` lists them")),
+        }
+    }
+
+    async fn answer(&mut self, reading: &mut Reading, sql: &str, defaults: &[Parameter]) -> Result<(), Error> {
+        let desk = Desk::of(sql)?;
+        let scope = scope(reading, &self.ask).await?;
+        let now = match self.ask.at {
+            None => reading.now,
+            Some(AsOf::Time(when)) => when.resolve(reading.now),
+            Some(AsOf::Position(_)) => reading.dataset.recorded_at(scope.at).await?.unwrap_or(reading.now),
+        };
+        // Not every question has all parameters that were given for the sitting.
+        let mut optional: Vec<Parameter> = self.ask.params.iter().rev().chain(defaults).cloned().collect();
+        optional.push(Parameter::integer(NOW_US, now.as_micros()));
+        let mut desk = desk.narrowed(&[], &optional);
+        let (form, to_terminal) = (self.output, stdout().is_terminal());
+        let is_apart = scope.run.is_some() || desk.is_of_runs(&reading.dataset, scope);
+        if self.ask.explain || is_apart && !self.kept.covers(desk.wanted()) {
+            let loaded = desk.fill(&reading.dataset, scope).await?;
+            if self.ask.explain {
+                return explained(&mut reading.output, form, &loaded, desk.plan()?);
+            }
+            let output = &mut reading.output;
+            return desk.ask(&[], &optional, |names, next| rows::write(form, names, next, output, to_terminal));
+        }
+        self.kept.bring_up(&reading.dataset, scope, desk.wanted()).await?;
+        let output = &mut reading.output;
+        self.kept.ask(&desk, (&[], &optional), |names, next| rows::write(form, names, next, output, to_terminal))
+    }
+}

@@ -1,0 +1,185 @@
+//! Questions one after the other: at a prompt on a real terminal, and out of standard input.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use tachograph_adapters::journal::{FileJournal, JournalOptions};
+use tachograph_engine::ports::Journal;
+
+use crate::binary;
+use crate::kept::run;
+use crate::made::{BUILD_AGAIN, Made};
+use crate::pty::Pty;
+
+const PROMPT: &str = "tacho> ";
+
+/// A prompt that keeps its history in a directory.
+fn prompt(data: &Path, state: &Path) -> Pty {
+    let state = state.display().to_string();
+    let mut pty = Pty::tacho(data, &["sql"], &[("XDG_STATE_HOME", &state)]);
+    pty.writes("Ctrl-D leaves").writes(PROMPT);
+    pty
+}
+
+#[test]
+fn a_prompt_answers_completes_forgives_and_remembers() {
+    let (_dir, data) = binary::made();
+    let state = tempfile::tempdir().unwrap();
+    let mut pty = prompt(&data, state.path());
+    pty.keys("SELECT 'n' || (6*7) AS\r").keys("answer;\r").writes("n42").writes("1 row").writes(PROMPT);
+    // What is typed is completed, and what is given up is gone.
+    pty.keys("SELECT 'r' || count(*) FROM refu\t;\r").writes("refusals").writes("r7").writes(PROMPT);
+    pty.keys("SELECT this is given up\u{3}").writes(PROMPT);
+    pty.keys("SELECT nme FROM runs;\r").writes(PROMPT);
+    pty.keys("DELETE FROM runs;\r").writes(PROMPT);
+    pty.keys(".output jsonl\r").writes(PROMPT);
+    pty.keys("SELECT 'x' AS a; SELECT 'y' AS b;\r").writes(r#"{"a":"x"}"#).writes(r#"{"b":"y"}"#).writes(PROMPT);
+    pty.keys(".tables\r").writes(r#"{"table":"entries""#).writes(r#"{"table":"labels""#).writes(PROMPT);
+    pty.keys(".columns label\r").writes(PROMPT);
+    pty.keys(".output table\r").writes(PROMPT).keys(".param who=r1\r").writes(PROMPT);
+    pty.keys("SELECT 'by' || count(*) FROM refusals WHERE actor = :who;\r").writes("by4").writes(PROMPT);
+    pty.keys(".explain\r").writes("explain is on").writes(PROMPT);
+    pty.keys("SELECT 1 FROM refusals WHERE actor = :who;\r").writes("refusals: actor = 'r1'").writes(PROMPT);
+    pty.keys(".explain\r").writes("explain is off").writes(PROMPT);
+    pty.keys(".audit stuck\r").writes(BUILD_AGAIN).writes(PROMPT);
+    pty.keys(".nonsense\r").writes(PROMPT);
+    pty.keys(".help\r").writes(".columns [TABLE]").writes(PROMPT);
+    pty.keys("\u{4}");
+    let (code, stderr) = pty.ended();
+    assert_eq!(code, Some(0), "{stderr}");
+    let mut told = stderr.as_str();
+    for wanted in [
+        "error[unknown_column]",
+        "did you mean name?",
+        "error[sql_read_only]",
+        "error[unknown_table]",
+        "did you mean labels?",
+        "error[invalid_input]: there is no command \".nonsense\"",
+        "`.help` lists them",
+    ] {
+        told = told.split_once(wanted).unwrap_or_else(|| panic!("{wanted}: {stderr}")).1;
+    }
+    assert_eq!(pty.modes_now(), pty.modes_before, "the terminal is given back");
+    let history = state.path().join("tacho/history");
+    assert_eq!(std::fs::metadata(&history).unwrap().permissions().mode() & 0o777, 0o600);
+    let kept = std::fs::read_to_string(&history).unwrap();
+    assert!(kept.starts_with("\"SELECT 'n' || (6*7) AS\\nanswer;\"\n"), "{kept}");
+    assert!(!kept.contains("given up"), "{kept}");
+    // The next prompt offers what was asked last.
+    let mut pty = prompt(&data, state.path());
+    pty.keys("\u{1b}[A").writes(".help").keys("\u{3}").writes(PROMPT);
+    pty.keys(".quit\r");
+    assert_eq!(pty.ended().0, Some(0));
+}
+
+#[test]
+fn a_prompt_is_up_to_date_before_each_question() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let entries = Made::journal().entries;
+    let drafts = |from: usize, to: usize| entries[from..to].iter().map(binary::draft).collect();
+    let options = JournalOptions { segment_bytes: 2_048, ..JournalOptions::default() };
+    let mut journal = FileJournal::open(&data, options).unwrap();
+    let mut pty: Option<Pty> = None;
+    let state = tempfile::tempdir().unwrap();
+    let questions = [
+        ("runs", "status || version || updated_at || ifnull(status_since, '')"),
+        ("events", "position || event"),
+        ("attempts", "attempt || ifnull(outcome, '') || ifnull(ended_position, '') || ifnull(superseded_at, '')"),
+        ("entries", "position || kind"),
+        ("snapshots", "fate || ifnull(dispatched_position, '')"),
+        ("timers", "due || run"),
+        ("labels", "key || replace(value, char(10), '_')"),
+        ("sessions", "opened_at || recovered || ifnull(closed_position, '')"),
+        ("refusals", "position || reason"),
+    ];
+    let mut reached = 0;
+    for to in [3, 7, 17, 18, 20, 33, entries.len()] {
+        run(journal.append(drafts(reached, to))).unwrap();
+        reached = to;
+        let pty = pty.get_or_insert_with(|| {
+            let mut pty = prompt(&data, state.path());
+            pty.keys(".output csv\r").writes(PROMPT);
+            pty
+        });
+        for (table, text) in questions {
+            let sum = format!(
+                "SELECT '{table}=' || count(*) || '/' || ifnull(group_concat(length(t) || t, '+'), '') AS t \
+                               FROM (SELECT {text} AS t FROM {table} ORDER BY 1)"
+            );
+            let alone = binary::ran(&data, &["sql", &sum, "--output", "csv"]);
+            let answer = binary::stdout(&alone).lines().nth(1).unwrap().to_owned();
+            pty.keys(&format!("{sum};\r")).writes(&answer).writes(PROMPT);
+        }
+    }
+    let mut pty = pty.unwrap();
+    pty.keys("\u{4}");
+    assert_eq!(pty.ended(), (Some(0), String::new()));
+    run(Box::new(journal).close()).unwrap();
+}
+
+#[test]
+fn nothing_is_kept_where_the_evidence_is() {
+    let (_dir, data) = binary::made();
+    let inside = data.join("history").display().to_string();
+    let mut pty = Pty::tacho(&data, &["sql"], &[("TACHO_HISTORY", &inside)]);
+    pty.writes(PROMPT).keys("SELECT 'n' || (6*7);\r").writes("n42").keys("\u{4}");
+    assert_eq!(pty.ended(), (Some(0), String::new()));
+    assert!(!data.join("history").exists());
+}
+
+fn asked(data: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut command = binary::tacho(data);
+    let mut child =
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn off_a_terminal_the_statements_of_standard_input_are_answered_up_to_the_first_wrong_one() {
+    let (_dir, data) = binary::made();
+    let input =
+        "SELECT ';' AS a; -- one\nSELECT count(*) AS runs\nFROM runs;\nSELECT count(*) AS runs FROM runs WHERE ended";
+    for arguments in [&["sql", "--output", "csv"][..], &["sql", "-", "--output", "csv"]] {
+        let output = asked(&data, arguments, input);
+        assert_eq!(binary::stderr(&output), "");
+        assert_eq!(
+            (binary::stdout(&output).as_str(), output.status.code()),
+            ("a\r\n;\r\nruns\r\n5\r\nruns\r\n4\r\n", Some(0))
+        );
+    }
+    let output = asked(&data, &["sql", "--output", "csv"], "SELECT 1 AS a; SELECT nme FROM runs; SELECT 2 AS b;");
+    assert_eq!((binary::stdout(&output).as_str(), output.status.code()), ("a\r\n1\r\n", Some(2)));
+    assert!(binary::stderr(&output).contains("error[unknown_column]"), "{}", binary::stderr(&output));
+    let output = asked(&data, &["sql"], " -- nothing\n");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(binary::stderr(&output).contains("error[invalid_sql]"));
+}
+
+#[test]
+fn what_is_wrong_with_a_question_is_told_by_the_program_itself() {
+    let (_dir, data) = binary::made();
+    for (sql, code, tells) in [
+        ("SELEC 1", "invalid_sql", "line 1, column 1"),
+        ("SELECT nme FROM runs", "unknown_column", "did you mean name?"),
+        ("SELECT * FROM rnus", "unknown_table", "did you mean runs?"),
+        ("UPDATE runs SET name = 'x'", "sql_read_only", "reads, and changes nothing"),
+        ("SELECT :who", "missing_parameter", "--param who=VALUE"),
+    ] {
+        let output = binary::ran(&data, &["sql", sql]);
+        let (text, status) = (binary::stderr(&output), output.status.code());
+        assert_eq!((binary::stdout(&output).as_str(), status), ("", Some(2)), "{sql}: {text}");
+        assert!(text.contains(&format!("error[{code}]")) && text.contains(tells), "{sql}: {text}");
+    }
+    // More than 100 MB to somebody who wants one line of it.
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 200000) SELECT printf('%01024d', i) FROM n";
+    let mut shell = std::process::Command::new("bash");
+    let pipe = format!("\"$0\" sql \"{endless}\" --output csv | head -1; echo \"${{PIPESTATUS[0]}}\"");
+    let output = shell.args(["-c", &pipe, env!("CARGO_BIN_EXE_tacho")]).env("TACHO_DATA", &data).output().unwrap();
+    let text = binary::stdout(&output);
+    assert_eq!(text.lines().last(), Some("0"), "{text}");
+    assert_eq!(binary::stderr(&output), "");
+}
