@@ -139,10 +139,17 @@ impl Pty {
     /// Waits for the end; returns the exit code and what was written to standard error.
     #[track_caller]
     pub(crate) fn ended(&mut self) -> (Option<i32>, String) {
-        let mut stderr = String::new();
-        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-        let status = self.child.wait().unwrap();
-        (status.code(), stderr)
+        let mut stderr = self.child.stderr.take().unwrap();
+        let (told, heard) = channel();
+        std::thread::spawn(move || {
+            let mut text = String::new();
+            let _ = told.send(stderr.read_to_string(&mut text).map(|_| text));
+        });
+        let Ok(text) = heard.recv_timeout(PATIENCE) else {
+            let _ = self.child.kill();
+            panic!("it never ended; the terminal shows:\n{}", self.screen.text());
+        };
+        (self.child.wait().unwrap().code(), text.unwrap())
     }
 
     /// Whether the program showed its own screen and then left it again, with the cursor visible.

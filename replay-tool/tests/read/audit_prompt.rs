@@ -31,20 +31,20 @@ fn a_prompt_answers_completes_forgives_and_remembers() {
     pty.keys("SELECT 'n' || (6*7) AS\r").keys("answer;\r").writes("n42").writes("1 row").writes(PROMPT);
     // What is typed is completed, and what is given up is gone.
     pty.keys("SELECT 'r' || count(*) FROM refu\t;\r").writes("refusals").writes("r7").writes(PROMPT);
-    pty.keys("SELECT this is given up\u{3}").writes(PROMPT);
-    pty.keys("SELECT nme FROM runs;\r").writes(PROMPT);
-    pty.keys("DELETE FROM runs;\r").writes(PROMPT);
-    pty.keys(".output jsonl\r").writes(PROMPT);
+    pty.keys("SELECT this is given up\u{3}").writes("\n").writes(PROMPT);
+    pty.keys("SELECT nme FROM runs;\r").writes("\n").writes(PROMPT);
+    pty.keys("DELETE FROM runs;\r").writes("\n").writes(PROMPT);
+    pty.keys(".output jsonl\r").writes("\n").writes(PROMPT);
     pty.keys("SELECT 'x' AS a; SELECT 'y' AS b;\r").writes(r#"{"a":"x"}"#).writes(r#"{"b":"y"}"#).writes(PROMPT);
     pty.keys(".tables\r").writes(r#"{"table":"entries""#).writes(r#"{"table":"labels""#).writes(PROMPT);
-    pty.keys(".columns label\r").writes(PROMPT);
-    pty.keys(".output table\r").writes(PROMPT).keys(".param who=r1\r").writes(PROMPT);
+    pty.keys(".columns label\r").writes("\n").writes(PROMPT);
+    pty.keys(".output table\r").writes("\n").writes(PROMPT).keys(".param who=r1\r").writes("\n").writes(PROMPT);
     pty.keys("SELECT 'by' || count(*) FROM refusals WHERE actor = :who;\r").writes("by4").writes(PROMPT);
     pty.keys(".explain\r").writes("explain is on").writes(PROMPT);
     pty.keys("SELECT 1 FROM refusals WHERE actor = :who;\r").writes("refusals: actor = 'r1'").writes(PROMPT);
     pty.keys(".explain\r").writes("explain is off").writes(PROMPT);
     pty.keys(".audit stuck\r").writes(BUILD_AGAIN).writes(PROMPT);
-    pty.keys(".nonsense\r").writes(PROMPT);
+    pty.keys(".nonsense\r").writes("\n").writes(PROMPT);
     pty.keys(".help\r").writes(".columns [TABLE]").writes(PROMPT);
     pty.keys("\u{4}");
     let (code, stderr) = pty.ended();
@@ -69,7 +69,7 @@ fn a_prompt_answers_completes_forgives_and_remembers() {
     assert!(!kept.contains("given up"), "{kept}");
     // The next prompt offers what was asked last.
     let mut pty = prompt(&data, state.path());
-    pty.keys("\u{1b}[A").writes(".help").keys("\u{3}").writes(PROMPT);
+    pty.keys("\u{1b}[A").writes(".help").keys("\u{3}").writes("\n").writes(PROMPT);
     pty.keys(".quit\r");
     assert_eq!(pty.ended().0, Some(0));
 }
@@ -101,7 +101,7 @@ fn a_prompt_is_up_to_date_before_each_question() {
         reached = to;
         let pty = pty.get_or_insert_with(|| {
             let mut pty = prompt(&data, state.path());
-            pty.keys(".output csv\r").writes(PROMPT);
+            pty.keys(".output csv\r").writes("\n").writes(PROMPT);
             pty
         });
         for (table, text) in questions {
@@ -125,7 +125,7 @@ fn nothing_is_kept_where_the_evidence_is() {
     let (_dir, data) = binary::made();
     let inside = data.join("history").display().to_string();
     let mut pty = Pty::tacho(&data, &["sql"], &[("TACHO_HISTORY", &inside)]);
-    pty.writes(PROMPT).keys("SELECT 'n' || (6*7);\r").writes("n42").keys("\u{4}");
+    pty.writes(PROMPT).keys("SELECT 'n' || (6*7);\r").writes("n42").writes(PROMPT).keys("\u{4}");
     assert_eq!(pty.ended(), (Some(0), String::new()));
     assert!(!data.join("history").exists());
 }
