@@ -8,7 +8,7 @@ use tachograph_adapters::process::{AttemptDirectory, Identity, ProcessIdentity};
 use tachograph_engine::domain::{Event, ExitStatus, FailureKind, Finding, RunRecord, Workload};
 
 use super::snapshots::{Gate, until};
-use super::support::{Finished, Place, Ready, failure, send, status};
+use super::support::{Finished, Place, Ready, end_of, failure, send, status};
 
 const LARGE_BYTES: u64 = 256 * 1_024 * 1_024;
 
@@ -209,7 +209,7 @@ fn without_its_supervisor_a_container_goes_on_and_without_its_shim_it_is_ended()
         }
     }
     send(child.id(), Signal::KILL);
-    child.wait().unwrap();
+    end_of(&mut child, String::new);
     send(shim.pid, Signal::KILL);
     until("its shim is gone", || !shim.is_alive());
     assert!(process.is_alive(), "a container does not end with its shim");

@@ -7,7 +7,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::support::{Finished, HANG, Place, Ready, send};
+use super::support::{Finished, HANG, Place, Ready, end_of, send};
 
 /// A run called `build` of a `tacho run` of its own, which has printed a line on both streams and waits at a gate.
 pub(crate) struct Job {
@@ -67,7 +67,7 @@ impl Job {
     /// Ends the supervisor as a crash would, and leaves the job alone.
     pub(crate) fn crash(&mut self) {
         send(self.child.id(), Signal::KILL);
-        self.child.wait().unwrap();
+        end_of(&mut self.child, String::new);
     }
 }
 

@@ -12,7 +12,7 @@ use tachograph_engine::domain::{
 };
 
 use super::job::Lines;
-use super::support::{Finished, HANG, Place, Ready, send};
+use super::support::{Finished, HANG, Place, Ready, end_of, send};
 
 const RUNS: usize = 200;
 
@@ -89,7 +89,7 @@ impl Supervisor {
     fn kill(mut self) {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
-        child.wait().unwrap();
+        end_of(&mut child, String::new);
     }
 
     fn finish(mut self) -> Finished {

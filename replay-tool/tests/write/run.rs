@@ -142,7 +142,7 @@ fn standard_input_is_the_commands_own() {
     let mut command = place.tacho(["run", "--", "cat"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"typed in").unwrap();
-    assert_eq!(child.wait_with_output().unwrap().stdout, b"typed in");
+    assert_eq!(Finished::of(child).stdout, "typed in");
 }
 
 #[test]

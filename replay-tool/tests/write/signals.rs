@@ -3,13 +3,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 use tachograph_engine::domain::{ExitStatus, RunRecord, StatusName};
 
 use super::job::{Lines, Stopped, parent_of};
-use super::support::{Finished, HANG, Place, Ready, send, status};
+use super::support::{Finished, HANG, Place, Ready, end_of, send, status};
 
 #[test]
 fn a_signal_to_run_reaches_the_command_which_decides_what_to_do() {
@@ -119,7 +119,7 @@ fn assert_settled(prefix: &str, next: impl Fn(&Place, &str) -> Finished) {
         .unwrap();
     let orphan: u32 = ready.next().parse().unwrap();
     send(child.id(), Signal::KILL);
-    child.wait().unwrap();
+    end_of(&mut child, String::new);
     kill_and_wait(orphan);
     let jobs = place.jobs("[jobs.first]\ncommand = [\"true\"]\n");
     let finished = next(&place, &jobs);
@@ -135,7 +135,8 @@ fn assert_settled(prefix: &str, next: impl Fn(&Place, &str) -> Finished) {
 fn kill_and_wait(pid: u32) {
     let pidfd = pidfd_open(Pid::from_raw(pid.cast_signed()).unwrap(), PidfdFlags::empty()).unwrap();
     send(pid, Signal::KILL);
-    poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None).unwrap();
+    let limit = Timespec { tv_sec: HANG.as_secs().cast_signed(), tv_nsec: 0 };
+    assert_eq!(poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit)).unwrap(), 1, "it does not go");
 }
 
 #[test]
@@ -149,7 +150,7 @@ fn a_job_that_outlived_its_supervisor_is_followed_by_the_next_as_that_jobs_run()
     let mut child = place.tacho(["supervise", &jobs]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     ready.next();
     send(child.id(), Signal::KILL);
-    child.wait().unwrap();
+    end_of(&mut child, String::new);
     let told = place.finish(["adopt"]);
     assert_eq!(told.code, Some(0), "{}", told.stderr);
     assert!(told.stdout.contains("adopted: ") && told.stdout.contains("is gone"), "{}", told.stdout);
@@ -201,6 +202,8 @@ fn what_a_second_signal_leaves_is_not_waited_for_again_when_the_journal_is_close
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let lines = Lines::of(child.stderr.take().unwrap());
     let shim = parent_of(ready.next().parse().unwrap());
+    // Its supervisor has heard of the process then, and the shim is not stopped in the middle of a start.
+    while !lines.next().contains("started") {}
     // It ends nothing as long as it is stopped, and nothing is recorded about it.
     let stopped = Stopped::of(shim);
     let begun = Instant::now();
@@ -208,7 +211,7 @@ fn what_a_second_signal_leaves_is_not_waited_for_again_when_the_journal_is_close
     send(supervisor, Signal::TERM);
     while !lines.next().starts_with("stopping: ") {}
     send(supervisor, Signal::TERM);
-    let code = child.wait().unwrap().code();
+    let code = end_of(&mut child, || lines.rest().join("\n"));
     let took = begun.elapsed();
     drop(stopped);
     assert_eq!(code, Some(143));

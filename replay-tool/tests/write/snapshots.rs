@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tachograph_engine::domain::{Event, ExitStatus, RunId};
 
-use super::support::{Finished, HANG, Place, Ready, send, status};
+use super::support::{Finished, HANG, Place, Ready, end_of, send, status};
 
 /// A named pipe at which a job waits until its test opens it.
 pub(crate) struct Gate {
@@ -297,7 +297,7 @@ fn what_a_killed_supervisor_left_frozen_goes_on_when_the_next_one_opens() {
     staged.end.open();
     let marker = staged.frozen(&pid);
     send(child.id(), Signal::KILL);
-    child.wait().unwrap();
+    end_of(&mut child, String::new);
     assert!(stands_still(&pid, &marker), "nobody has let it go on");
     let next = staged.place.finish(["run", "--", "true"]);
     assert_eq!(next.code, Some(0), "{}", next.stderr);

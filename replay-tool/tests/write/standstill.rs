@@ -4,7 +4,7 @@ use tachograph_engine::domain::{Event, FailureKind};
 
 use super::planted::Planted;
 use super::snapshots::{DETACHED, Staged, job_of, stands_still};
-use super::support::{Finished, Place, failure, send};
+use super::support::{Finished, Place, end_of, failure, send};
 
 /// A job that ends well once it hears TERM, and of which an image takes long.
 const POLITE: &str = r#"
@@ -84,7 +84,7 @@ fn without_a_supervisor_an_operators_command_lets_go_on_what_was_left_frozen_and
     staged.end.open();
     let marker = staged.frozen(&pid);
     send(child.id(), Signal::KILL);
-    child.wait().unwrap();
+    end_of(&mut child, String::new);
     assert!(stands_still(&pid, &marker), "nobody has let it go on");
     let canceled = staged.place.finish(["cancel-snapshot", "job", "--unconditional"]);
     assert_eq!(canceled.code, Some(5), "{}", canceled.stderr);

@@ -1,20 +1,21 @@
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tachograph_adapters::journal::FileReader;
 use tachograph_engine::domain::{Entry, EntryBody, ExitStatus, FailureKind, Position, RunRecord, SystemFact};
 use tachograph_engine::ports::{JournalError, JournalReader};
 use tachograph_projections::{Projection, Recheck};
 
 /// After this time a test has failed; none waits for it otherwise.
-pub(crate) const HANG: Duration = Duration::from_secs(60);
+pub(crate) const HANG: Duration = Duration::from_secs(120);
 
 /// A data directory of a test's own, and room beside it.
 pub(crate) struct Place(tempfile::TempDir);
@@ -27,19 +28,79 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
-    /// Waits for the tool's end, and kills it if that does not come.
-    pub(crate) fn of(child: Child) -> Self {
-        let pid = child.id();
-        let (sender, finished) = mpsc::channel();
-        std::thread::spawn(move || sender.send(child.wait_with_output()));
-        let Ok(output) = finished.recv_timeout(HANG) else {
-            send(pid, Signal::KILL);
-            panic!("the tool does not come to its end");
-        };
-        let output = output.unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    /// Waits for the tool's end and for that of its streams, and kills it if they do not come.
+    pub(crate) fn of(mut child: Child) -> Self {
+        drop(child.stdin.take());
+        let [stdout, stderr] = [child.stdout.take().map(Written::of), child.stderr.take().map(Written::of)];
+        let streams = || [&stdout, &stderr].into_iter().flatten();
+        if !streams().all(Written::is_whole) {
+            let _ = child.kill();
+            panic!(
+                "the tool does not come to its end; written: {:?}",
+                streams().map(Written::text).collect::<Vec<_>>()
+            );
+        }
+        let code = end_of(&mut child, || format!("{:?}", streams().map(Written::text).collect::<Vec<_>>()));
+        let text = |stream: &Option<Written>| stream.as_ref().map_or_else(String::new, Written::text);
+        Self { code, stdout: text(&stdout), stderr: text(&stderr) }
     }
+}
+
+/// What has come out of a stream so far.
+struct Written {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    /// Closed by its end.
+    more: mpsc::Receiver<()>,
+}
+
+impl Written {
+    fn of(mut stream: impl Read + Send + 'static) -> Self {
+        let (bytes, (open, more)) = (Arc::new(Mutex::new(Vec::new())), mpsc::channel());
+        let kept = bytes.clone();
+        std::thread::spawn(move || {
+            let _open = open;
+            let mut piece = [0; 8_192];
+            while let Ok(read @ 1..) = stream.read(&mut piece) {
+                kept.lock().unwrap().extend_from_slice(&piece[..read]);
+            }
+        });
+        Self { bytes, more }
+    }
+
+    /// Waits for its end. False if that does not come.
+    fn is_whole(&self) -> bool {
+        self.more.recv_timeout(HANG) == Err(mpsc::RecvTimeoutError::Disconnected)
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().unwrap()).into_owned()
+    }
+}
+
+/// Waits for a child's end and returns its code, if it has one. If that end does not come, the child is killed, and the
+/// test fails with what it had `written`.
+#[track_caller]
+pub(crate) fn end_of(child: &mut Child, written: impl FnOnce() -> String) -> Option<i32> {
+    end_within(HANG, child, written)
+}
+
+#[track_caller]
+fn end_within(limit: Duration, child: &mut Child, written: impl FnOnce() -> String) -> Option<i32> {
+    let pidfd = pidfd_open(Pid::from_raw(child.id().cast_signed()).unwrap(), PidfdFlags::empty()).unwrap();
+    let limit = Timespec { tv_sec: limit.as_secs().cast_signed(), tv_nsec: limit.subsec_nanos().into() };
+    if poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&limit)).unwrap() == 0 {
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("the tool does not come to its end; written: {}", written());
+    }
+    child.wait().unwrap().code()
+}
+
+#[test]
+#[should_panic(expected = "does not come to its end; written: this")]
+fn a_child_without_an_end_fails_its_test_with_what_it_had_written() {
+    let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+    end_within(Duration::ZERO, &mut child, || "this".to_owned());
 }
 
 impl Place {

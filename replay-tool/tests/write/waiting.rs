@@ -5,7 +5,7 @@ use serde_json::Value;
 use tachograph_engine::domain::{Event, FailureKind, SnapshotId, Status};
 
 use super::snapshots::{Staged, job_of, until};
-use super::support::{Finished, failure, send};
+use super::support::{Finished, end_of, failure, send};
 
 /// A job that says that it waits, then waits, and says how its next report went.
 const WAITS: &str = r#"
@@ -24,7 +24,7 @@ exit 3
 /// Ends a supervisor as a crash does.
 fn crash(mut child: Child) {
     send(child.id(), Signal::KILL);
-    child.wait().unwrap();
+    end_of(&mut child, String::new);
 }
 
 fn armed(staged: &Staged) -> Option<SnapshotId> {
