@@ -98,7 +98,7 @@ fn late(commands: &[Command]) -> Vec<Command> {
 
 #[test]
 fn killed_at_any_moment_nothing_is_lost_and_late_reports_are_answered_as_before() {
-    let rounds: u32 = std::env::var("TACHO_ARCHIVE_ROUNDS").map_or(8, |text| text.parse().unwrap());
+    let rounds: u32 = std::env::var("TACHO_ARCHIVE_ROUNDS").map_or(50, |text| text.parse().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let plain = dir.path().join("plain");
     let commands = write(&plain, RUNS);
