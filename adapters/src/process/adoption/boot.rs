@@ -17,13 +17,15 @@ pub(in super::super) struct ThisBoot {
 
 impl ThisBoot {
     /// Goes back through the openings to the first one in another boot. Without an id of this boot nothing is said about
-    /// another one.
+    /// another one. Openings that were archived may have been in any boot, so that nothing before those that are left
+    /// counts as of this one.
     pub(in super::super) async fn find(reader: &dyn JournalReader) -> Result<Self, JournalError> {
         let Ok(boot) = boot_id() else { return Ok(Self { since: Position::ZERO }) };
         // Until an opening is found, what is at the end may have been written in any boot.
         let (mut since, mut end) = (Position(u64::MAX), reader.head().position);
-        while end > Position::ZERO {
-            let start = Position(end.0.saturating_sub(WINDOW_ENTRIES));
+        let archived = reader.archived();
+        while end > archived {
+            let start = Position(end.0.saturating_sub(WINDOW_ENTRIES)).max(archived);
             for entry in reader.facts(start, end).await?.into_iter().rev() {
                 match &entry.body {
                     EntryBody::System(SystemFact::Opened(session)) if is_of(&session.boot_id, &boot) => {
@@ -37,7 +39,7 @@ impl ThisBoot {
             }
             end = start;
         }
-        Ok(Self { since: Position::ZERO })
+        Ok(Self { since: if archived == Position::ZERO { Position::ZERO } else { since } })
     }
 
     /// Whether the run's last attempt was started in it.
