@@ -49,6 +49,14 @@ impl Pumps {
             Stream::Stderr => self.stderr.kept(),
         }
     }
+
+    /// The same of the stream that is not this one.
+    pub(super) fn kept_of_other(&self, stream: Stream) -> watch::Receiver<Kept> {
+        match stream {
+            Stream::Stdout => self.stderr.kept(),
+            Stream::Stderr => self.stdout.kept(),
+        }
+    }
 }
 
 /// What both streams delivered, when nothing more is taken in after this time.

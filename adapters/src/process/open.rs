@@ -19,7 +19,7 @@ use super::handle::{Opened, Phase, RunHandle};
 use super::identity::{Identity, ProcessIdentity, argv_digest};
 use super::launch::{CommandLine, Launch};
 use super::output_cap::OutputCap;
-use super::passthrough::{Passthrough, pass_end, pass_through};
+use super::passthrough::{Passthrough, pass_captured};
 use super::places::TakenPlace;
 use super::pump::Pump;
 use super::ready::{Before, Readiness, Ready, ReadyCheck, watch};
@@ -267,13 +267,10 @@ fn pass(held: &HeldAttempt, pumps: &Pumps, stream: Stream, file: Arc<File>, to: 
     let live = held.live().clone();
     live.passing.send_modify(|passing| *passing += 1);
     let (kept, directory) = (pumps.kept(stream), held.directory.clone());
+    let other = held.limits.output_bytes.map(|_| pumps.kept_of_other(stream));
     tokio::spawn(async move {
         let mut to = to;
-        let passed = match pass_through(file, kept, &mut to).await {
-            Ok(passed) => pass_end(&directory, stream, passed, &mut to).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = passed {
+        if let Err(error) = pass_captured(&directory, (stream, file), kept, other, &mut to).await {
             tracing::debug!(%error, stream = stream.name(), "output is no longer passed through");
         }
         live.passing.send_modify(|passing| *passing = passing.saturating_sub(1));
