@@ -1,5 +1,6 @@
 //! A question and its answer: a private database, filled for one question, which can only be read.
 
+use rusqlite::limits::Limit;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Statement};
 
@@ -13,7 +14,7 @@ use super::problem::{
     database, failed, missing_parameter, nameless_parameter, not_understood, nothing_asked, read_only,
     unknown_parameter,
 };
-use super::wanted::{Wanted, Watch};
+use super::wanted::{Wanted, Watch, filling};
 use crate::dataset::Dataset;
 use crate::error::Error;
 
@@ -48,7 +49,7 @@ impl Desk {
             connection.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| judge.judge(&context)));
         judged.map_err(|error| database(&error))?;
         check(&connection, sql, &watch)?;
-        unwatch(&mut connection).map_err(|error| database(&error))?;
+        only_fill(&mut connection).map_err(|error| database(&error))?;
         let wanted = watch.wanted().with(&joined(sql));
         Ok(Self { connection, sql: sql.to_owned(), wanted, narrowing: Narrowing::default() })
     }
@@ -77,10 +78,10 @@ impl Desk {
     ///
     /// [`Error::Journal`] if the journal cannot be read, [`Error::Internal`] if the private database fails.
     pub async fn fill(&mut self, dataset: &Dataset, scope: Scope) -> Result<Loaded, Error> {
-        self.connection.execute_batch("BEGIN").map_err(|error| database(&error))?;
+        self.connection.execute("BEGIN", []).map_err(|error| database(&error))?;
         let private = Database { connection: &self.connection, failed: &database };
         let loaded = load(&private, dataset, scope, self.asked()).await?;
-        self.connection.execute_batch("COMMIT").map_err(|error| database(&error))?;
+        self.connection.execute("COMMIT", []).map_err(|error| database(&error))?;
         only_read(&mut self.connection)?;
         Ok(loaded)
     }
@@ -155,6 +156,8 @@ pub(super) fn private() -> rusqlite::Result<Connection> {
         "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{CACHE_KIB}; PRAGMA trusted_schema = OFF;"
     ))?;
     create_tables(&connection)?;
+    // No file is ever beside it, whatever a statement says.
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     Ok(connection)
 }
 
@@ -182,9 +185,9 @@ pub(super) fn only_read(connection: &mut Connection) -> Result<(), Error> {
     judged.map_err(|error| database(&error))
 }
 
-/// Lets everything be done again.
-pub(super) fn unwatch(connection: &mut Connection) -> rusqlite::Result<()> {
-    connection.authorizer(None::<fn(rusqlite::hooks::AuthContext<'_>) -> rusqlite::hooks::Authorization>)
+/// From here on tables can be filled, and emptied.
+pub(super) fn only_fill(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.authorizer(Some(|context: rusqlite::hooks::AuthContext<'_>| filling(&context.action)))
 }
 
 /// Gives every parameter of a statement its value; of those that are optional, whichever it asks for.

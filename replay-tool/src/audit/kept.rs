@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use rusqlite::Connection;
 use tachograph_engine::domain::{EntryBody, Position, RunId};
 
-use super::answer::{Desk, Next, ask, only_read, private, unwatch};
+use super::answer::{Desk, Next, ask, only_fill, only_read, private};
 use super::destination::Database;
 use super::loading::{Asked, Loaded, OF_ENTRIES, Scope, load};
 use super::parameter::Parameter;
 use super::problem::database;
-use super::wanted::Wanted;
+use super::wanted::{Wanted, ours};
 use crate::dataset::Dataset;
 use crate::error::Error;
 
@@ -57,7 +57,7 @@ impl Kept {
         if scope.at < self.reached || archived != self.archived {
             *self = Self { archived, ..Self::empty()? };
         }
-        unwatch(&mut self.connection).map_err(|error| database(&error))?;
+        only_fill(&mut self.connection).map_err(|error| database(&error))?;
         let brought = self.brought_up(dataset, scope, wanted).await;
         match brought {
             Ok((filled, loaded)) => {
@@ -82,7 +82,7 @@ impl Kept {
         for table in wanted.tables() {
             filled.add(table, wanted, OF_RUN.contains(&table).then_some("run"));
         }
-        let stale: Vec<&str> = stale.iter().map(String::as_str).collect();
+        let stale: Vec<&str> = stale.iter().filter_map(|table| ours(table)).collect();
         for table in &stale {
             self.run(&format!("DELETE FROM {table}"))?;
         }
@@ -123,7 +123,7 @@ impl Kept {
     }
 
     fn run(&self, sql: &str) -> Result<(), Error> {
-        self.connection.execute_batch(sql).map_err(|error| database(&error))
+        self.connection.execute(sql, []).map(drop).map_err(|error| database(&error))
     }
 
     async fn load(

@@ -155,6 +155,11 @@ const WHOLE: &[&str] = &[
     "SELECT count(*) FROM (runs a JOIN labels b ON a.run = b.run) WHERE a.run = 'A'",
     "SELECT (SELECT group_concat(event) FROM events WHERE events.run >= runs.run) FROM runs WHERE runs.run = 'A'",
     "SELECT 'A' IN (SELECT run FROM labels), 3 IN (SELECT position FROM events) FROM runs WHERE run = 'B'",
+    "SELECT value FROM json_each('[3, 5]')",
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 5) SELECT sum(i) FROM n",
+    "WITH e AS MATERIALIZED (SELECT run FROM events) SELECT count(*) FROM e, e AS f WHERE e.run = 'A' AND f.run = 'B'",
+    "SELECT name FROM pragma_table_info('runs')",
+    "SELECT name FROM sqlite_schema",
 ];
 
 fn spelled(sql: &str) -> String {
@@ -181,6 +186,38 @@ fn what_is_pushed_down_is_told_and_changes_no_answer() {
     for sql in WHOLE {
         let (pushed, entries, all) = compared(&dataset, &spelled(sql), &parameters(sql));
         assert_eq!(entries, all, "{sql}: {pushed:?}");
+    }
+}
+
+/// One sitting keeps its tables from question to question, and the answers are those of each question alone.
+#[test]
+fn a_sitting_answers_as_each_question_alone() {
+    let (_dir, data) = binary::made();
+    let all = || NARROWED.iter().map(|(sql, _)| *sql).chain(WHOLE.iter().copied()).map(spelled);
+    let given = format!("run={A}");
+    let options = ["--output", "jsonl"];
+    let mut alone = String::new();
+    for sql in all() {
+        let mut arguments = vec!["sql", &sql, "--output", "jsonl"];
+        arguments.extend(["--param", given.as_str()].into_iter().filter(|_| sql.contains(":run")));
+        let output = binary::ran(&data, &arguments);
+        assert_eq!(binary::stderr(&output), "", "{sql}");
+        alone += &format!("{}\n{}", serde_json::json!({ "asked": sql }), binary::stdout(&output));
+    }
+    // Filled with all that there is first, and filled by the questions themselves.
+    let full: String =
+        tachograph_replay::audit::tables().iter().map(|table| format!("SELECT * FROM {}; ", table.name)).collect();
+    let asked: String = all().map(|sql| format!("SELECT '{}' AS asked; {sql};\n", sql.replace('\'', "''"))).collect();
+    for before in [full.as_str(), ""] {
+        let arguments = [&["sql", "--param", &given][..], &options].concat();
+        let output = binary::fed(&data, &arguments, &format!("{before}{asked}"));
+        assert_eq!(binary::stderr(&output), "");
+        let text = binary::stdout(&output);
+        let answers = &text[text.find("{\"asked\"").unwrap()..];
+        for (line, (kept, alone)) in answers.lines().zip(alone.lines()).enumerate() {
+            assert_eq!(kept, alone, "line {line}");
+        }
+        assert_eq!(answers.len(), alone.len());
     }
 }
 

@@ -1,9 +1,7 @@
 //! Questions one after the other: at a prompt on a real terminal, and out of standard input.
 
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Output, Stdio};
 
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
 use tachograph_engine::ports::Journal;
@@ -130,12 +128,33 @@ fn nothing_is_kept_where_the_evidence_is() {
     assert!(!data.join("history").exists());
 }
 
-fn asked(data: &Path, arguments: &[&str], input: &str) -> Output {
-    let mut command = binary::tacho(data);
-    let mut child =
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
+/// What a question calls its own tables is a name to nobody but the question, whatever it says.
+#[test]
+fn the_text_of_a_question_makes_no_file() {
+    let (_dir, data) = binary::made();
+    let before = binary::everything(&data);
+    let wd = tempfile::tempdir().unwrap();
+    for inside in [
+        "runs; attach 'written.db' as y; create table y.t(a); insert into y.t values(1); --",
+        "runs; vacuum into 'written.db'; --",
+        "runs; commit; vacuum into 'written.db'; --",
+        "runs; pragma journal_mode = wal; --",
+    ] {
+        let sql = format!(
+            "WITH RECURSIVE \"{inside}\"(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM \"{inside}\" LIMIT 5) \
+             SELECT count(*) AS n, (SELECT count(*) FROM runs) AS runs FROM \"{inside}\""
+        );
+        let twice = format!("{sql};\n{sql};\n");
+        for (arguments, input, answers) in
+            [(&["sql", "--output", "jsonl"][..], twice.as_str(), 2), (&["sql", &sql, "--output", "jsonl"], "", 1)]
+        {
+            let output = binary::fed_in(wd.path(), &data, arguments, input);
+            assert_eq!(binary::stderr(&output), "", "{sql}");
+            assert_eq!(binary::stdout(&output), "{\"n\":5,\"runs\":5}\n".repeat(answers), "{sql}");
+            assert_eq!(std::fs::read_dir(wd.path()).unwrap().count(), 0, "{sql}");
+        }
+    }
+    assert_eq!(binary::everything(&data), before);
 }
 
 #[test]
@@ -144,17 +163,17 @@ fn off_a_terminal_the_statements_of_standard_input_are_answered_up_to_the_first_
     let input =
         "SELECT ';' AS a; -- one\nSELECT count(*) AS runs\nFROM runs;\nSELECT count(*) AS runs FROM runs WHERE ended";
     for arguments in [&["sql", "--output", "csv"][..], &["sql", "-", "--output", "csv"]] {
-        let output = asked(&data, arguments, input);
+        let output = binary::fed(&data, arguments, input);
         assert_eq!(binary::stderr(&output), "");
         assert_eq!(
             (binary::stdout(&output).as_str(), output.status.code()),
             ("a\r\n;\r\nruns\r\n5\r\nruns\r\n4\r\n", Some(0))
         );
     }
-    let output = asked(&data, &["sql", "--output", "csv"], "SELECT 1 AS a; SELECT nme FROM runs; SELECT 2 AS b;");
+    let output = binary::fed(&data, &["sql", "--output", "csv"], "SELECT 1 AS a; SELECT nme FROM runs; SELECT 2 AS b;");
     assert_eq!((binary::stdout(&output).as_str(), output.status.code()), ("a\r\n1\r\n", Some(2)));
     assert!(binary::stderr(&output).contains("error[unknown_column]"), "{}", binary::stderr(&output));
-    let output = asked(&data, &["sql"], " -- nothing\n");
+    let output = binary::fed(&data, &["sql"], " -- nothing\n");
     assert_eq!(output.status.code(), Some(2));
     assert!(binary::stderr(&output).contains("error[invalid_sql]"));
 }

@@ -1,7 +1,7 @@
 //! The binary itself: exit codes, messages, streams, and how it reads a copy.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
@@ -28,6 +28,21 @@ pub(super) fn tacho(data: &Path) -> Command {
 
 pub(super) fn ran(data: &Path, arguments: &[&str]) -> Output {
     tacho(data).args(arguments).output().unwrap()
+}
+
+/// The same with a text on standard input.
+pub(super) fn fed(data: &Path, arguments: &[&str], input: &str) -> Output {
+    fed_in(Path::new("."), data, arguments, input)
+}
+
+/// The same in a working directory.
+pub(super) fn fed_in(wd: &Path, data: &Path, arguments: &[&str], input: &str) -> Output {
+    let mut command = tacho(data);
+    command.args(arguments).current_dir(wd).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // What is too much for who has ended is nothing to the test.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
 }
 
 pub(super) fn stdout(output: &Output) -> String {
