@@ -241,6 +241,7 @@ impl From<ArchiveError> for Error {
         match error {
             ArchiveError::Journal(error) => Self::Journal(error),
             ArchiveError::Bundle(error) => error.into(),
+            error @ ArchiveError::Misplaced { .. } => Self::input(error.to_string(), "name another file with --to"),
             error @ ArchiveError::Unfaithful { .. } => Self::Archive(error),
         }
     }

@@ -15,6 +15,14 @@ pub enum ArchiveError {
     /// The bundle was not made.
     #[error(transparent)]
     Bundle(#[from] BundleError),
+    /// The bundle must not be where it is asked for.
+    #[error("{}: {why}; nothing was archived", path.display())]
+    Misplaced {
+        /// The place.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The bundle that was made does not hold what the journal does.
     #[error("{} is not what the journal holds: {why}; nothing was removed", path.display())]
     Unfaithful {
@@ -31,6 +39,7 @@ impl ArchiveError {
         match self {
             Self::Journal(error) => error.code(),
             Self::Bundle(error) => error.code(),
+            Self::Misplaced { .. } => "invalid_input",
             Self::Unfaithful { .. } => "unfaithful_bundle",
         }
     }

@@ -10,10 +10,12 @@
 //! | --- | --- |
 //! | `plan`, `fitness` | what would go, and what keeps the rest back |
 //! | `moving` | making the bundle and the stub, and removing what they stand for |
+//! | `place` | where the bundle goes |
 
 mod error;
 mod fitness;
 mod moving;
+mod place;
 mod plan;
 
 pub use error::ArchiveError;

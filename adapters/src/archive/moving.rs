@@ -1,17 +1,14 @@
 //! Moving segments into a bundle, step by step.
 
-use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tachograph_engine::domain::{Digest, Position, Timestamp};
 use tachograph_engine::ports::{Head, JournalError};
 
-use super::ARCHIVE_DIR;
 use super::error::ArchiveError;
+use super::place::{Place, check_place};
 use super::plan::{Plan, plan_of};
-use crate::bundle::{self, BundleError, Chain, Compression, Selection};
 use crate::journal::disk::{Disk, Mode, RealDisk};
 use crate::journal::layout::Layout;
 use crate::journal::lock::WriterLock;
@@ -62,6 +59,9 @@ pub async fn archive<E: From<ArchiveError>>(
     beside: impl AsyncFnOnce(&Plan, &Path) -> Result<(), E>,
     mut progress: impl FnMut(Progress),
 ) -> Result<Archived, E> {
+    if let Some(bundle) = &request.bundle {
+        check_place(data_dir, bundle)?;
+    }
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let _lock = WriterLock::take(&*disk, data_dir).map_err(ArchiveError::from)?;
     let (reader, layout) = sound(&disk, data_dir, &mut progress)?;
@@ -140,90 +140,4 @@ fn stub(
     })?;
     let before = layout.stub.as_ref().map(|stub| stub.bundles().to_vec()).unwrap_or_default();
     Ok(gathering.encode(StubHead::up_to(next, end, recorded_at, &before, archived)))
-}
-
-/// Where the bundle goes.
-struct Place {
-    path: PathBuf,
-    /// As the stub names it.
-    name: String,
-}
-
-impl Place {
-    fn of(data_dir: &Path, request: &Request, plan: &Plan) -> Result<Self, JournalError> {
-        if let Some(path) = &request.bundle {
-            let path = std::path::absolute(path).map_err(|error| JournalError::io("find", path, error))?;
-            return Ok(Self { name: path.display().to_string(), path });
-        }
-        let dir = data_dir.join(ARCHIVE_DIR);
-        RealDisk.create_dir(&dir).map_err(|error| JournalError::io("create", &dir, error))?;
-        clear_unfinished(&dir).map_err(|error| JournalError::io("clear", &dir, error))?;
-        let file = format!("{:020}-{:020}.tacho", plan.first().0, plan.last.0);
-        Ok(Self { path: dir.join(&file), name: format!("{ARCHIVE_DIR}/{file}") })
-    }
-
-    /// Makes the bundle, or takes over the one that an interrupted archiving made, and checks it. Returns its root.
-    fn bundle(
-        &self,
-        data_dir: &Path,
-        request: &Request,
-        plan: &Plan,
-        end: Head,
-        progress: &mut impl FnMut(Progress),
-    ) -> Result<Digest, ArchiveError> {
-        let path = &self.path;
-        if path.symlink_metadata().is_ok() {
-            // Whatever else is there is not ours to replace.
-            let root = self.check(plan, end, progress).map_err(|_| BundleError::Occupied { path: path.clone() })?;
-            sync(path).map_err(|error| JournalError::io("sync", path, error))?;
-            return Ok(root);
-        }
-        let export = bundle::Request {
-            selection: Selection::Positions { first: plan.first(), last: plan.last },
-            compression: Compression::Zstd,
-            seal: None,
-            redact: Vec::new(),
-            salts: None,
-            guessable_ids: false,
-            replaces: false,
-            exported_at: request.archived_at,
-            producer: request.producer.clone(),
-        };
-        bundle::export(data_dir, path, &export, &mut *progress)?;
-        self.check(plan, end, progress)
-    }
-
-    /// Whether the bundle is sound and holds exactly what is to go: its entries hash to the journal's digest.
-    fn check(&self, plan: &Plan, end: Head, progress: &mut impl FnMut(Progress)) -> Result<Digest, ArchiveError> {
-        let unfaithful = |why: &str| ArchiveError::Unfaithful { path: self.path.clone(), why: why.to_owned() };
-        let report = bundle::verify(&self.path, progress)?;
-        if let Some(finding) = report.findings.first() {
-            return Err(unfaithful(&finding.what));
-        }
-        let manifest = &report.manifest;
-        if report.journal != plan.journal || manifest.chain != Chain::Journal {
-            return Err(unfaithful("it is of another journal, or has values left out"));
-        }
-        if manifest.first != plan.first() || manifest.tip != end || manifest.entries != plan.entries() {
-            return Err(unfaithful("it holds other entries"));
-        }
-        Ok(report.root)
-    }
-}
-
-/// Removes what an archiving that was killed left of a bundle in its own directory. The writer's lock is held.
-fn clear_unfinished(dir: &Path) -> io::Result<()> {
-    for found in fs::read_dir(dir)? {
-        let path = found?.path();
-        if path.extension().is_some_and(|extension| extension == "tmp") {
-            fs::remove_file(&path)?;
-        }
-    }
-    Ok(())
-}
-
-/// Makes a file and its name durable: whoever wrote it may have been killed before it did.
-fn sync(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()?;
-    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -33,6 +33,9 @@ use self::store::{EndedStore, MemoryEnded};
 use crate::journal::stub::{KeptRun, Stub};
 use crate::lock::lock;
 
+/// Name of the directory with the index, within the data directory.
+pub(crate) const INDEX_DIR: &str = "index";
+
 /// Knows the end of every run's history, every answered command and the last holder of every name.
 ///
 /// One writer feeds it; any thread may ask. A writer that opens a journal feeds it all entries from the first one,
@@ -63,7 +66,7 @@ impl Catalog {
         match SledEnded::open(data, digest_at) {
             Ok(store) => Self::over(Arc::new(store)),
             Err(why) => {
-                let path = data.join("index");
+                let path = data.join(INDEX_DIR);
                 tracing::warn!(path = %path.display(), why, "ended runs are kept in memory: no index can be kept there");
                 Self::in_memory()
             }

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::INDEX_DIR;
 use super::meta::{Meta, sealed, unsealed};
 
 const CLOSED: &str = "closed";
@@ -21,7 +22,7 @@ pub(super) struct Place {
 impl Place {
     /// The index of the journal in this data directory.
     pub(super) fn within(data: &Path) -> Self {
-        Self { dir: data.join("index") }
+        Self { dir: data.join(INDEX_DIR) }
     }
 
     pub(super) fn path(&self) -> &Path {

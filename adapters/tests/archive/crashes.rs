@@ -47,7 +47,8 @@ fn a_failure_beside_the_bundle_leaves_the_journal_and_the_bundle_is_taken_over()
     assert_eq!(files(dir.path()), before);
     let made = fs::read_dir(dir.path().join("archive")).unwrap().next().unwrap().unwrap().path();
     let bundle = fs::read(&made).unwrap();
-    fs::write(dir.path().join("archive/unfinished.01.tmp"), "killed").unwrap();
+    let unfinished = format!("{}.01J00000000000000000000000.tmp", made.display());
+    fs::write(unfinished, "killed").unwrap();
     let done = archive_before(dir.path(), 1 << 20).unwrap();
     assert_eq!(done.bundle.unwrap().0, made);
     assert_eq!(fs::read(&made).unwrap(), bundle, "it is the one that was made");

@@ -9,6 +9,8 @@ mod boots;
 mod crashes;
 /// Bytes: what is in the bundle and what is left, and every byte of the stub.
 mod evidence;
+/// Where a bundle may not go.
+mod places;
 /// What may go, and what keeps the rest back.
 mod planning;
 /// A history of many runs over small segments.

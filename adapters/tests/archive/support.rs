@@ -31,12 +31,13 @@ pub(crate) fn at(seconds: u64) -> Timestamp {
     Timestamp::from_micros(1_000_000_000_000 + i64::try_from(seconds).unwrap() * 1_000_000)
 }
 
-struct NoHost;
+/// A session on a host of that name.
+struct Named(&'static str);
 
-impl Host for NoHost {
+impl Host for Named {
     fn session(&self) -> Session {
         Session {
-            host: "build-3".to_owned(),
+            host: self.0.to_owned(),
             boot_id: "boot".to_owned(),
             pid: 1,
             version: "test".to_owned(),
@@ -55,6 +56,11 @@ pub(crate) struct Writer {
 impl Writer {
     /// Opens it, with a clock that goes on behind the last entry.
     pub(crate) async fn open(data: &Path, seconds: u64) -> Self {
+        Self::open_at(data, seconds, "build-3").await
+    }
+
+    /// The same, with another name of the host in its session.
+    pub(crate) async fn open_at(data: &Path, seconds: u64, host: &'static str) -> Self {
         let options = JournalOptions {
             segment_bytes: 2 << 10,
             anchor_interval: None,
@@ -66,7 +72,7 @@ impl Writer {
             journal: Box::new(FileJournal::open(data, options).unwrap()),
             clock: clock.clone(),
             ids: Arc::new(SeededIds::new(seconds)),
-            host: Arc::new(NoHost),
+            host: Arc::new(Named(host)),
             checkpoints: None,
         };
         Self { engine: Engine::open(parts, Options::default()).await.unwrap().0, clock }
@@ -152,14 +158,19 @@ pub(crate) fn commands(runs: u64) -> Vec<Command> {
 /// Writes a history of so many runs, and returns its commands. A second passes with each.
 pub(crate) fn write(data: &Path, runs: u64) -> Vec<Command> {
     let commands = commands(runs);
+    submit(data, 0, &commands);
+    commands
+}
+
+/// Opens an engine with a clock that stands at so many seconds, submits commands, and closes it.
+pub(crate) fn submit(data: &Path, seconds: u64, commands: &[Command]) {
     wait(async {
-        let writer = Writer::open(data, 0).await;
-        for command in &commands {
+        let writer = Writer::open(data, seconds).await;
+        for command in commands {
             writer.submit(command).await;
         }
         writer.close().await;
     });
-    commands
 }
 
 /// What archives everything that ended before so many seconds.
