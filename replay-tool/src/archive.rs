@@ -135,7 +135,7 @@ fn what(plan: &Plan) -> String {
 fn kept_back(plan: &Plan) -> String {
     let from = plan.kept_back.first;
     match &plan.kept_back.why {
-        Why::Last => format!("stays:    what is from position {from} on, in the segment that is written to\n"),
+        Why::Last => format!("stays:    what is from position {from} on, in the last segment with entries\n"),
         Why::Recorded(latest) => {
             format!("stays:    what is from position {from} on: the segment there has entries up to {latest}\n")
         }

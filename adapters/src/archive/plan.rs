@@ -61,7 +61,7 @@ impl Plan {
 pub struct KeptBack {
     /// Its first position.
     pub first: Position,
-    /// Its last position; absent if it is the one that is written to.
+    /// Its last position; absent if no segment follows it: it is the one that is written to.
     pub last: Option<Position>,
     /// Why it stays.
     pub why: Why,
@@ -70,7 +70,7 @@ pub struct KeptBack {
 /// Why a segment stays.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Why {
-    /// It is the one that is written to.
+    /// It is the last one with entries.
     Last,
     /// It has entries that were recorded at the given time or later: the latest of them.
     Recorded(Timestamp),
@@ -103,10 +103,14 @@ pub(super) fn plan_of(
     let archived = layout.archived();
     let fleet = fleet(reader, layout, progress)?;
     let mut runs: BTreeSet<RunId> = BTreeSet::new();
-    let last_segment = layout.segments.last().map_or(archived.next(), |name| name.first);
-    let mut kept_back = KeptBack { first: last_segment, last: None, why: Why::Last };
+    // What is behind the last entries is no evidence of how the writer before ended: those stay.
+    let end = reader.end();
+    let kept = layout.segments.iter().rposition(|name| name.first <= end).unwrap_or(0);
+    let first = layout.segments.get(kept).map_or(archived.next(), |name| name.first);
+    let has_later = kept + 1 < layout.segments.len() && first <= end;
+    let mut kept_back = KeptBack { first, last: has_later.then_some(end), why: Why::Last };
     let (mut last, mut segments, mut bytes) = (archived, 0, 0);
-    for name in layout.segments.iter().rev().skip(1).rev() {
+    for name in layout.segments.iter().take(kept) {
         let footer = sealed_footer(disk, name)?;
         let own: Vec<RunId> = footer.runs().collect();
         let holding: Vec<Holding> = own.iter().filter_map(|run| fleet.holding(*run, before)).collect();

@@ -2,9 +2,10 @@
 
 use tachograph_adapters::archive::{Hold, Why, plan};
 use tachograph_adapters::bundle::BundleError;
-use tachograph_adapters::journal::{FileJournal, JournalOptions, verify};
+use tachograph_adapters::journal::{FileJournal, FileReader, JournalOptions, verify};
 use tachograph_engine::domain::testing::{claim, ids, spec};
 use tachograph_engine::domain::{Action, Position, StartMode};
+use tachograph_engine::ports::{Journal, JournalReader};
 
 use crate::support::{Writer, archive_before, at, entries, exit_with, numbered, request, wait, write};
 
@@ -99,4 +100,28 @@ fn a_file_that_is_there_is_not_replaced() {
     assert_eq!(error.code(), BundleError::Occupied { path: bundle.clone() }.code());
     assert_eq!(std::fs::read(&bundle).unwrap(), b"mine");
     assert_eq!(verify(dir.path(), |_| ()).unwrap().archived, vec![]);
+}
+
+#[test]
+fn an_end_without_entries_keeps_the_segment_before_it_and_the_crash_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), 20);
+    let journal = dir.path().join("journal");
+    let files = std::fs::read_dir(&journal).unwrap().map(|file| file.unwrap().path());
+    let last = files.filter(|path| path.extension().is_some_and(|extension| extension == "seg")).max().unwrap();
+    // As a crash leaves it that comes just after a new segment was begun.
+    std::fs::OpenOptions::new().write(true).open(last).unwrap().set_len(88).unwrap();
+    std::fs::remove_file(journal.join("anchor")).unwrap();
+    let head = FileReader::open(dir.path()).unwrap().head();
+    let planned = plan(dir.path(), at(1 << 20), |_, _| ()).unwrap();
+    assert!(!planned.is_empty() && planned.last < head.position, "{planned:?}");
+    let kept_back = &planned.kept_back;
+    assert_eq!(
+        (kept_back.first, kept_back.last, &kept_back.why),
+        (planned.last.next(), Some(head.position), &Why::Last)
+    );
+    assert_eq!(archive_before(dir.path(), 1 << 20).unwrap().plan, planned);
+    assert!(!verify(dir.path(), |_| ()).unwrap().closed);
+    let opened = FileJournal::open(dir.path(), JournalOptions::default()).unwrap().opening();
+    assert!(!opened.clean, "{opened:?}");
 }

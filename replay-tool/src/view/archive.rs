@@ -39,7 +39,7 @@ pub struct ArchiveView {
 pub struct KeptBackView {
     /// Its first position.
     pub first: u64,
-    /// Its last position; null if it is written to.
+    /// Its last position; null if no segment follows it.
     pub last: Option<u64>,
     /// `last_segment`, `recorded_later` or `runs`.
     pub why: &'static str,

@@ -13,7 +13,7 @@ fn without_apply_it_says_what_would_go_and_changes_nothing() {
     let before = files(dir.path());
     let text = told(dir.path(), &["archive", "--before", "1d"]);
     assert!(text.starts_with("would archive ") && text.contains("--apply does it"), "{text}");
-    assert!(text.contains("in the segment that is written to"), "{text}");
+    assert!(text.contains("in the last segment with entries"), "{text}");
     let plan = json(dir.path(), &["archive", "--before", "1d"]);
     assert_eq!(
         (&plan["applied"], &plan["first"], &plan["bundle"]),
