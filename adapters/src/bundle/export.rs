@@ -169,6 +169,12 @@ impl Told<'_> {
 fn search(source: &Source, request: &Request, told: &mut Told<'_>) -> Result<Redactor, BundleError> {
     let mut search = Search::new(&request.redact);
     let mut imported = ImportedHistory::default();
+    if let Some(stub) = &source.stub {
+        stub.for_each(|_, kept| {
+            kept.record.iter().for_each(|record| imported.see_archived(record));
+            Ok::<(), JournalError>(())
+        })?;
+    }
     let mut source = source.again();
     while let Some(unit) = source.advance()? {
         match unit {

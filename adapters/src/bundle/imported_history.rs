@@ -3,7 +3,7 @@
 //! Such a journal's ids are hashes of what they name, so that the same input gives the same journal. Whoever has them can
 //! try guesses of a value that was left out, whatever salts there are.
 
-use tachograph_engine::domain::{Entry, EntryBody, Event, SystemFact};
+use tachograph_engine::domain::{Entry, EntryBody, Event, RunRecord, SystemFact};
 
 use super::redaction::MARKER;
 
@@ -19,6 +19,8 @@ pub(super) struct ImportedHistory {
     /// Hosts were left out before; the labels' keys were not.
     hidden_host: Option<String>,
     is_labeled: bool,
+    /// What the label of an archived run says: the session of its import is archived too.
+    archived: Option<String>,
 }
 
 impl ImportedHistory {
@@ -41,8 +43,16 @@ impl ImportedHistory {
         }
     }
 
+    /// The same of an archived run, as the stub has it.
+    pub(super) fn see_archived(&mut self, record: &RunRecord) {
+        if let Some(source) = record.run.spec.labels.get(LABEL) {
+            self.is_labeled = true;
+            self.archived.get_or_insert_with(|| format!("{HOST}{source}"));
+        }
+    }
+
     /// The host of the import, if the journal is of one.
     pub(super) fn host(self) -> Option<String> {
-        self.host.or(self.hidden_host.filter(|_| self.is_labeled))
+        self.host.or(self.hidden_host.filter(|_| self.is_labeled)).or(self.archived)
     }
 }

@@ -8,10 +8,11 @@ use tachograph_adapters::bundle::{self, BundleReader, Selection};
 use tachograph_adapters::journal::simulated::SimulatedDisk;
 use tachograph_adapters::journal::{FileJournal, FileReader, JournalOptions, verify, verify_on};
 use tachograph_engine::codec;
-use tachograph_engine::domain::{Entry, Position};
+use tachograph_engine::domain::testing::{ids, spec};
+use tachograph_engine::domain::{Action, Entry, Position, RunSpec};
 use tachograph_engine::ports::JournalReader;
 
-use crate::support::{archive_before, entries, wait, write};
+use crate::support::{Writer, archive_before, commands, entries, numbered, submit, wait, write};
 
 const STUB: &str = "journal/00000000000000000001.seg";
 
@@ -84,6 +85,45 @@ fn what_was_archived_is_no_source_for_a_bundle() {
     let rest = export(Selection::Positions { first: done.plan.last.next(), last: Position(u64::MAX) }).unwrap();
     assert_eq!(rest.manifest.first, done.plan.last.next());
     assert_eq!(bundle::verify(&dir.path().join("out.tacho"), |_| ()).unwrap().findings, vec![]);
+}
+
+#[test]
+fn values_are_not_left_out_of_what_stays_of_an_import_whose_beginning_was_archived() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let imported = |number: u64| {
+        let labels = [("import.source".to_owned(), "events.jsonl".to_owned())].into();
+        let create = Action::Create { spec: Arc::new(RunSpec { labels, ..spec("imported") }) };
+        let gone = Action::Destroy { force: true, why: "gone".to_owned() };
+        [create, gone].map(|action| (ids::run(number), action))
+    };
+    wait(async {
+        let writer = Writer::open_at(&data, 0, "import of events.jsonl").await;
+        for (number, (run, action)) in (1..30).flat_map(imported).enumerate() {
+            writer.submit(&numbered(number as u64 + 1, run, action)).await;
+        }
+        writer.close().await;
+    });
+    let later: Vec<_> = commands(45).into_iter().filter(|command| command.run > ids::run(30)).collect();
+    submit(&data, 5_000, &later);
+    let export = |first| {
+        let request = bundle::Request {
+            selection: Selection::Positions { first, last: Position(u64::MAX) },
+            compression: bundle::Compression::None,
+            seal: None,
+            redact: vec!["name".parse().unwrap()],
+            salts: None,
+            guessable_ids: false,
+            replaces: true,
+            exported_at: Default::default(),
+            producer: "test".to_owned(),
+        };
+        bundle::export(&data, &dir.path().join("out.tacho"), &request, |_| ()).map(|_| ())
+    };
+    let head = FileReader::open(&data).unwrap().head().position;
+    assert_eq!(export(head).unwrap_err().code(), "guessable_ids");
+    let done = archive_before(&data, 1 << 20).unwrap();
+    assert_eq!(export(done.plan.last.next()).unwrap_err().code(), "guessable_ids");
 }
 
 /// The journal of a data directory on a disk in memory: thousands of tries cost no write.
