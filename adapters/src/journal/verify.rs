@@ -17,7 +17,7 @@ use super::report::{Loss, Progress, Severity, VerifyFinding, VerifyReport};
 use super::runs::Runs;
 use super::scan::{Bad, Frame, Trailer};
 use super::segment::{self, BadHeader, SegmentHeader, SegmentName};
-use super::stub::Stub;
+use super::stub::{STUB_VERSION, Stub};
 use super::view::UNCREATED;
 use super::walk::{Unit, Walk};
 
@@ -58,18 +58,8 @@ pub fn verify_on(
         Err(JournalError::Io { source, .. }) if is_nothing(&source) => FoundAnchor::Absent,
         found => found?,
     };
-    let nothing = || Layout { stub: None, segments: Vec::new(), leftovers: Vec::new() };
-    let mut bad_stub = None;
-    let Layout { stub, segments, leftovers } = match Layout::read(&*disk, &journal_dir) {
-        Ok(layout) => layout,
-        Err(JournalError::Io { source, .. }) if is_nothing(&source) => nothing(),
-        Err(JournalError::Damaged { file, offset, why }) => {
-            let segments = segment::list(&*disk, &journal_dir)?.into_iter().skip(1).collect();
-            bad_stub = Some((file, offset, why));
-            Layout { segments, ..nothing() }
-        }
-        Err(error) => return Err(error),
-    };
+    let (Listed { layout, bad_stub }, files) = Listed::opened(&*disk, &journal_dir)?;
+    let Layout { stub, segments, leftovers } = layout;
     if segments.is_empty() && found == FoundAnchor::Absent {
         let why = "there are no segments in its directory `journal`".to_owned();
         return Err(JournalError::NoJournal { path: data_dir.to_owned(), why });
@@ -83,11 +73,14 @@ pub fn verify_on(
     if let Some(stub) = stub {
         verifier.stub(&stub)?;
     }
-    for path in leftovers {
+    // An archiving that is under way removes them meanwhile.
+    let is_gone = |path: &PathBuf| disk.open(path, Mode::Read).is_err_and(|error| is_nothing(&error));
+    for path in leftovers.into_iter().filter(|path| !is_gone(path)) {
         let what = "an archiving that was interrupted left it; the next writer removes it";
         verifier.note(Severity::Note, &path, 0, None, what);
     }
-    let opened = segments.iter().map(|name| Opened::open(&*disk, name)).collect::<Result<Vec<_>, _>>()?;
+    let opened: Vec<Opened<'_>> =
+        segments.iter().zip(files).map(|(name, (file, end))| Opened { name, file, end }).collect();
     if let ([only], true) = (&opened[..], unanchored)
         && only.name.first == Position::ZERO.next()
         && only.end <= segment::HEADER_BYTES as u64
@@ -110,6 +103,64 @@ fn is_nothing(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
+/// An open segment file, and its length when it was opened.
+type OpenedFile = (Arc<dyn DiskFile>, u64);
+
+/// The files that are to be checked.
+struct Listed {
+    layout: Layout,
+    /// Where and how the stub is damaged, if it is.
+    bad_stub: Option<(PathBuf, u64, String)>,
+}
+
+impl Listed {
+    /// Lists the files and opens the segments; once more whenever segments were archived between the two.
+    fn opened(disk: &dyn Disk, journal_dir: &Path) -> Result<(Self, Vec<OpenedFile>), JournalError> {
+        let mut listed = Self::read(disk, journal_dir)?;
+        loop {
+            let files = listed.open(disk);
+            if matches!(&files, Ok(files) if !listed.is_replaced(files)) {
+                return files.map(|files| (listed, files));
+            }
+            let again = Self::read(disk, journal_dir)?;
+            if again.layout.archived() <= listed.layout.archived() {
+                return files.map(|files| (listed, files));
+            }
+            listed = again;
+        }
+    }
+
+    fn read(disk: &dyn Disk, journal_dir: &Path) -> Result<Self, JournalError> {
+        let nothing = || Layout { stub: None, segments: Vec::new(), leftovers: Vec::new() };
+        let (layout, bad_stub) = match Layout::read(disk, journal_dir) {
+            Ok(layout) => (layout, None),
+            Err(JournalError::Io { source, .. }) if is_nothing(&source) => (nothing(), None),
+            Err(JournalError::Damaged { file, offset, why }) => {
+                let segments = segment::list(disk, journal_dir)?.into_iter().skip(1).collect();
+                (Layout { segments, ..nothing() }, Some((file, offset, why)))
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Self { layout, bad_stub })
+    }
+
+    fn open(&self, disk: &dyn Disk) -> Result<Vec<OpenedFile>, JournalError> {
+        let open = |name: &SegmentName| {
+            let file = disk.open(&name.path, Mode::Read)?;
+            let end = file.length()?;
+            Ok((file, end))
+        };
+        let opened = |name| open(name).map_err(|error| JournalError::io("read", &name.path, error));
+        self.layout.segments.iter().map(opened).collect()
+    }
+
+    /// Whether a stub took the place of the first segment before that was opened.
+    fn is_replaced(&self, files: &[OpenedFile]) -> bool {
+        let header = files.first().map(|(file, _)| SegmentHeader::read(&**file));
+        self.layout.stub.is_none() && matches!(header, Some(Ok(Err(BadHeader::Newer { found: STUB_VERSION, .. }))))
+    }
+}
+
 /// A segment file and its length at the beginning: what a live writer adds meanwhile is not looked at.
 struct Opened<'a> {
     name: &'a SegmentName,
@@ -117,16 +168,7 @@ struct Opened<'a> {
     end: u64,
 }
 
-impl<'a> Opened<'a> {
-    fn open(disk: &dyn Disk, name: &'a SegmentName) -> Result<Self, JournalError> {
-        let open = || {
-            let file = disk.open(&name.path, Mode::Read)?;
-            let end = file.length()?;
-            Ok(Self { name, file, end })
-        };
-        open().map_err(|error| JournalError::io("read", &name.path, error))
-    }
-
+impl Opened<'_> {
     fn io(&self, error: std::io::Error) -> JournalError {
         JournalError::io("read", &self.name.path, error)
     }

@@ -45,19 +45,40 @@ pub(super) struct Place {
 }
 
 impl View {
-    /// Opens the last segment, and lists the others.
+    /// Opens the last segment, and lists the others. Lists once more whenever segments were archived meanwhile.
     pub(super) fn open(disk: &dyn Disk, data_dir: &Path, journal_dir: &Path) -> Result<Self, JournalError> {
+        let mut layout = Self::layout(disk, data_dir, journal_dir)?;
+        loop {
+            let archived = layout.archived();
+            let error = match Self::of(disk, data_dir, journal_dir, layout) {
+                Ok(view) => return Ok(view),
+                Err(error) => error,
+            };
+            // Segments that were archived since they were listed are gone, and that is no damage.
+            layout = Self::layout(disk, data_dir, journal_dir)?;
+            if layout.archived() <= archived {
+                return Err(error);
+            }
+        }
+    }
+
+    fn layout(disk: &dyn Disk, data_dir: &Path, journal_dir: &Path) -> Result<Layout, JournalError> {
         let none = |why: &str| JournalError::NoJournal { path: data_dir.to_owned(), why: why.to_owned() };
-        let Layout { stub, segments: mut names, .. } = match Layout::read(disk, journal_dir) {
-            Ok(layout) => layout,
+        match Layout::read(disk, journal_dir) {
             Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                return Err(none("it does not exist, or has no directory `journal`"));
+                Err(none("it does not exist, or has no directory `journal`"))
             }
             Err(JournalError::Io { source, .. }) if source.kind() == io::ErrorKind::NotADirectory => {
-                return Err(none("it is a file, not a directory"));
+                Err(none("it is a file, not a directory"))
             }
-            Err(error) => return Err(error),
-        };
+            read => read,
+        }
+    }
+
+    /// The same with these files.
+    fn of(disk: &dyn Disk, data_dir: &Path, journal_dir: &Path, layout: Layout) -> Result<Self, JournalError> {
+        let none = |why: &str| JournalError::NoJournal { path: data_dir.to_owned(), why: why.to_owned() };
+        let Layout { stub, segments: mut names, .. } = layout;
         let Some(last) = names.last().cloned() else { return Err(none("its directory `journal` has no segments")) };
         // The last segment may still be in creation; then the one before it is the last.
         for _ in 0..2 {
@@ -105,11 +126,26 @@ impl View {
             if !self.tail.sealed && !self.seal_reached(disk, journal_dir, last)? {
                 return Ok(());
             }
-            let Some(successor) = self.tail.successor(disk, journal_dir)? else { return Ok(()) };
+            let Some(successor) = self.tail.successor(disk, journal_dir)? else {
+                if self.skip_archived(disk, journal_dir)? {
+                    continue;
+                }
+                return Ok(());
+            };
             let name = self.tail.name.clone();
             self.tail = successor;
             self.sealed.push(Sealed { name, footer: None });
         }
+    }
+
+    /// Goes on behind the archive's end if what follows the tail was archived before it was read. Whether it was.
+    fn skip_archived(&mut self, disk: &dyn Disk, journal_dir: &Path) -> Result<bool, JournalError> {
+        let names = segment::list(disk, journal_dir)?;
+        // What stays of an archived journal is behind the stub: without that there is no need to read the stub.
+        if names.last().is_none_or(|name| name.first <= self.tail.next) {
+            return Ok(false);
+        }
+        self.archived_since(disk, journal_dir)
     }
 
     /// Where a later segment exists, the tail must by then have its footer.
@@ -191,8 +227,13 @@ impl View {
         if end(&stub) <= end(&self.stub) {
             return Ok(false);
         }
+        let last = end(&stub);
+        if last >= self.tail.next {
+            // The tail is gone too, and more than was read of it: what stays begins anew.
+            *self = Self::open(disk, journal_dir.parent().unwrap_or(journal_dir), journal_dir)?;
+            return Ok(true);
+        }
         self.stub = stub;
-        let last = end(&self.stub);
         self.sealed.retain(|segment| segment.name.first > last);
         Ok(true)
     }

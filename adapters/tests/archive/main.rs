@@ -3,6 +3,8 @@
 
 /// Commands to archived runs, one by one beside a journal that was not archived.
 mod answers;
+/// Readers that were open, or are opened, while segments go.
+mod beside;
 /// Recovery behind an archive, of what was started in this boot and in another one.
 mod boots;
 /// Crashes between and within the steps.

@@ -1,0 +1,134 @@
+//! Readers that were open, or are opened, while segments go.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tachograph_adapters::journal::disk::{Disk, DiskFile, Locking, Mode, RealDisk};
+use tachograph_adapters::journal::{FileReader, verify_on};
+use tachograph_engine::domain::testing::{ids, spec};
+use tachograph_engine::domain::{Action, Position, Version};
+use tachograph_engine::ports::JournalReader;
+
+use crate::support::{archive_before, commands, copy, numbered, submit, wait, write};
+
+/// A disk on which a journal is archived just before one of the calls.
+#[derive(Debug)]
+struct Meanwhile {
+    data: PathBuf,
+    /// Calls until then.
+    left: AtomicU64,
+}
+
+impl Meanwhile {
+    fn before_call(data: &Path, call: u64) -> Arc<Self> {
+        Arc::new(Self { data: data.to_owned(), left: AtomicU64::new(call) })
+    }
+
+    fn is_archived(&self) -> bool {
+        self.left.load(Ordering::Relaxed) == 0
+    }
+
+    fn called(&self) {
+        let before = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if before == Ok(1) {
+            archive_before(&self.data, 1 << 20).unwrap();
+        }
+    }
+}
+
+impl Disk for Meanwhile {
+    fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn DiskFile>> {
+        self.called();
+        RealDisk.open(path, mode)
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        RealDisk.create_dir(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
+        self.called();
+        RealDisk.list(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        RealDisk.rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        RealDisk.remove(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        RealDisk.sync_dir(dir)
+    }
+
+    fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking> {
+        RealDisk.lock(path, holder)
+    }
+}
+
+/// Does something with copies of a journal that is archived before the first, the second, … call; how often that was.
+fn before_each_call(of: impl Fn(Arc<dyn Disk>, &Path, u64)) -> u64 {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("source");
+    write(&source, 8);
+    for call in 1..200 {
+        let data = dir.path().join(format!("at-{call}"));
+        copy(&source, &data);
+        let disk = Meanwhile::before_call(&data, call);
+        of(disk.clone(), &data, call);
+        if !disk.is_archived() {
+            return call - 1;
+        }
+    }
+    panic!("there is no end to the calls")
+}
+
+#[test]
+fn a_journal_is_opened_and_checked_while_it_is_archived() {
+    let opened = before_each_call(|disk, data, call| {
+        let reader = FileReader::open_on(disk, data).unwrap_or_else(|error| panic!("before call {call}: {error}"));
+        let head = FileReader::open(data).unwrap().head();
+        assert_eq!(reader.head(), head, "before call {call}");
+    });
+    let checked = before_each_call(|disk, data, call| {
+        let report = verify_on(disk, data, |_| ()).unwrap_or_else(|error| panic!("before call {call}: {error}"));
+        assert_eq!(report.findings, vec![], "before call {call}");
+    });
+    assert!(opened > 3 && checked > 8, "{opened} calls to open, {checked} to check");
+}
+
+#[test]
+fn a_reader_whose_next_segments_are_archived_goes_on_behind_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = commands(40);
+    let rest = first.split_off(12);
+    submit(dir.path(), 0, &first);
+    let reader = FileReader::open(dir.path()).unwrap();
+    let begin = reader.head().position;
+    submit(dir.path(), 1_000, &rest);
+    let done = archive_before(dir.path(), 1 << 20).unwrap();
+    assert!(done.plan.last > begin, "{:?} is behind {begin}", done.plan.last);
+    let fresh = FileReader::open(dir.path()).unwrap();
+    for asked in [Position::ZERO, begin, Position(done.plan.last.0 - 1)] {
+        let error = wait(reader.read(asked, 5)).unwrap_err();
+        assert_eq!(error.code(), "archived", "after {asked}: {error}");
+    }
+    assert_eq!(reader.head(), fresh.head());
+    assert_eq!(reader.archived(), done.plan.last);
+    let behind = wait(reader.read(done.plan.last, usize::MAX)).unwrap();
+    assert!(!behind.is_empty() && behind == wait(fresh.read(done.plan.last, usize::MAX)).unwrap());
+    for number in 0..=41 {
+        let run = ids::run(number);
+        assert_eq!(wait(reader.run_head(run)).unwrap(), wait(fresh.run_head(run)).unwrap(), "{number}");
+    }
+    // It follows what is written from now on.
+    let later = numbered(900_000, ids::run(900), Action::Create { spec: Arc::new(spec("later")) });
+    submit(dir.path(), 5_000, &[later]);
+    assert_eq!(reader.head(), FileReader::open(dir.path()).unwrap().head());
+    assert_eq!(wait(reader.run_head(ids::run(900))).unwrap().unwrap().version, Version(1));
+}
