@@ -99,7 +99,7 @@ pub(crate) fn exit_with(code: i32) -> Exit {
     Exit { status: ExitStatus::Code(code), witness: Witness::Waited, output: None }
 }
 
-/// All that happens to one run, in order: some are refused, restarted, failed or destroyed on the way.
+/// All that happens to one run, in order: some are refused, taken over, restarted, failed or destroyed on the way.
 fn life(number: u64) -> Vec<Action> {
     let run = ids::run(number);
     let mine = claim(run, number * 10, "r1");
@@ -114,13 +114,16 @@ fn life(number: u64) -> Vec<Action> {
         Action::Destroy { force: false, why: "too early".to_owned() },
         Action::Create { spec: Arc::new(spec) },
         start(0, StartMode::Fresh),
-        Action::Wait { claim: mine.clone(), on: "input".to_owned(), deadline: None },
-        Action::ScheduleSnapshot { claim: mine.clone(), snapshot, due: at(1 << 30) },
-        exit(0, (number % 3) as i32),
-        // Told again, and told otherwise.
-        exit(0, (number % 3) as i32),
-        exit(0, 9),
     ];
+    // A takeover and a forced destroy end what is running, which is told again to whoever repeats them.
+    let taken_over = number.is_multiple_of(5);
+    life.extend(taken_over.then(|| start(2, StartMode::Takeover { expected: mine.attempt })));
+    life.push(Action::Wait { claim: mine.clone(), on: "input".to_owned(), deadline: None });
+    life.push(Action::ScheduleSnapshot { claim: mine.clone(), snapshot, due: at(1 << 30) });
+    life.extend(taken_over.then(|| exit(2, 0)));
+    life.extend(number.is_multiple_of(7).then(|| Action::Destroy { force: true, why: "stuck".to_owned() }));
+    // Told again, and told otherwise.
+    life.extend([exit(0, (number % 3) as i32), exit(0, (number % 3) as i32), exit(0, 9)]);
     if number.is_multiple_of(2) {
         life.push(start(1, StartMode::Restart { previous: ids::attempt(number * 10) }));
         life.push(exit(0, 0));
