@@ -2,6 +2,7 @@
 
 use rusqlite::types::Value;
 use tachograph_engine::domain::{ArmedTimer, Entry, Position, RunId, Timestamp};
+use tachograph_engine::ports::JournalError;
 use tachograph_projections::{Projection, Timers};
 
 use super::attempt_table::{Attempts, attempts};
@@ -366,9 +367,13 @@ impl<'d> Pass<'d> {
             after = after.max(dataset.before(Timestamp::from_micros(first))?);
         }
         if let Some(last) = stretch.times.1 {
-            end = end.min(dataset.position_at(Timestamp::from_micros(last), scope.at).await?);
+            end = end.min(match dataset.position_at(Timestamp::from_micros(last), scope.at).await {
+                // All that is held was recorded later.
+                Err(JournalError::Archived { .. }) => dataset.reader().archived(),
+                position => position?,
+            });
         }
-        Ok((after.max(scope.after), end.min(scope.at)))
+        Ok((after.max(scope.after).max(dataset.reader().archived()), end.min(scope.at)))
     }
 
     fn take(&mut self, entry: &Entry, scope: Scope) -> Result<(), Error> {

@@ -90,6 +90,34 @@ fn what_happened_before_is_told_by_the_bundle_and_never_as_nothing() {
     assert_eq!(json(data, &["state", "--at", &next])["runs"], json(plain, &["state", "--at", &next])["runs"]);
 }
 
+/// Whatever is pushed down, the answer is that of full tables: `(…) = 1` narrows nothing.
+#[test]
+fn conditions_of_a_question_may_be_about_what_is_archived() {
+    let Archived { data, last, .. } = &Archived::new();
+    let first = json(data, &["sql", "SELECT min(recorded_at_us) AS at FROM entries"])[0]["at"].as_i64().unwrap();
+    for table in ["entries", "events", "refusals"] {
+        for condition in [
+            "recorded_at < '2020'".to_owned(),
+            "recorded_at >= '2020'".to_owned(),
+            "recorded_at_us < 1700000003000000".to_owned(),
+            format!("recorded_at_us < {first}"),
+            format!("recorded_at_us <= {first}"),
+            "recorded_at_us BETWEEN 1700000003000000 AND 1700000005000000".to_owned(),
+            format!("position <= {last}"),
+            format!("position > {last}"),
+            "position < 2".to_owned(),
+        ] {
+            let counted = |condition: &str| {
+                json(
+                    data,
+                    &["sql", &format!("SELECT count(*) AS n, min(position) AS first FROM {table} WHERE {condition}")],
+                )
+            };
+            assert_eq!(counted(&condition), counted(&format!("({condition}) = 1")), "{table}: {condition}");
+        }
+    }
+}
+
 #[test]
 fn verification_and_a_second_decision_pass_on_what_stays() {
     let Archived { plain, data, bundle, last, .. } = &Archived::new();
