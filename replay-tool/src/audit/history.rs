@@ -1,8 +1,8 @@
 //! What was asked at the prompt before: a file of the user's own, never beside the evidence.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The file to keep it in; empty for none.
@@ -68,8 +68,8 @@ impl QuestionHistory {
         if let Some(directory) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }
+        // Only a file that this makes is made private: another, a device above all, is as whoever named it wants it.
         let mut file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-        file.set_permissions(Permissions::from_mode(0o600))?;
         // One write, so that lines of two prompts do not mix.
         file.write_all(line(question).as_bytes())
     }
@@ -99,7 +99,21 @@ fn is_within(path: &Path, directory: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
+
+    #[test]
+    fn a_file_that_is_there_keeps_its_permissions() {
+        let state = tempfile::tempdir().unwrap();
+        let path = state.path().join("history");
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        QuestionHistory { path: Some(path.clone()) }.add("SELECT 1;").unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "\"SELECT 1;\"\n");
+    }
 
     #[test]
     fn it_is_bounded_private_and_of_whole_questions() {
