@@ -11,7 +11,7 @@ use super::narrowing::Narrowing;
 use super::parameter::Parameter;
 use super::predicate;
 use super::problem::{
-    database, failed, missing_parameter, nameless_parameter, not_understood, nothing_asked, read_only,
+    database, failed, missing_parameter, nameless_parameter, not_understood, nothing_asked, nul, read_only,
     unknown_parameter,
 };
 use super::wanted::{Wanted, Watch, filling};
@@ -42,6 +42,10 @@ impl Desk {
     ///
     /// [`Error::Input`] if the text is no SQL, names what is not there, or would do more than read.
     pub fn of(sql: &str) -> Result<Self, Error> {
+        // SQLite ends a text there, and would answer what is before it.
+        if sql.contains('\0') {
+            return Err(nul());
+        }
         let mut connection = private().map_err(|error| database(&error))?;
         let watch = Watch::default();
         let judge = watch.clone();

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Read, stdout};
 
 use rusqlite::types::Value;
+use tachograph_engine::domain::Timestamp;
 
 use super::answer::Desk;
 use super::loading::{Loaded, Scope};
@@ -88,7 +89,7 @@ pub(super) fn unknown_query(name: &str) -> Error {
 
 async fn answer(reading: &mut Reading, sql: &str, ask: &AskArgs, defaults: &[Parameter]) -> Result<(), Error> {
     let desk = Desk::of(sql)?;
-    let scope = scope(reading, ask).await?;
+    let scope = scope(reading, ask, reading.now).await?;
     let now = match ask.at {
         None => Some(reading.now),
         Some(AsOf::Time(when)) => Some(when.resolve(reading.now)),
@@ -113,11 +114,12 @@ pub(super) fn chosen(format: Format, rows: Option<RowsFormat>) -> RowsFormat {
     })
 }
 
-pub(super) async fn scope(reading: &Reading, ask: &AskArgs) -> Result<Scope, Error> {
+/// Which part is asked about; times that are told as how long ago are so long before `now`.
+pub(super) async fn scope(reading: &Reading, ask: &AskArgs, now: Timestamp) -> Result<Scope, Error> {
     reading.note_beyond_end(ask.at.and_then(AsOf::asked_position));
-    let at = reading.dataset.position(ask.at, reading.now).await?;
+    let at = reading.dataset.position(ask.at, now).await?;
     let after = match ask.after {
-        Some(after) => reading.dataset.position(Some(after), reading.now).await?,
+        Some(after) => reading.dataset.position(Some(after), now).await?,
         None => Default::default(),
     };
     let run = match &ask.run {

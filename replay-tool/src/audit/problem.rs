@@ -29,6 +29,11 @@ pub(super) fn nothing_asked() -> Error {
     input("invalid_sql", "there is no SQL statement", "give one, for example: tacho sql 'SELECT * FROM runs'")
 }
 
+/// A text that is none.
+pub(super) fn nul() -> Error {
+    input("invalid_sql", "there is a NUL character in the question", "leave it out; in a text, write char(0)")
+}
+
 /// A parameter of a question that was not given.
 pub(super) fn missing_parameter(name: &str) -> Error {
     let remedy = format!("give it with --param {name}=VALUE");

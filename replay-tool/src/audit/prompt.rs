@@ -2,6 +2,8 @@
 
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 
+use tachograph_engine::domain::Timestamp;
+
 use super::answer::Desk;
 use super::command::{NOW_US, chosen, dictionary, explained, known, list, read_in, scope, unknown_query};
 use super::editor::{COMMANDS, Typed, Typing};
@@ -93,11 +95,14 @@ struct Sitting {
     ask: AskArgs,
     output: RowsFormat,
     kept: Kept,
+    /// When it began: how long ago is so long before, in all its questions, for their tables stay.
+    began: Timestamp,
 }
 
 impl Sitting {
     fn of(reading: &Reading, ask: &AskArgs) -> Result<Self, Error> {
-        Ok(Self { ask: ask.clone(), output: chosen(reading.format, ask.output), kept: Kept::empty()? })
+        let (output, began) = (chosen(reading.format, ask.output), reading.now);
+        Ok(Self { ask: ask.clone(), output, kept: Kept::empty()?, began })
     }
 
     /// Does what a line says: one of the prompt's own commands, or statements.
@@ -156,10 +161,10 @@ impl Sitting {
 
     async fn answer(&mut self, reading: &mut Reading, sql: &str, defaults: &[Parameter]) -> Result<(), Error> {
         let desk = Desk::of(sql)?;
-        let scope = scope(reading, &self.ask).await?;
+        let scope = scope(reading, &self.ask, self.began).await?;
         let now = match self.ask.at {
             None => reading.now,
-            Some(AsOf::Time(when)) => when.resolve(reading.now),
+            Some(AsOf::Time(when)) => when.resolve(self.began),
             Some(AsOf::Position(_)) => reading.dataset.recorded_at(scope.at).await?.unwrap_or(reading.now),
         };
         // Not every question has all parameters that were given for the sitting.

@@ -4,7 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
-use tachograph_engine::ports::Journal;
+use tachograph_engine::domain::Timestamp;
+use tachograph_engine::ports::{Draft, Journal};
 
 use crate::binary;
 use crate::kept::run;
@@ -118,6 +119,29 @@ fn a_prompt_is_up_to_date_before_each_question() {
     run(Box::new(journal).close()).unwrap();
 }
 
+/// How long ago is counted from when the prompt began, so that tables that are filled later hold the same part.
+#[test]
+fn a_duration_holds_for_the_whole_sitting() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let entries = Made::journal().entries;
+    let mut journal = FileJournal::open(&data, JournalOptions::default()).unwrap();
+    run(journal.append(entries[..3].iter().map(binary::draft).collect())).unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let state = state.path().display().to_string();
+    let mut pty = Pty::tacho(&data, &["sql", "--after", "1ms"], &[("XDG_STATE_HOME", &state)]);
+    pty.writes("Ctrl-D leaves").writes(PROMPT);
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_micros();
+    let now = Timestamp::from_micros(i64::try_from(since).unwrap());
+    let late = entries[3..].iter().map(|entry| Draft { recorded_at: now, ..binary::draft(entry) });
+    run(journal.append(late.collect())).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let answer = format!("n{}=", entries.len() - 3);
+    pty.keys("SELECT 'n' || count(*) || '=' FROM entries;\r").writes(&answer).writes(PROMPT).keys("\u{4}");
+    assert_eq!(pty.ended(), (Some(0), String::new()));
+    run(Box::new(journal).close()).unwrap();
+}
+
 #[test]
 fn nothing_is_kept_where_the_evidence_is() {
     let (_dir, data) = binary::made();
@@ -173,6 +197,9 @@ fn off_a_terminal_the_statements_of_standard_input_are_answered_up_to_the_first_
     let output = binary::fed(&data, &["sql", "--output", "csv"], "SELECT 1 AS a; SELECT nme FROM runs; SELECT 2 AS b;");
     assert_eq!((binary::stdout(&output).as_str(), output.status.code()), ("a\r\n1\r\n", Some(2)));
     assert!(binary::stderr(&output).contains("error[unknown_column]"), "{}", binary::stderr(&output));
+    let output = binary::fed(&data, &["sql"], "SELECT 1 AS a\0; SELECT 2 AS b");
+    assert_eq!((binary::stdout(&output).as_str(), output.status.code()), ("", Some(2)));
+    assert!(binary::stderr(&output).contains("NUL"), "{}", binary::stderr(&output));
     let output = binary::fed(&data, &["sql"], " -- nothing\n");
     assert_eq!(output.status.code(), Some(2));
     assert!(binary::stderr(&output).contains("error[invalid_sql]"));
