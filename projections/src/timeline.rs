@@ -1,8 +1,8 @@
 //! One run's history.
 
 use tachograph_engine::domain::{
-    ActionName, Actor, CommandId, Committed, Entry, EntryBody, Event, Position, Refusal, RunId, RunState, SystemFact,
-    Timestamp, Version, evolve,
+    ActionName, Actor, CommandId, Committed, Entry, EntryBody, Event, Position, Refusal, RunId, RunRecord, RunState,
+    SystemFact, Timestamp, Version, evolve,
 };
 
 use crate::projection::Projection;
@@ -129,6 +129,12 @@ impl Timeline {
             last: None,
             state: RunState::Unknown,
         }
+    }
+
+    /// The timeline of what happened to a run after it was like this: of one whose earlier entries are known to be elsewhere.
+    pub fn continuing(base: &RunRecord) -> Self {
+        let state = RunState::Known(Box::new(base.run.clone()));
+        Self { state, last: Some(base.last), ..Self::of(base.run.id) }
     }
 
     /// Which run's it is.

@@ -64,11 +64,24 @@ pub(crate) struct AllRuns {
     pub(crate) begun_before: Vec<BegunBefore>,
 }
 
+/// Where the archived part of a run's history ends, if another part stays.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Border {
+    /// The last position that was archived.
+    pub up_to: Position,
+    /// The bundle with the last archived entry about the run, as it was named then.
+    pub bundle: String,
+    /// The run as it was there.
+    pub base: RunRecord,
+}
+
 /// One run's history with the entries that it was made from.
 #[derive(Debug, Clone)]
 pub struct History {
     /// What happened, in order.
     pub timeline: Timeline,
+    /// Where it begins, if what was before is archived.
+    pub border: Option<Border>,
     entries: BTreeMap<Position, Entry>,
 }
 
@@ -164,10 +177,24 @@ impl Dataset {
 
     /// The error for what is told by archived entries alone, up to a position.
     pub(crate) fn archived(&self, position: Position) -> Error {
+        JournalError::Archived { up_to: self.held.before(), bundle: self.bundle_of(position) }.into()
+    }
+
+    /// The bundle with an archived position, as it was named then.
+    fn bundle_of(&self, position: Position) -> String {
         let bundles = self.salvaging.as_ref().map(|salvaging| salvaging.archived_in()).unwrap_or_default();
         let holds = |archived: &&ArchivedIn| position <= archived.last;
-        let bundle = bundles.iter().find(holds).or(bundles.last()).map(|archived| archived.bundle.clone());
-        JournalError::Archived { up_to: self.held.before(), bundle: bundle.unwrap_or_default() }.into()
+        bundles.iter().find(holds).or(bundles.last()).map(|archived| archived.bundle.clone()).unwrap_or_default()
+    }
+
+    /// Where the archived part of a run's history ends; absent if none of it was archived.
+    ///
+    /// # Errors
+    ///
+    /// As [`position`](Self::position).
+    pub async fn border(&self, run: RunId) -> Result<Option<Border>, JournalError> {
+        let base = self.reader.base(run).await?;
+        Ok(base.map(|base| Border { up_to: self.reader.archived(), bundle: self.bundle_of(base.last), base }))
     }
 
     /// The entries about a run that are held.
@@ -470,7 +497,12 @@ impl Dataset {
         Ok((runs, entries))
     }
 
-    fn begin_search(&self, search: &mut Search<'_>, text: &str, bases: &[RunRecord]) -> Result<(), JournalError> {
+    pub(crate) fn begin_search(
+        &self,
+        search: &mut Search<'_>,
+        text: &str,
+        bases: &[RunRecord],
+    ) -> Result<(), JournalError> {
         let Some(salvaging) = self.salvaging.as_ref().filter(|_| !bases.is_empty()) else { return Ok(()) };
         search.begin(bases, &salvaging.archived_bearers(text)?);
         Ok(())
@@ -516,11 +548,12 @@ impl Dataset {
             (Err(error), _) => return Err(error),
         };
         let own = self.own(run).await?;
-        let (after, up_to) = self.stretch_of(&own, self.reader.base(run).await?);
-        let history = match self.stretch(run, after, up_to).await {
+        let border = self.border(run).await?;
+        let (after, up_to) = self.stretch_of(&own, border.as_ref().map(|border| border.base.clone()));
+        let history = match self.stretch(History::of(run, border.clone()), after, up_to).await {
             Ok(history) => history,
             // Damage elsewhere must not hide what the run's own entries say.
-            Err(JournalError::Damaged { .. }) if !own.is_empty() => History::of(run, own),
+            Err(JournalError::Damaged { .. }) if !own.is_empty() => History::of(run, border).with(own),
             Err(error) => return Err(error.into()),
         };
         if history.timeline.items().is_empty() { Err(self.unknown(text, None)) } else { Ok(history) }
@@ -532,15 +565,14 @@ impl Dataset {
         let end = self.reader.head().position;
         match own.iter().fold(base, RunRecord::fold) {
             Some(record) => {
-                let after = Position(record.created.0.saturating_sub(1));
+                let after = Position(record.created.0.saturating_sub(1)).max(self.reader.archived());
                 (after, if record.run.is_ended() { record.last } else { end })
             }
             None => (Position::ZERO, end),
         }
     }
 
-    async fn stretch(&self, run: RunId, after: Position, up_to: Position) -> Result<History, JournalError> {
-        let mut history = History::of(run, Vec::new());
+    async fn stretch(&self, mut history: History, after: Position, up_to: Position) -> Result<History, JournalError> {
         self.visit(after, up_to, |entry| {
             history.apply(entry);
             true
@@ -551,10 +583,15 @@ impl Dataset {
 }
 
 impl History {
-    fn of(run: RunId, entries: Vec<Entry>) -> Self {
-        let mut history = Self { timeline: Timeline::of(run), entries: BTreeMap::new() };
-        entries.into_iter().for_each(|entry| history.apply(entry));
-        history
+    /// The history before the first entry that is held.
+    fn of(run: RunId, border: Option<Border>) -> Self {
+        let timeline = border.as_ref().map_or_else(|| Timeline::of(run), |border| Timeline::continuing(&border.base));
+        Self { timeline, border, entries: BTreeMap::new() }
+    }
+
+    fn with(mut self, entries: Vec<Entry>) -> Self {
+        entries.into_iter().for_each(|entry| self.apply(entry));
+        self
     }
 
     fn apply(&mut self, entry: Entry) {

@@ -50,7 +50,8 @@ impl Dataset {
     /// # Errors
     ///
     /// As [`resolve_snapshot`](Self::resolve_snapshot); [`SnapshotProblem::NotTaken`] or
-    /// [`SnapshotProblem::NoneTaken`] if there is none.
+    /// [`SnapshotProblem::NoneTaken`] if there is none; [`JournalError::Archived`](tachograph_engine::ports::JournalError)
+    /// if that cannot be told because some entries of the run are archived.
     pub async fn image(&self, text: &str) -> Result<Image, Error> {
         let (run, snapshot) = match self.resolve_snapshot(text).await? {
             Meant::Snapshot { run, snapshot } => (run, Some(snapshot)),
@@ -58,10 +59,17 @@ impl Dataset {
         };
         let own = self.own(run).await?;
         let taken = own.iter().rev().find_map(|entry| taken_by(entry, run, snapshot));
-        let name = own.iter().fold(None, RunRecord::fold).and_then(|record| record.run.spec.name.clone());
+        let name = own
+            .iter()
+            .fold(self.reader().base(run).await?, RunRecord::fold)
+            .and_then(|record| record.run.spec.name.clone());
         match (taken, snapshot) {
             (Some(image), _) => Ok(Image { name, ..image }),
-            (None, None) => Err(SnapshotProblem::NoneTaken { run }.into()),
+            (None, None) => Err(match self.reader().base(run).await? {
+                // It may have been taken where nothing can be read.
+                Some(base) => self.archived(base.last),
+                None => SnapshotProblem::NoneTaken { run }.into(),
+            }),
             (None, Some(snapshot)) => {
                 let why = why_not(&TimerStory::of(run, snapshot).folded(&own));
                 Err(SnapshotProblem::NotTaken { snapshot, why }.into())

@@ -10,6 +10,9 @@ use crate::error::Error;
 use crate::search::{CANDIDATES_MAX, PREFIX_CHARS_MIN, Search};
 use crate::snapshot_problem::SnapshotProblem;
 
+/// How long the id of a snapshot is.
+const ID_CHARS: usize = 26;
+
 /// What a text means where a snapshot is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meant {
@@ -29,7 +32,8 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// [`Error::Snapshot`] or [`Error::AmbiguousRun`] if none or several fit; [`Error::Journal`] if the journal cannot be
+    /// [`Error::Snapshot`] or [`Error::AmbiguousRun`] if none or several fit; [`JournalError::Archived`](tachograph_engine::ports::JournalError)
+    /// if it may be the id of a snapshot that archived entries name; [`Error::Journal`] if the journal cannot be
     /// read.
     pub async fn resolve_snapshot(&self, text: &str) -> Result<Meant, Error> {
         if let Ok(run) = text.parse::<RunId>()
@@ -38,14 +42,29 @@ impl Dataset {
             return Ok(Meant::Run(run));
         }
         let head = self.reader().head().position;
-        let mut search = SnapshotSearch::of(text, head);
+        let mut search = SnapshotSearch::of(text, head, self.held().before());
+        self.begin_search(&mut search.runs, text, &self.reader().bases().await?)?;
         self.visit(Position::ZERO, head, |entry| {
             search.see(&entry);
             true
         })
         .await?;
-        search.answer(self.data())
+        match search.answer(self.data()) {
+            Err(Error::Snapshot(SnapshotProblem::Unknown { .. }))
+                if may_be_archived(text, self.reader().archived()) =>
+            {
+                Err(self.archived(self.reader().archived()))
+            }
+            answer => answer,
+        }
     }
+}
+
+/// Whether a text may be the id, or the beginning of one, of a snapshot that archived entries alone name.
+fn may_be_archived(text: &str, archived: Position) -> bool {
+    let begins = text.starts_with(|first: char| ('0'..='7').contains(&first));
+    let is_id = text.chars().all(|character| character.is_ascii_alphanumeric());
+    archived > Position::ZERO && (PREFIX_CHARS_MIN..=ID_CHARS).contains(&text.len()) && begins && is_id
 }
 
 /// One pass over the journal for whatever a text may mean.
@@ -59,9 +78,9 @@ struct SnapshotSearch<'text> {
 }
 
 impl<'text> SnapshotSearch<'text> {
-    fn of(text: &'text str, head: Position) -> Self {
+    fn of(text: &'text str, head: Position, begun: Position) -> Self {
         let prefix = (text.len() >= PREFIX_CHARS_MIN).then(|| text.to_ascii_uppercase());
-        Self { text, prefix, fitting: BTreeMap::new(), runs: Search::of(text, head) }
+        Self { text, prefix, fitting: BTreeMap::new(), runs: Search::of(text, head).beginning_after(begun) }
     }
 
     fn see(&mut self, entry: &Entry) {

@@ -30,16 +30,23 @@ impl Dataset {
     ///
     /// # Errors
     ///
-    /// As [`resolve_snapshot`](Self::resolve_snapshot); [`SnapshotProblem::NeverArmed`] for a run without a snapshot.
+    /// As [`resolve_snapshot`](Self::resolve_snapshot); [`SnapshotProblem::NeverArmed`] for a run without a snapshot, and
+    /// [`JournalError::Archived`] instead if some of its entries are archived.
     pub async fn story(&self, text: &str) -> Result<Story, Error> {
         let (run, snapshot) = match self.resolve_snapshot(text).await? {
             Meant::Snapshot { run, snapshot } => (run, Some(snapshot)),
             Meant::Run(run) => (run, None),
         };
         let own = self.own(run).await?;
-        let snapshot = snapshot.or_else(|| last_armed(&own)).ok_or(SnapshotProblem::NeverArmed { run })?;
+        let base = self.reader().base(run).await?;
+        let snapshot = match (snapshot.or_else(|| last_armed(&own)), &base) {
+            (Some(snapshot), _) => snapshot,
+            // It may have been armed where nothing can be read.
+            (None, Some(base)) => return Err(self.archived(base.last)),
+            (None, None) => return Err(SnapshotProblem::NeverArmed { run }.into()),
+        };
         let of_own = TimerStory::of(run, snapshot).folded(&own);
-        let record = own.iter().fold(self.reader().base(run).await?, RunRecord::fold);
+        let record = own.iter().fold(base, RunRecord::fold);
         let timer = match self.whole(run, snapshot, &own, &of_own).await {
             Ok(timer) => timer,
             // Damage elsewhere must not hide what the run's own entries say.

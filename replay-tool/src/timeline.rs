@@ -8,7 +8,7 @@ use tachograph_engine::domain::{
 use tachograph_projections::{Item, ItemBody};
 
 use crate::cli::TimelineArgs;
-use crate::dataset::History;
+use crate::dataset::{Border, History};
 use crate::duration;
 use crate::error::Error;
 use crate::machine::{LastWriter, WriterState};
@@ -41,11 +41,20 @@ pub async fn tell(reading: &mut Reading, args: &TimelineArgs) -> Result<(), Erro
         return reading.output.json(&TimelineView::from(&history).with_writer(state));
     }
     let (mut table, mut dues) = (Table::of(&COLUMNS), Dues::new());
+    if let Some(border) = &history.border {
+        archived(&mut table, border);
+    }
     for item in history.timeline.items() {
         rows(&mut table, item, history.entry(item.position), &mut dues);
     }
     let text = [heading(&history), table.render(), closing(&history, writer.as_ref(), reading.now)];
     text.iter().try_for_each(|part| reading.output.text(part))
+}
+
+/// What stands in the place of archived entries.
+fn archived(table: &mut Table, border: &Border) {
+    let what = Cell::styled(words::archived(border.up_to, &border.bundle, border.base.run.status.name()), WARN);
+    table.row([Cell::from(""), Cell::from(""), Cell::from(""), Cell::styled("journal", DIM), what]);
 }
 
 fn heading(history: &History) -> String {

@@ -56,7 +56,7 @@ fn style(sentence: &Sentence) -> anstyle::Style {
     match &sentence.told {
         Told::State(_) => BOLD,
         Told::Event(told) => event_style(&told.event),
-        Told::Refused(_) | Told::NeverCreated | Told::Still(_) => WARN,
+        Told::Refused(_) | Told::NeverCreated | Told::Archived(_) | Told::Still(_) => WARN,
         Told::Fact { fact: SystemFact::Recovered { torn: None, missing_up_to: None, .. }, .. } => WARN,
         Told::Fact { fact: SystemFact::Recovered { .. }, .. } => BAD,
         Told::Fact { fact: SystemFact::Opened(_) | SystemFact::Closed(_), .. } | Told::Rearmed(_) => DIM,

@@ -9,8 +9,8 @@ use tachograph_engine::domain::{
 };
 
 pub use self::told::{
-    ALIGNED_BY_STRETCHES, CHANGED_NOTHING, NEVER_CREATED, again, away, late_because, missing, opened, overdue_us,
-    refused_so_often, remedy, still_open, why_refused,
+    ALIGNED_BY_STRETCHES, CHANGED_NOTHING, NEVER_CREATED, again, archived, away, late_because, missing, opened,
+    overdue_us, refused_so_often, remedy, still_open, why_refused,
 };
 
 use crate::duration;

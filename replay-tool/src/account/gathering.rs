@@ -7,7 +7,7 @@ use tachograph_engine::ports::JournalError;
 
 use super::sentence::Account;
 use super::telling::Scope;
-use crate::dataset::Dataset;
+use crate::dataset::{Border, Dataset};
 use crate::error::Error;
 use crate::machine::Machine;
 use crate::when::AsOf;
@@ -31,6 +31,15 @@ struct Own {
     entries: Vec<Entry>,
     /// Whether the run has a history, so that its entries point to each other.
     has_history: bool,
+    /// Where it begins, if what was before is archived.
+    border: Option<Border>,
+}
+
+impl Own {
+    /// The run where the archived part ends.
+    fn base(&self) -> Option<&RunRecord> {
+        self.border.as_ref().map(|border| &border.base)
+    }
 }
 
 impl Dataset {
@@ -45,7 +54,7 @@ impl Dataset {
     pub async fn account(&self, text: &str, asked: &Asked) -> Result<Account, Error> {
         let at = self.position(asked.at, asked.now).await?;
         let own = self.own_entries(text, asked, at).await?;
-        let record = own.entries.iter().fold(None, RunRecord::fold);
+        let record = own.entries.iter().fold(own.base().cloned(), RunRecord::fold);
         let is_open = record.as_ref().is_some_and(|record| !record.run.is_ended());
         let (facts, facts_unread) = match self.facts_about(&own, record.as_ref(), at).await {
             Ok(facts) => (facts, false),
@@ -66,7 +75,8 @@ impl Dataset {
             None => None,
         };
         let as_of = asked.at.map(|_| at);
-        let scope = Scope { as_of, until, silence_ms: asked.silence_ms, writer, facts_unread };
+        let border = own.border.clone();
+        let scope = Scope { as_of, until, silence_ms: asked.silence_ms, writer, facts_unread, border };
         let run = own.run;
         let entries = in_order(own.entries.into_iter().chain(facts));
         Ok(Account::of(run, &entries, &scope))
@@ -93,7 +103,11 @@ impl Dataset {
             // It says whether there is none at all, or only none by then.
             self.record(run, at).await?;
         }
-        Ok(Own { run, entries, has_history })
+        let border = self.border(run).await?;
+        match border.as_ref().filter(|_| entries.is_empty()) {
+            Some(border) => Err(self.archived(border.base.last)),
+            None => Ok(Own { run, entries, has_history, border }),
+        }
     }
 
     /// The facts that fall within a run's life, each opening with the entry before it.
@@ -107,14 +121,17 @@ impl Dataset {
         let last = own.entries.last().map_or(first, |last| last.position);
         let is_over = record.is_some_and(|record| record.run.is_ended()) || !own.has_history;
         let up_to = if is_over { last } else { at };
-        let mut entries = self.reader().facts(first, up_to).await?;
+        // Where its own entries are archived, it is not known after which fact the first entry that stays came.
+        let archived = self.reader().archived();
+        let since = if own.border.is_some() { archived } else { first };
+        let mut entries = self.reader().facts(since, up_to).await?;
         let closed = |entry: &Entry| matches!(entry.body, EntryBody::System(SystemFact::Closed(_)));
         let mut before = Vec::new();
         let mut known: Option<Position> = None;
         for entry in &entries {
             let opens = matches!(entry.body, EntryBody::System(SystemFact::Opened(_)));
             let neighbour = Position(entry.position.0.saturating_sub(1));
-            if opens && known != Some(neighbour) {
+            if opens && known != Some(neighbour) && neighbour > archived {
                 before.extend(self.reader().entry(neighbour).await?);
             }
             known = closed(entry).then_some(entry.position);

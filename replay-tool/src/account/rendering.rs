@@ -18,6 +18,7 @@ impl Account {
             Told::StateUnknown => {
                 "its creation is not among what can be read; what follows is what is left of it".to_owned()
             }
+            Told::Archived(border) => words::archived(border.up_to, &border.bundle, border.base.run.status.name()),
             Told::Event(told) => format!("{}{}", clause(told), by(sentence)),
             Told::Refused(told) => format!("REFUSED: {}{}", words::refused_command(&told.command), by(sentence)),
             Told::Fact { fact: tachograph_engine::domain::SystemFact::Opened(session), was_closed } => {
@@ -88,6 +89,7 @@ impl Account {
             Told::Refused(told) => refused_notes(told),
             Told::NeverCreated
             | Told::StateUnknown
+            | Told::Archived(_)
             | Told::Fact { .. }
             | Told::Rearmed(_)
             | Told::Gap(_)

@@ -6,6 +6,7 @@ use tachograph_engine::domain::{
 };
 use tachograph_projections::Absence;
 
+use crate::dataset::Border;
 use crate::machine::{LastWriter, WriterState};
 
 /// An account of one run.
@@ -51,6 +52,8 @@ pub enum Told {
     NeverCreated,
     /// Entries of the run are there, and its creation is not among what can be read.
     StateUnknown,
+    /// What happened to the run before is archived.
+    Archived(Box<Border>),
     /// Something happened to the run.
     Event(Box<EventTold>),
     /// A command to the run was refused.
@@ -245,6 +248,7 @@ impl Sentence {
             Told::Refused(told) => Some(told.command.actor()),
             Told::NeverCreated
             | Told::StateUnknown
+            | Told::Archived(_)
             | Told::Fact { .. }
             | Told::Rearmed(_)
             | Told::Gap(_)
@@ -263,6 +267,7 @@ impl Sentence {
             },
             Told::NeverCreated
             | Told::StateUnknown
+            | Told::Archived(_)
             | Told::Fact { .. }
             | Told::Rearmed(_)
             | Told::Gap(_)
@@ -276,6 +281,7 @@ impl Sentence {
             Told::State(_) => "state",
             Told::NeverCreated => "never_created",
             Told::StateUnknown => "state_unknown",
+            Told::Archived(_) => "archived",
             Told::Event(told) => event_kind(&told.event),
             Told::Refused(_) => "refused",
             Told::Fact { fact: SystemFact::Opened(_), .. } => "journal_opened",

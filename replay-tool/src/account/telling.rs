@@ -10,6 +10,7 @@ use tachograph_projections::{Item, ItemBody, Projection, Timeline};
 use super::journal::{Beside, Journal};
 use super::sentence::{Account, EventTold, Gap, RefusedTold, Sentence, Standing, Still, TimerRearmed, Told};
 use super::timers::{Deadline, Timers, deadline_of};
+use crate::dataset::Border;
 use crate::duration::between;
 use crate::machine::{LastWriter, WriterState};
 use crate::words;
@@ -30,6 +31,8 @@ pub struct Scope {
     pub writer: Option<(LastWriter, WriterState)>,
     /// Whether facts about the journal could not be read.
     pub facts_unread: bool,
+    /// Where the archived part of the run's history ends, if some of it is archived.
+    pub border: Option<Border>,
 }
 
 impl Account {
@@ -65,11 +68,12 @@ struct Telling<'a> {
 
 impl<'a> Telling<'a> {
     fn of(run: RunId, scope: &'a Scope) -> Self {
+        let base = scope.border.as_ref().map(|border| &border.base);
         Self {
             run,
             scope,
-            timeline: Timeline::of(run),
-            record: None,
+            timeline: base.map_or_else(|| Timeline::of(run), Timeline::continuing),
+            record: base.cloned(),
             journal: Journal::default(),
             timers: Timers::default(),
             facts: BTreeMap::new(),
@@ -77,7 +81,7 @@ impl<'a> Telling<'a> {
             last_item: None,
             deadline: None,
             transition: None,
-            attempts: 0,
+            attempts: base.and_then(|base| base.run.attempt.as_ref()).map_or(0, |attempt| attempt.ordinal.0),
             sentences: Vec::new(),
         }
     }
@@ -211,14 +215,19 @@ impl<'a> Telling<'a> {
                 });
                 let attempts = self.attempts;
                 let standing = Standing { status, event, command, amended, attempts, refusals };
-                (position, recorded_at, Told::State(Box::new(standing)))
+                (position, recorded_at, Some(Told::State(Box::new(standing))))
             }
-            _ if self.is_never_created() => (at.0, at.1, Told::NeverCreated),
-            _ => (at.0, at.1, Told::StateUnknown),
+            // Then it stands as it did where the archive ends.
+            _ if self.scope.border.is_some() => (at.0, at.1, None),
+            _ if self.is_never_created() => (at.0, at.1, Some(Told::NeverCreated)),
+            _ => (at.0, at.1, Some(Told::StateUnknown)),
         };
         self.end(position, recorded_at);
-        let beginning = [Some(standing), unread].into_iter().flatten();
-        let beginning: Vec<_> = beginning.map(|told| Sentence { position, recorded_at, told }).collect();
+        let beginning = [standing, unread].into_iter().flatten();
+        let mut beginning: Vec<_> = beginning.map(|told| Sentence { position, recorded_at, told }).collect();
+        if let Some(border) = self.scope.border.clone() {
+            beginning.push(Sentence { position: at.0, recorded_at: at.1, told: Told::Archived(Box::new(border)) });
+        }
         self.sentences.splice(..0, beginning);
         Account { run: self.run, record: self.record, as_of: self.scope.as_of, sentences: self.sentences }
     }

@@ -6,6 +6,7 @@ use tachograph_engine::domain::{StatusName, Timestamp};
 use super::entry::{ActorView, CommandView, RefusalView, SystemView};
 use super::event::EventView;
 use super::run::ExitView;
+use super::timeline::BorderView;
 use crate::account::{Account, Gap, Sentence, Still, Timer, TimerRearmed, Told};
 use crate::duration::between;
 use crate::machine::WriterState;
@@ -66,6 +67,9 @@ pub struct SentenceView {
     pub timer: Option<TimerToldView>,
     /// What is missing, silent or out of step.
     pub gap: Option<GapView>,
+    /// Where what was before is; only for `archived`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived: Option<BorderView>,
     /// How a run that has not ended stands.
     pub still: Option<StillView>,
 }
@@ -162,6 +166,7 @@ fn view(account: &Account, sentence: &Sentence) -> SentenceView {
         was_closed: None,
         timer: None,
         gap: None,
+        archived: None,
         still: None,
     };
     match &sentence.told {
@@ -176,6 +181,7 @@ fn view(account: &Account, sentence: &Sentence) -> SentenceView {
             });
         }
         Told::NeverCreated | Told::StateUnknown => {}
+        Told::Archived(border) => view.archived = Some(border.as_ref().into()),
         Told::Event(told) => {
             view.command = Some((&told.command).into());
             view.event = Some((&told.event).into());

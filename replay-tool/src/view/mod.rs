@@ -43,7 +43,7 @@ pub use run::{
     StreamView, WaitingView, WorkloadView,
 };
 pub use story::{AbsenceView, RefusedView, StepView, StoryView, WhatView};
-pub use timeline::{ItemView, TimelineView};
+pub use timeline::{BorderView, ItemView, TimelineView};
 pub use timer::TimerView;
 pub use verification::{ArchivedView, FindingView, HeadView, LossView, VerificationView};
 pub use whatif::{BecameView, ChangeView, EndingView, FlipView, FlipsView, WhatIfView};

@@ -6,7 +6,7 @@ use tachograph_projections::{Item, ItemBody};
 
 use super::entry::{CommandView, RefusalView, SystemView};
 use super::event::EventView;
-use crate::dataset::History;
+use crate::dataset::{Border, History};
 use crate::machine::WriterState;
 
 /// One run's history, refused commands and facts about the journal beside it.
@@ -34,7 +34,7 @@ pub struct ItemView {
     pub recorded_at: String,
     /// Microseconds since the item before; negative if the clock stepped back, absent for the first.
     pub delta_us: Option<i64>,
-    /// `event`, `refused`, `system` or `missing`.
+    /// `event`, `refused`, `system`, `missing` or `archived`: the last stands first, at the first item that stays.
     pub kind: &'static str,
     /// The command behind it; absent for `system` and `missing`.
     pub command: Option<CommandView>,
@@ -48,17 +48,39 @@ pub struct ItemView {
     pub system: Option<SystemView>,
     /// Entries about the run up to this position could not be read; only for `missing`.
     pub missing_up_to: Option<u64>,
+    /// Where what was before is; only for `archived`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived: Option<BorderView>,
+}
+
+/// Where the archived part of a run's history is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BorderView {
+    /// The last position that was archived.
+    pub up_to: u64,
+    /// The bundle, as it was named then.
+    pub bundle: String,
+    /// The run's status there.
+    pub status: &'static str,
+}
+
+impl From<&Border> for BorderView {
+    fn from(border: &Border) -> Self {
+        let status = border.base.run.status.name().name();
+        Self { up_to: border.up_to.0, bundle: border.bundle.clone(), status }
+    }
 }
 
 impl From<&History> for TimelineView {
     fn from(history: &History) -> Self {
         let run = history.timeline.state().run();
+        let items = history.timeline.items().iter().map(|item| view(item, history.entry(item.position)));
         Self {
             run: history.timeline.run().to_string(),
             name: run.and_then(|run| run.spec.name.clone()),
             status: run.map(|run| run.status.name().name()),
             writer: None,
-            items: history.timeline.items().iter().map(|item| view(item, history.entry(item.position))).collect(),
+            items: archived(history).into_iter().chain(items).collect(),
         }
     }
 }
@@ -71,19 +93,32 @@ impl TimelineView {
     }
 }
 
-fn view(item: &Item, entry: Option<&Entry>) -> ItemView {
-    let mut view = ItemView {
+/// What stands in the place of archived entries.
+fn archived(history: &History) -> Option<ItemView> {
+    let (border, first) = history.border.as_ref().zip(history.timeline.items().first())?;
+    let mut view = empty(first, "archived");
+    view.archived = Some(border.into());
+    Some(view)
+}
+
+fn empty(item: &Item, kind: &'static str) -> ItemView {
+    ItemView {
         position: item.position.0,
         recorded_at: item.recorded_at.to_string(),
         delta_us: item.delta_us,
-        kind: "missing",
+        kind,
         command: None,
         version: None,
         event: None,
         refusal: None,
         system: None,
         missing_up_to: None,
-    };
+        archived: None,
+    }
+}
+
+fn view(item: &Item, entry: Option<&Entry>) -> ItemView {
+    let mut view = empty(item, "missing");
     match &item.body {
         ItemBody::Event { event, version, applied: _, cause: _ } => {
             view.kind = "event";

@@ -40,6 +40,11 @@ pub fn missing(up_to: Position) -> String {
     format!("ENTRIES UP TO POSITION {up_to} COULD NOT BE READ")
 }
 
+/// The entries of a run that are in a bundle, and how it stood after them.
+pub fn archived(up_to: Position, bundle: &str, status: StatusName) -> String {
+    format!("archived up to position {up_to}, in {bundle}: it was {status} there")
+}
+
 /// An opening, with what it tells about the writer before.
 pub fn opened(session: &Session, was_closed: Option<bool>) -> String {
     let after = match was_closed {

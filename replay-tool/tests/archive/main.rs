@@ -4,6 +4,8 @@
 
 /// The plan, and what is refused.
 mod asking;
+/// Runs on both sides of where the archive ends.
+mod border;
 /// Killed at any moment, and asked again.
 mod killed;
 /// The other commands over a journal of which a part is archived.

@@ -367,7 +367,14 @@ fn damage_between_is_told() {
 fn what_is_left_of_a_damaged_history_is_told_as_that() {
     let run_id = made::run(BUILD);
     let own: Vec<Entry> = Made::journal().entries.into_iter().filter(|entry| entry.run() == Some(run_id)).collect();
-    let scope = Scope { as_of: None, until: START, silence_ms: SILENCE_DEFAULT_MS, writer: None, facts_unread: false };
+    let scope = Scope {
+        as_of: None,
+        until: START,
+        silence_ms: SILENCE_DEFAULT_MS,
+        writer: None,
+        facts_unread: false,
+        border: None,
+    };
     let kinds = |entries: &[Entry]| -> Vec<&str> {
         Account::of(run_id, entries, &scope).sentences.iter().map(|sentence| sentence.kind()).collect()
     };
@@ -404,7 +411,7 @@ fn everything_has_its_sentence() {
         bodies.push(EntryBody::Refused(Refused { command, refusal, count }));
     }
     let entries: Vec<Entry> = bodies.into_iter().zip(1..).map(|(body, position)| entry(position, body)).collect();
-    let scope = Scope { as_of: None, until: START, silence_ms: 1, writer: None, facts_unread: true };
+    let scope = Scope { as_of: None, until: START, silence_ms: 1, writer: None, facts_unread: true, border: None };
     let account = Account::of(run, &entries, &scope);
     let mut told = String::new();
     for sentence in &account.sentences {
