@@ -35,9 +35,18 @@ pub(super) fn statements(text: &str) -> Vec<&str> {
     found
 }
 
-/// Whether nothing is asked by a text: spaces and comments to the end of a line.
+/// Whether nothing is asked by a text: spaces, comments and `;` alone. A comment without an end goes on to that of the text.
 pub(super) fn is_blank(text: &str) -> bool {
-    text.lines().map(str::trim).all(|line| line.is_empty() || line == ";" || line.starts_with("--"))
+    let mut rest = text;
+    loop {
+        rest = rest.trim_start_matches(|char: char| char.is_whitespace() || char == ';');
+        let after = match (rest.strip_prefix("--"), rest.strip_prefix("/*")) {
+            (Some(comment), _) => comment.split_once('\n'),
+            (None, Some(comment)) => comment.split_once("*/"),
+            (None, None) => return rest.is_empty(),
+        };
+        rest = after.map_or("", |(_, after)| after);
+    }
 }
 
 #[cfg(test)]
@@ -58,5 +67,8 @@ mod tests {
             ["SELECT 1;", " -- one\nSELECT ';';", "\n\nSELECT 3\n"]
         );
         assert_eq!(statements(" ; -- nothing;\n ;"), Vec::<&str>::new());
+        assert_eq!(statements("SELECT 1; /* end; */ -- of it"), ["SELECT 1;"]);
+        assert_eq!(statements("/* a */ /* open"), Vec::<&str>::new());
+        assert_eq!(statements("/* a */ SELECT 1"), ["/* a */ SELECT 1"]);
     }
 }
