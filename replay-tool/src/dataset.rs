@@ -151,6 +151,7 @@ impl Dataset {
     }
 
     /// How far something over so many bytes is, if that is to be shown.
+    #[cfg(feature = "parquet")]
     pub(crate) fn bar_of_bytes(&self, what: &'static str, bytes: u64) -> Bar {
         if self.shows_progress { Bar::of_bytes(what, Some(bytes)) } else { Bar::hidden() }
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+#[cfg(feature = "parquet")]
 use tachograph_engine::domain::Position;
 
 use super::source::Source;
