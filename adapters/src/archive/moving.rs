@@ -51,8 +51,8 @@ pub struct Archived {
 ///
 /// # Errors
 ///
-/// [`JournalError::Locked`] beside a live writer; [`JournalError::Damaged`] if anything in the journal is, [`BundleError`] if the
-/// bundle is not made, whatever `beside` fails with, or another [`JournalError`]. No entry is lost by any of them.
+/// [`JournalError::Locked`] beside a live writer; [`JournalError::Damaged`] if anything in the journal is, [`ArchiveError::Bundle`] if
+/// the bundle is not made, whatever `beside` fails with, or another [`JournalError`]. No entry is lost by any of them.
 pub async fn archive<E: From<ArchiveError>>(
     data_dir: &Path,
     request: &Request,
