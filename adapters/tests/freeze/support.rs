@@ -199,6 +199,14 @@ pub(crate) fn states(pid: u32) -> Vec<char> {
     stats.filter_map(|stat| stat.rsplit_once(") ")?.1.chars().next()).collect()
 }
 
+/// How long a process has had a processor, in ticks of the clock: the fields `utime` and `stime` of `/proc/PID/stat`.
+pub(crate) fn processor_ticks(pid: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    // From the third field on: the second is a name, which may have anything in it.
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+}
+
 pub(crate) fn kill(pid: u32, signal: Signal) {
     let _ = rustix::process::kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), signal);
 }
