@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tachograph_engine::domain::{
-    AttemptId, Entry, Event, Exit, ExitStatus, Failure, Ordinal, Outcome, Position, RunId, RunSpec, RunnerId,
-    StartCause, Timestamp,
+    AttemptId, Entry, Event, Exit, ExitStatus, Failure, Ordinal, Outcome, Position, RunId, RunRecord, RunSpec,
+    RunnerId, StartCause, Timestamp,
 };
 
 use super::column::{Table, integer, json};
@@ -23,7 +23,8 @@ pub(super) struct AttemptRow {
     /// Absent if it failed before it was started.
     cause: Option<StartCause>,
     previous: Option<AttemptId>,
-    began: (Position, Timestamp),
+    /// Absent if that is archived.
+    began: Option<(Position, Timestamp)>,
     ended: Option<(Position, Timestamp)>,
     outcome: Option<Outcome>,
     superseded_at: Option<Timestamp>,
@@ -70,6 +71,16 @@ impl Attempts {
         }
     }
 
+    /// Begins with a run as it was where the archive ends: with what it is, and with an attempt that was open there.
+    pub(super) fn begin(&mut self, base: &RunRecord) {
+        let run = base.run.id;
+        self.specs.insert(run, base.run.spec.clone());
+        let Some(attempt) = base.run.attempt.as_ref().filter(|attempt| attempt.outcome.is_none()) else { return };
+        let row = self.open(run, attempt.id, attempt.ordinal, &attempt.runner, None);
+        row.cause = attempt.started.then_some(attempt.cause);
+        row.previous = base.run.spent.last().copied();
+    }
+
     /// The attempts.
     pub(super) fn rows(&self) -> &[AttemptRow] {
         &self.rows
@@ -97,7 +108,7 @@ impl Attempts {
         {
             before.superseded_at = Some(at.1);
         }
-        self.open(run, id, ordinal, runner, at).cause = Some(cause);
+        self.open(run, id, ordinal, runner, Some(at)).cause = Some(cause);
         if let Some(row) = self.rows.last_mut() {
             row.previous = previous;
         }
@@ -109,7 +120,7 @@ impl Attempts {
         id: AttemptId,
         ordinal: Ordinal,
         runner: &RunnerId,
-        began: (Position, Timestamp),
+        began: Option<(Position, Timestamp)>,
     ) -> &mut AttemptRow {
         let index = self.rows.len();
         self.by_id.insert((run, id), index);
@@ -137,7 +148,7 @@ impl Attempts {
         failure: &Failure,
     ) {
         if !self.by_id.contains_key(&(run, id)) {
-            self.open(run, id, ordinal, runner, at);
+            self.open(run, id, ordinal, runner, Some(at));
         }
         self.ended(run, id, at, Outcome::Failed(failure.clone()));
     }
@@ -204,8 +215,10 @@ fn began() -> Table<AttemptRow> {
             row.cause.map(|cause| cause.name().to_owned())
         })
         .text("previous_attempt_id", "the attempt before it", |row, _| row.previous.map(|id| id.to_string()))
-        .integer("began_position", "position of its first event", |row, _| Some(integer(row.began.0.0)))
-        .time(["began_at", "began_at_us"], "when that was recorded", |row, _| Some(row.began.1))
+        .integer("began_position", "position of its first event", |row, _| {
+            row.began.map(|(position, _)| integer(position.0))
+        })
+        .time(["began_at", "began_at_us"], "when that was recorded", |row, _| row.began.map(|(_, time)| time))
         .time(
             ["superseded_at", "superseded_at_us"],
             "when another attempt took its place while it was open",

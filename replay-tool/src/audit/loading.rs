@@ -1,7 +1,7 @@
 //! Fills the tables that a question names, and of those the columns that it reads.
 
 use rusqlite::types::Value;
-use tachograph_engine::domain::{ArmedTimer, Entry, Position, RunId, Timestamp};
+use tachograph_engine::domain::{Entry, Position, RunId, RunRecord, Timestamp};
 use tachograph_engine::ports::JournalError;
 use tachograph_projections::{Projection, Timers};
 
@@ -11,10 +11,10 @@ use super::destination::{Destination, RowWriter};
 use super::entry_table::{entries, refusals};
 use super::event_table::events;
 use super::narrowing::{Narrowing, Sieve};
-use super::run_table::{NOT_SAVED, Runs, labels, runs};
+use super::run_table::{Labelled, NOT_SAVED, Runs, labels, runs};
 use super::session_table::{sessions, sessions_of};
 use super::snapshot_table::{Snapshots, snapshots};
-use super::timer_table::timers;
+use super::timer_table::{TimerRow, begun, rows, timers};
 use super::wanted::Wanted;
 use crate::dataset::Dataset;
 use crate::error::Error;
@@ -271,11 +271,15 @@ async fn runs_of(
 /// The runs before the first entry that is held: those of archived entries as they were there, else none. When they came
 /// into their status is archived.
 async fn first_runs(dataset: &Dataset, run: Option<RunId>) -> Result<Runs, Error> {
-    let reader = dataset.reader();
-    Ok(match run {
-        Some(run) => Runs::saved(reader.base(run).await?.into_iter()),
-        None => Runs::saved(reader.bases().await?.into_iter()),
-    })
+    Ok(Runs::saved(bases(dataset, run).await?.into_iter()))
+}
+
+/// Archived runs, or one of them, as they were where the archive ends.
+async fn bases(dataset: &Dataset, run: Option<RunId>) -> Result<Vec<RunRecord>, JournalError> {
+    match run {
+        Some(run) => Ok(dataset.reader().base(run).await?.into_iter().collect()),
+        None => dataset.reader().bases().await,
+    }
 }
 
 /// One pass over entries that fills all tables that need them.
@@ -283,11 +287,13 @@ struct Pass<'d> {
     entries: Option<Sink<'d, Entry>>,
     events: Option<Sink<'d, Entry>>,
     refusals: Option<Sink<'d, Entry>>,
-    labels: Option<Sink<'d, Entry>>,
+    labels: Option<Sink<'d, Labelled>>,
     attempts: Option<Attempts>,
     snapshots: Option<Snapshots>,
     timers: Option<Timers>,
     runs: Option<Runs>,
+    /// What was armed up to here is known out of records.
+    archived: Position,
     to: &'d dyn Destination,
     asked: Asked<'d>,
     seen: u64,
@@ -309,6 +315,7 @@ impl<'d> Pass<'d> {
             snapshots: wanted.columns("snapshots").map(|_| Snapshots::default()),
             timers: wanted.columns("timers").map(|_| Timers::empty()),
             runs: wanted.names_any(&OF_RUNS).then(Runs::default),
+            archived: Position::ZERO,
             to,
             asked,
             seen: 0,
@@ -337,6 +344,7 @@ impl<'d> Pass<'d> {
                 first_runs(dataset, scope.run).await?
             };
         }
+        self.begin(dataset, scope).await?;
         if let Some(runs) = runs_alone {
             let entries = entries_of(dataset, scope, runs, self.asked).await?;
             let mut within = entries.iter().filter(|entry| entry.position > begin && entry.position <= end);
@@ -357,6 +365,26 @@ impl<'d> Pass<'d> {
             });
         }
         self.finish(loaded)
+    }
+
+    /// Begins with what is known of runs where the archive ends.
+    async fn begin(&mut self, dataset: &Dataset, scope: Scope) -> Result<(), Error> {
+        if !self.asked.wanted.names_any(&OF_ALL) {
+            return Ok(());
+        }
+        let bases = bases(dataset, scope.run).await?;
+        for base in &bases {
+            if let Some(sink) = &mut self.labels {
+                sink.take(&Labelled::of(base))?;
+            }
+            self.attempts.iter_mut().for_each(|fold| fold.begin(base));
+            self.snapshots.iter_mut().for_each(|fold| fold.begin(base));
+        }
+        self.archived = dataset.reader().archived();
+        if let Some(timers) = &mut self.timers {
+            *timers = begun(self.archived, &bases);
+        }
+        Ok(())
     }
 
     /// The position before the first entry whose rows matter, and that of the last one.
@@ -383,8 +411,8 @@ impl<'d> Pass<'d> {
                 sink.take(entry)?;
             }
         }
-        if let Some(sink) = &mut self.labels {
-            sink.take(entry)?;
+        if let Some((sink, labelled)) = self.labels.as_mut().zip(Labelled::by(entry)) {
+            sink.take(&labelled)?;
         }
         self.attempts.iter_mut().for_each(|fold| fold.apply(entry));
         self.snapshots.iter_mut().for_each(|fold| fold.apply(entry));
@@ -395,9 +423,10 @@ impl<'d> Pass<'d> {
 
     fn finish(self, loaded: &mut Loaded) -> Result<Option<Runs>, Error> {
         loaded.entries += self.seen;
-        for sink in [self.entries, self.events, self.refusals, self.labels].into_iter().flatten() {
+        for sink in [self.entries, self.events, self.refusals].into_iter().flatten() {
             loaded.tables.push(sink.finish()?);
         }
+        self.labels.map(Sink::finish).transpose()?.into_iter().for_each(|table| loaded.tables.push(table));
         if let Some((fold, mut sink)) = self.attempts.zip(Sink::of(attempts(), self.asked, self.to)?) {
             sink.take_all(fold.rows())?;
             loaded.tables.push(sink.finish()?);
@@ -407,9 +436,9 @@ impl<'d> Pass<'d> {
             loaded.tables.push(sink.finish()?);
         }
         if let Some((fold, mut sink)) = self.timers.zip(Sink::of(timers(), self.asked, self.to)?) {
-            let mut armed: Vec<&ArmedTimer> = fold.armed();
+            let mut armed: Vec<TimerRow> = rows(&fold, self.archived).collect();
             armed.sort_by_key(|timer| (timer.due, timer.key));
-            sink.take_all(armed)?;
+            sink.take_all(&armed)?;
             loaded.tables.push(sink.finish()?);
         }
         Ok(self.runs)

@@ -1,6 +1,7 @@
 //! `runs` and `labels`: one row per run as it is at a position, and per label that a run was created with.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tachograph_engine::domain::{
     Entry, Event, Exit, ExitStatus, Outcome, RunId, RunRecord, RunSpec, Status, Timestamp, Workload,
@@ -172,18 +173,31 @@ fn created(table: Table<RunRow>) -> Table<RunRow> {
         .integer("refusals", "how many refusals about it were recorded", |record, _| Some(integer(record.refusals)))
 }
 
-/// What a run was created as, if the entry created it.
-fn spec(entry: &Entry) -> Option<(RunId, &RunSpec)> {
-    match entry.events().first()? {
-        Event::Created { run, spec } => Some((*run, spec)),
-        _ => None,
+/// Where a run's labels are: in the entry that created it, or if that is archived in its record.
+pub(super) struct Labelled {
+    run: RunId,
+    spec: Arc<RunSpec>,
+}
+
+impl Labelled {
+    /// What the entry created, if it created a run.
+    pub(super) fn by(entry: &Entry) -> Option<Self> {
+        match entry.events().first()? {
+            Event::Created { run, spec } => Some(Self { run: *run, spec: spec.clone() }),
+            _ => None,
+        }
+    }
+
+    /// The run of a record.
+    pub(super) fn of(record: &RunRecord) -> Self {
+        Self { run: record.run.id, spec: record.run.spec.clone() }
     }
 }
 
-/// One row per label of a run. Labels never change, so that the entries that create runs are all that is needed.
-pub(super) fn labels() -> Table<Entry> {
-    Table::of("labels", "one label of one run", |entry: &Entry| spec(entry).map_or(0, |(_, spec)| spec.labels.len()))
-        .text("run", "the run", |entry: &Entry, _| spec(entry).map(|(run, _)| run.to_string()))
-        .text("key", "the label's key", |entry, row| spec(entry)?.1.labels.keys().nth(row).cloned())
-        .text("value", "the label's value", |entry, row| spec(entry)?.1.labels.values().nth(row).cloned())
+/// One row per label of a run. Labels never change, so that what creates runs is all that is needed.
+pub(super) fn labels() -> Table<Labelled> {
+    Table::of("labels", "one label of one run", |labelled: &Labelled| labelled.spec.labels.len())
+        .text("run", "the run", |labelled, _| Some(labelled.run.to_string()))
+        .text("key", "the label's key", |labelled, row| labelled.spec.labels.keys().nth(row).cloned())
+        .text("value", "the label's value", |labelled, row| labelled.spec.labels.values().nth(row).cloned())
 }

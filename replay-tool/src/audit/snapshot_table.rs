@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use tachograph_engine::domain::{
-    AttemptId, CancelCause, Digest, Entry, Event, Position, RunId, RunnerId, SnapshotId, StatusName, Timestamp,
+    AttemptId, CancelCause, Digest, Entry, Event, Position, RunId, RunRecord, RunnerId, SnapshotId, StatusName,
+    Timestamp,
 };
 
 use super::column::{Table, integer};
@@ -34,9 +35,11 @@ pub(super) struct SnapshotRow {
     run: RunId,
     id: SnapshotId,
     attempt: Option<AttemptId>,
-    runner: RunnerId,
-    due: Timestamp,
-    armed: (Position, Timestamp),
+    /// Absent if it was dispatched where the archive ends; so is `due`.
+    runner: Option<RunnerId>,
+    due: Option<Timestamp>,
+    /// Absent if that is archived.
+    armed: Option<(Position, Timestamp)>,
     fate: Fate,
     canceled_at: Option<Timestamp>,
     dispatched: Option<(Position, Timestamp)>,
@@ -68,6 +71,21 @@ impl Snapshots {
         }
     }
 
+    /// Begins with a run as it was where the archive ends: with a snapshot that was armed there, or being taken.
+    pub(super) fn begin(&mut self, base: &RunRecord) {
+        let (run, attempt) = (&base.run, base.run.attempt.as_ref().map(|attempt| attempt.id));
+        self.runs.insert(run.id, (run.status.name(), attempt));
+        // One that is being taken was armed before the one that is armed.
+        if let Some(taken) = &run.in_flight {
+            let row = self.row(run.id, taken.id);
+            (row.attempt, row.fate) = (Some(taken.attempt), Fate::Dispatched);
+        }
+        if let Some(armed) = &run.armed {
+            let row = self.row(run.id, armed.id);
+            (row.runner, row.due) = (Some(armed.runner.clone()), Some(armed.due));
+        }
+    }
+
     /// The snapshots.
     pub(super) fn rows(&self) -> &[SnapshotRow] {
         &self.rows
@@ -75,7 +93,10 @@ impl Snapshots {
 
     fn see(&mut self, run: RunId, at: (Position, Timestamp), event: &Event) {
         match event {
-            Event::SnapshotScheduled { snapshot, runner, due } => self.armed(run, *snapshot, runner, *due, at),
+            Event::SnapshotScheduled { snapshot, runner, due } => {
+                let row = self.row(run, *snapshot);
+                (row.runner, row.due, row.armed) = (Some(runner.clone()), Some(*due), Some(at));
+            }
             Event::SnapshotCanceled { snapshot, cause } => {
                 self.on(run, *snapshot, |row| {
                     row.canceled_at = Some(at.1);
@@ -114,21 +135,24 @@ impl Snapshots {
         }
     }
 
-    fn armed(&mut self, run: RunId, id: SnapshotId, runner: &RunnerId, due: Timestamp, armed: (Position, Timestamp)) {
-        self.by_id.insert((run, id), self.rows.len());
+    /// A snapshot that is armed, of which no more is known than that.
+    fn row(&mut self, run: RunId, id: SnapshotId) -> &mut SnapshotRow {
+        let index = self.rows.len();
+        self.by_id.insert((run, id), index);
         self.rows.push(SnapshotRow {
             run,
             id,
             attempt: self.runs.get(&run).and_then(|(_, attempt)| *attempt),
-            runner: runner.clone(),
-            due,
-            armed,
+            runner: None,
+            due: None,
+            armed: None,
             fate: Fate::Armed,
             canceled_at: None,
             dispatched: None,
             status_at_dispatch: None,
             result_at: None,
         });
+        &mut self.rows[index]
     }
 
     fn on(&mut self, run: RunId, id: SnapshotId, change: impl FnOnce(&mut SnapshotRow)) {
@@ -148,10 +172,12 @@ fn armed() -> Table<SnapshotRow> {
         .text("snapshot", "its id", |row: &SnapshotRow, _| Some(row.id.to_string()))
         .text("run", "the run", |row, _| Some(row.run.to_string()))
         .text("attempt_id", "the attempt that it was armed in", |row, _| row.attempt.map(|id| id.to_string()))
-        .text("runner", "who armed it", |row, _| Some(row.runner.to_string()))
-        .integer("armed_position", "position of the entry that armed it", |row, _| Some(integer(row.armed.0.0)))
-        .time(["armed_at", "armed_at_us"], "when that was recorded", |row, _| Some(row.armed.1))
-        .time(["due", "due_us"], "when it was due", |row, _| Some(row.due))
+        .text("runner", "who armed it", |row, _| row.runner.as_ref().map(RunnerId::to_string))
+        .integer("armed_position", "position of the entry that armed it", |row, _| {
+            row.armed.map(|(position, _)| integer(position.0))
+        })
+        .time(["armed_at", "armed_at_us"], "when that was recorded", |row, _| row.armed.map(|(_, time)| time))
+        .time(["due", "due_us"], "when it was due", |row, _| row.due)
         .text("fate", "`armed`, `canceled`, `dispatched`, `taken` or `failed`", |row, _| {
             Some(row.fate.name().to_owned())
         })
@@ -171,7 +197,7 @@ fn result(table: Table<SnapshotRow>) -> Table<SnapshotRow> {
             row.dispatched.map(|(_, time)| time)
         })
         .integer("late_us", "microseconds from its due time to its dispatch; negative would be too early", |row, _| {
-            row.dispatched.map(|(_, time)| time.as_micros() - row.due.as_micros())
+            row.dispatched.zip(row.due).map(|((_, time), due)| time.as_micros() - due.as_micros())
         })
         .text("status_at_dispatch", "the run's status at its dispatch", |row, _| {
             row.status_at_dispatch.map(|status| status.name().to_owned())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json as value};
 use tachograph_engine::domain::testing::{claim, ids, spec};
-use tachograph_engine::domain::{Action, StartMode};
+use tachograph_engine::domain::{Action, Digest, StartMode};
 
 use crate::support::{at, exit, failure, json, numbered, submit, told};
 
@@ -130,4 +130,152 @@ fn a_snapshot_that_may_be_archived_is_said_to_be() {
     }
     let (code, id, _) = failure(&border.data, &["why-timer", "biuld"]);
     assert_eq!((code, id.as_str()), (3, "unknown_snapshot"));
+}
+
+#[test]
+fn tables_know_the_run_of_an_attempt_that_stays() {
+    let border = Border::restarted();
+    let attempts = json(&border.data, &["sql", "SELECT name, attempt, exit_code FROM attempts"]);
+    assert_eq!(attempts, value!([{"name": "build", "attempt": 2, "exit_code": 3}]));
+    let labels = json(&border.data, &["sql", "SELECT run, key, value FROM labels"]);
+    assert_eq!(labels, value!([{"run": border.run, "key": "team", "value": "infra"}]));
+    let codes = json(&border.data, &["audit", "exit-codes"]);
+    assert_eq!((&codes[0]["label"], &codes[0]["ending"]), (&value!("infra"), &value!("code 3")), "{codes}");
+}
+
+/// Two attempts are open where the archive ends: one waits with a deadline and an armed snapshot, of the other a snapshot is
+/// being taken. Both are over in what stays, together with all the other runs.
+struct Open {
+    _dir: tempfile::TempDir,
+    data: PathBuf,
+    /// The last position that was archived, and the last one in which all was as where the archive ends.
+    last: u64,
+    still: u64,
+}
+
+impl Open {
+    fn made() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let mut commands = Vec::new();
+        for (run, attempt) in [(1, 10), (2, 20)] {
+            let mine = claim(ids::run(run), attempt, "r1");
+            let mut build = spec(&format!("build-{run}"));
+            build.labels = [("team".to_owned(), "infra".to_owned())].into();
+            let start = Action::Start { attempt: mine.attempt, runner: mine.runner.clone(), mode: StartMode::Fresh };
+            let wait = Action::Wait { claim: mine.clone(), on: "input".to_owned(), deadline: Some(at(700)) };
+            let arm = Action::ScheduleSnapshot {
+                claim: mine,
+                snapshot: ids::snapshot(run),
+                due: at(if run == 1 { 500 } else { 0 }),
+            };
+            commands.extend([Action::Create { spec: Arc::new(build) }, start, wait, arm].map(|action| (run, action)));
+        }
+        commands.push((2, Action::DispatchSnapshot { snapshot: ids::snapshot(2) }));
+        for run in 20..60 {
+            commands.push((run, Action::Create { spec: Arc::new(spec("other")) }));
+            commands.push((run, Action::Destroy { force: true, why: "done with".to_owned() }));
+        }
+        let taken = Action::CompleteSnapshot {
+            snapshot: ids::snapshot(2),
+            location: "store/2".to_owned(),
+            bytes: 7,
+            digest: Digest([7; 32]),
+        };
+        let still = commands.len() as u64 + 1;
+        commands.extend([(1, exit(1, 10, 4)), (2, taken), (2, exit(2, 20, 5))]);
+        let numbered = (1..).zip(commands).map(|(number, (run, action))| numbered(number, ids::run(run), action));
+        submit(&data, 0, &numbered.collect::<Vec<_>>());
+        let last = json(&data, &["archive", "--before", "1d", "--apply"])["last"].as_u64().unwrap();
+        assert!((20..still).contains(&last), "the ends stay, and the beginnings do not: {last}");
+        Self { _dir: dir, data, last, still }
+    }
+
+    fn asked(&self, sql: &str) -> Value {
+        json(&self.data, &["sql", sql])
+    }
+}
+
+#[test]
+fn tables_know_an_attempt_that_was_open_where_the_archive_ends() {
+    let open = Open::made();
+    let attempts = "SELECT name, attempt_id, attempt, runner, cause, started, began_position, began_at_us, exit_code, \
+                    ended_position FROM attempts ORDER BY name";
+    let row = |run: u64, attempt: u64, code: i32, ended: u64| {
+        value!({
+            "name": format!("build-{run}"), "attempt_id": ids::attempt(attempt).to_string(), "attempt": 1, "runner": "r1",
+            "cause": "fresh", "started": 1, "began_position": null, "began_at_us": null, "exit_code": code,
+            "ended_position": ended,
+        })
+    };
+    let told = value!([row(1, 10, 4, open.still + 1), row(2, 20, 5, open.still + 3)]);
+    assert_eq!(open.asked(attempts), told);
+    // The same by the run's own entries alone.
+    let alone = json(&open.data, &["sql", attempts, "--run", &ids::run(1).to_string()]);
+    assert_eq!(alone, value!([told[0]]));
+    let codes = json(&open.data, &["audit", "exit-codes"]);
+    assert_eq!((&codes[0]["label"], &codes[0]["ending"]), (&value!("infra"), &value!("code 4")), "{codes}");
+}
+
+#[test]
+fn tables_know_a_snapshot_and_a_timer_from_before_the_archive_ends() {
+    let open = Open::made();
+    let snapshots = "SELECT snapshot, run, attempt_id, runner, due_us, armed_position, armed_at, fate, canceled_because, \
+                     location, late_us FROM snapshots ORDER BY run";
+    let row = |run: u64, attempt: u64, of: [Value; 5]| {
+        let [runner, due_us, fate, canceled_because, location] = of;
+        value!({
+            "snapshot": ids::snapshot(run).to_string(), "run": ids::run(run).to_string(),
+            "attempt_id": ids::attempt(attempt).to_string(), "runner": runner, "due_us": due_us, "armed_position": null,
+            "armed_at": null, "fate": fate, "canceled_because": canceled_because, "location": location, "late_us": null,
+        })
+    };
+    let due = value!(at(500).as_micros());
+    let armed = row(1, 10, [value!("r1"), due.clone(), value!("canceled"), value!("run_ended"), Value::Null]);
+    let taken = row(2, 20, [Value::Null, Value::Null, value!("taken"), Value::Null, value!("store/2")]);
+    assert_eq!(open.asked(snapshots), value!([armed, taken]));
+
+    let timers = "SELECT run, kind, snapshot, attempt_id, runner, due_us, armed_position, armed_at FROM timers \
+                  ORDER BY run, kind";
+    assert_eq!(open.asked(timers), value!([]), "all of them ended");
+    let row = |run: u64, kind: &str, snapshot: Value, attempt: Value, due: u64| {
+        value!({
+            "run": ids::run(run).to_string(), "kind": kind, "snapshot": snapshot, "attempt_id": attempt, "runner": "r1",
+            "due_us": at(due).as_micros(), "armed_position": null, "armed_at": null,
+        })
+    };
+    let deadline = |run, attempt| row(run, "deadline", Value::Null, value!(ids::attempt(attempt).to_string()), 700);
+    let snapshot = row(1, "snapshot", value!(ids::snapshot(1).to_string()), Value::Null, 500);
+    let before = open.still.to_string();
+    assert_eq!(
+        json(&open.data, &["sql", timers, "--at", &before]),
+        value!([deadline(1, 10), snapshot, deadline(2, 20)]),
+        "archived up to {}, asked as of {before}",
+        open.last
+    );
+}
+
+#[test]
+fn exports_hold_what_the_tables_do() {
+    let open = Open::made();
+    let (parquet, sqlite) = (open.data.with_file_name("tables"), open.data.with_file_name("tables.sqlite"));
+    let exported = json(&open.data, &["export", "--parquet", parquet.to_str().unwrap()]);
+    json(&open.data, &["export", "--sqlite", sqlite.to_str().unwrap()]);
+    let database = rusqlite::Connection::open(&sqlite).unwrap();
+    for (table, what, rows) in [
+        ("labels", "count(*) || group_concat(DISTINCT run)", 2),
+        ("attempts", "count(*) || sum(began_position IS NULL)", 2),
+        ("snapshots", "count(*) || sum(armed_position IS NULL) || sum(due IS NULL)", 2),
+    ] {
+        let sql = format!("SELECT {what} AS told, count(*) AS rows FROM {table}");
+        let asked = open.asked(&sql);
+        let (told, count) =
+            database.query_row(&sql, [], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?))).unwrap();
+        assert_eq!(asked, value!([{"told": told, "rows": count}]), "{table}");
+        assert_eq!(count, rows, "{table}");
+    }
+    let written = exported["tables"].as_array().unwrap().iter().map(|table| (&table["table"], table["rows"].as_u64()));
+    let named: Vec<_> =
+        written.filter(|(table, _)| ["labels", "snapshots", "attempts"].iter().any(|name| *table == name)).collect();
+    assert_eq!(named.iter().map(|(_, rows)| *rows).collect::<Vec<_>>(), [Some(2); 3], "{exported}");
 }

@@ -12,7 +12,7 @@ SELECT from_at, to_at, lasted_ms, open_runs,
         WHERE ended_position > opened_position AND ended_position < next_position
           AND failure_kind = 'supervisor_lost') AS supervisor_lost,
        (SELECT count(*) FROM snapshots
-        WHERE due_us >= entry_before_at_us AND due_us < opened_at_us AND armed_position < opened_position
+        WHERE due_us >= entry_before_at_us AND due_us < opened_at_us AND ifnull(armed_position, 0) < opened_position
           AND (dispatched_position > opened_position OR fate = 'armed')) AS late_snapshots,
        coalesce(torn_bytes, 0) AS torn_bytes
 FROM outages
