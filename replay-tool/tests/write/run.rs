@@ -56,6 +56,24 @@ fn a_missing_working_directory_is_not_blamed_on_path() {
 }
 
 #[test]
+fn a_relative_working_directory_is_not_to_blame_for_a_missing_program_and_a_shim_makes_no_difference() {
+    let failures = [&["run"][..], &["run", "--no-shim"]].map(|run| {
+        let place = Place::new();
+        std::fs::create_dir(place.path("sub")).unwrap();
+        std::fs::write(place.path("sub/plain"), "").unwrap();
+        ["./nosuch", "./plain", "nosuch"].map(|program| {
+            let mut command = place.tacho(run.iter().chain(&["--cwd", "sub", "--", program]));
+            command.current_dir(place.path("")).stdout(Stdio::piped()).stderr(Stdio::piped());
+            Finished::of(command.spawn().unwrap());
+            let record = place.records().pop().unwrap();
+            record.run.attempt.unwrap().outcome.unwrap().failure().unwrap().clone()
+        })
+    });
+    assert_eq!(failures[0], failures[1]);
+    assert_eq!(failures[0][0].message, "program \"./nosuch\" is missing");
+}
+
+#[test]
 fn a_command_that_could_not_be_started_is_told_from_a_failure_of_tacho() {
     let place = Place::new();
     assert_eq!(place.run("true").code, Some(0));

@@ -7,6 +7,7 @@ use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::OwnedFd;
 
 use nix::sys::signal::SigSet;
+use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setpgid};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
@@ -88,14 +89,20 @@ impl Gate<'_> {
         dup2_stdout(&self.stdout)?;
         dup2_stderr(&self.stderr)?;
         let words = self.command.words()?;
-        if let Some(cwd) = words.cwd {
+        let before = words.cwd.map(|cwd| -> io::Result<_> {
+            let before = rustix::fs::open(".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
             rustix::process::chdir(cwd)?;
-        }
+            Ok(before)
+        });
+        let before = before.transpose()?;
         let places = places(&words)?;
-        // The shim's mask was inherited, and the command would inherit it.
-        SigSet::empty().thread_set_mask()?;
         (&self.channel).write_all(&[TRYING])?;
-        Err(execute(&words, &places).into())
+        let errno = execute_unmasked(&words, &places)?;
+        // Why it failed is looked for from where the supervisor is: a relative working directory means something there.
+        if let Some(Ok(before)) = before {
+            let _ = rustix::process::fchdir(before);
+        }
+        Err(errno.into())
     }
 }
 
@@ -120,6 +127,15 @@ fn places(words: &Words<'_>) -> io::Result<Vec<CString>> {
         place => Ok(CString::new([place, b"/", text].concat())?),
     };
     path.unwrap_or(PATH_DEFAULT.as_bytes()).split(|byte| *byte == b':').map(within).collect()
+}
+
+/// The shim's mask was inherited, and the command would inherit it. Whoever is not executed goes on in the shim's own
+/// memory and has all signals blocked again, so that none interrupts it there.
+fn execute_unmasked(words: &Words<'_>, places: &[CString]) -> io::Result<Errno> {
+    SigSet::empty().thread_set_mask()?;
+    let errno = execute(words, places);
+    SigSet::all().thread_set_mask()?;
+    Ok(errno)
 }
 
 /// Becomes the first that can be executed. Returns only if there is none: then a file that may not be executed is named
@@ -190,5 +206,19 @@ pub(super) fn listen(channel: &mut PipeReader, said: &mut Vec<u8>) -> bool {
     match channel.read_to_end(said) {
         Ok(_) => true,
         Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_blocked_again_after_an_exec_that_failed() {
+        let words = Words { argv: vec![c"/no/such/program"], cwd: None, env: Vec::new() };
+        let errno = execute_unmasked(&words, &places(&words).unwrap()).unwrap();
+        assert_eq!(errno, Errno::NOENT);
+        let mask = SigSet::thread_get_mask().unwrap();
+        assert!(mask.contains(nix::sys::signal::SIGTERM) && mask.contains(nix::sys::signal::SIGINT), "{mask:?}");
     }
 }
