@@ -106,13 +106,27 @@ impl Attended {
     ///
     /// If the kernel refuses that.
     pub(super) fn terminate(&self) -> io::Result<()> {
+        self.send(Signal::TERM)
+    }
+
+    /// Kills the shim, for when it hears nothing. The kernel kills a command that it has begun along with it. None being
+    /// left is no error.
+    ///
+    /// # Errors
+    ///
+    /// If the kernel refuses that.
+    pub(super) fn kill(&self) -> io::Result<()> {
+        self.send(Signal::KILL)
+    }
+
+    fn send(&self, signal: Signal) -> io::Result<()> {
         let sent = match &self.shim {
             // Its handle has a pid only as long as it is not reaped.
             Shim::Child { child, .. } => match child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
-                Some(pid) => kill_process(pid, Signal::TERM),
+                Some(pid) => kill_process(pid, signal),
                 None => Ok(()),
             },
-            Shim::Found { shim, .. } => pidfd_send_signal(shim.get_ref(), Signal::TERM),
+            Shim::Found { shim, .. } => pidfd_send_signal(shim.get_ref(), signal),
         };
         sent.or_else(|error| if error == rustix::io::Errno::SRCH { Ok(()) } else { Err(error.into()) })
     }

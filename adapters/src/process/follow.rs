@@ -51,6 +51,8 @@ struct Follower<'held> {
     signals: Option<mpsc::Receiver<Signal>>,
     unread: watch::Receiver<Unread>,
     hung_up: Unread,
+    /// Whether the shim was killed because it did not come to a start in time.
+    start_given_up: bool,
     /// Why its time is up, if somebody else than its limit says so; absent once the process has ended.
     told: Option<watch::Receiver<Option<TimeUp>>>,
     time_up: Option<TimeUp>,
@@ -89,6 +91,7 @@ impl<'held> Follower<'held> {
             signals: live.signals.take(),
             unread,
             hung_up: Unread::default(),
+            start_given_up: false,
             told: Some(told),
             time_up: None,
             ending: false,
@@ -113,6 +116,7 @@ impl<'held> Follower<'held> {
         let clock = self.clock.clone();
         loop {
             let can_ask = self.attended.pid.is_some() || self.attended.was_found();
+            let stop = self.stop.clone();
             tokio::select! {
                 biased;
                 news = self.attended.news() => {
@@ -122,6 +126,7 @@ impl<'held> Follower<'held> {
                 }
                 // The senders live as long as the attempt's registration.
                 _ = self.stop.changed(), if can_ask => self.stopped(),
+                () = start_given_up(&*clock, stop), if !can_ask && !self.start_given_up => self.give_up_start(),
                 Some(signal) = next_signal(&mut self.signals), if can_ask => self.ask(Request::Signal(signal)),
                 _ = self.unread.changed(), if can_ask => self.hang_up(),
                 why = next_time_up(&mut self.told), if can_ask => self.end_in_time(why),
@@ -198,6 +203,16 @@ impl<'held> Follower<'held> {
         }
         self.recorded = true;
         self.held.conclude(outcome, contradiction).await;
+    }
+
+    /// A shim that has not begun hears nothing, and it may be stopped. What it may have begun is killed along with it.
+    fn give_up_start(&mut self) {
+        self.start_given_up = true;
+        self.trouble
+            .get_or_insert_with(|| "it did not start the command before the time to end it was over".to_owned());
+        if let Err(error) = self.attended.kill() {
+            tracing::warn!(%error, run = %self.held.claim.run, "a shim that does not start its command cannot be killed");
+        }
     }
 
     fn stopped(&mut self) {
@@ -280,6 +295,20 @@ impl<'held> Follower<'held> {
         match self.attended.terminate() {
             Ok(()) => self.told_to_end = true,
             Err(error) => tracing::warn!(%error, run = %self.held.claim.run, "a shim cannot be told to end its run"),
+        }
+    }
+}
+
+/// Returns once nobody waits any longer for a start that is under way. A wish without a last moment leaves it the time
+/// that it takes.
+async fn start_given_up(clock: &dyn Clock, mut stop: watch::Receiver<Option<Stop>>) {
+    loop {
+        let by = stop.borrow_and_update().and_then(|stop| stop.drain_by);
+        tokio::select! {
+            biased;
+            () = until(clock, by) => return,
+            // The sender lives as long as the attempt's registration.
+            _ = stop.changed() => {}
         }
     }
 }

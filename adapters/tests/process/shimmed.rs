@@ -75,6 +75,34 @@ async fn the_end_is_the_shims_word_and_nobody_is_left() {
     assert!(ProcessIdentity::of(shim.pid).is_err());
 }
 
+#[tokio::test]
+async fn a_shim_that_does_not_start_its_command_is_killed_within_the_budget_of_a_shutdown() {
+    let place = tempfile::tempdir().unwrap();
+    let ready = place.path().join("ready");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &ready,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+        0,
+    )
+    .unwrap();
+    let program = place.path().join("shim");
+    let script = format!("#!/bin/sh\ncat > /dev/null\necho $$ > {}\nkill -STOP $$\n", ready.display());
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let bench = Bench::under(Shim::Program(program), Arc::new(SystemClock), RunnerOptions::default()).await;
+    let runner = bench.runner.clone();
+    let launching = tokio::spawn(async move { runner.launch(command(&["true"]), Launch::default()).await });
+    let opened = crate::support::blocking(move || std::fs::read_to_string(ready));
+    tokio::time::timeout(Duration::from_secs(60), opened).await.expect("the shim is not begun").unwrap();
+    bench.runner.shutdown(Duration::from_secs(1)).await;
+    let launched = tokio::time::timeout(Duration::from_secs(30), launching).await.expect("its start is waited for");
+    let end = launched.unwrap().unwrap().wait().await.unwrap();
+    let told = format!("{:?}", end.outcome);
+    assert!(told.contains("killed by signal 9") && told.contains("before the time to end it was over"), "{told}");
+}
+
 /// A command whose child tells its pid, and is deaf to everything that can be ignored; neither ends by itself.
 fn deaf_child(ready: impl std::fmt::Display, never: impl std::fmt::Display) -> String {
     format!(

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tachograph_adapters::process::{EndRecord, Launch, NotReady, Ready, RunHandle, RunnerError};
-use tachograph_engine::domain::{AttemptId, RunId, StartMode};
+use tachograph_engine::domain::{AttemptId, RunId, RunSpec, StartMode};
 
 use super::progress::{Progress, Step};
 use super::schedule::{Attempted, Ended, Launcher};
@@ -16,6 +17,9 @@ use crate::jobs::Job;
 use crate::report::own_program;
 use crate::stop::{Stop, Urgency};
 use crate::writer::Writer;
+
+/// So long a start may take to be told of after all ends are given up.
+const LAST_START: Duration = Duration::from_millis(500);
 
 /// Launches jobs as processes, recorded by a writer.
 pub(super) struct ProcessLauncher<'writer> {
@@ -60,6 +64,13 @@ impl<'writer> ProcessLauncher<'writer> {
         self.begun.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns once a start is not waited for any more: a moment after ends are given up, so that one whose end was
+    /// recorded last is told.
+    async fn start_given_up(&self) {
+        self.stop.reached(Urgency::GivenUp).await;
+        self.writer.engine.clock().sleep(LAST_START).await;
+    }
+
     /// Opens another attempt of a run.
     async fn start(&self, job: &Job, run: RunId, previous: Option<AttemptId>) -> Result<RunHandle, RunnerError> {
         let mode = previous.map_or(StartMode::Fresh, |previous| StartMode::Restart { previous });
@@ -83,7 +94,16 @@ impl Launcher for ProcessLauncher<'_> {
         if let Some(adopted) = self.adopted.get(&job.name) {
             return Ok(Some(adopted.run()));
         }
-        match self.writer.runner.launch(job.spec(), Self::launch(job)).await {
+        let launched = tokio::select! {
+            biased;
+            launched = self.writer.runner.launch(job.spec(), Self::launch(job)) => launched,
+            () = self.start_given_up() => {
+                let named = |run: &RunSpec| run.name.as_ref() == Some(&job.name);
+                let left = self.writer.engine.live().into_iter().find(|record| named(&record.run.spec));
+                return left.map_or(Ok(None), |record| Err(given_up(record.run.id)));
+            }
+        };
+        match launched {
             Ok(handle) => {
                 let run = handle.run();
                 self.begun().insert(run, handle);
@@ -98,10 +118,14 @@ impl Launcher for ProcessLauncher<'_> {
         let begun = self.begun().remove(&run);
         let handle = match begun.or_else(|| self.going_on(job, run, previous).cloned()) {
             Some(handle) => handle,
-            None => match self.start(job, run, previous).await {
-                Ok(handle) => handle,
-                Err(RunnerError::ShuttingDown) => return Ok(Attempted::NotBegun),
-                Err(error) => return Err(error.into()),
+            None => tokio::select! {
+                biased;
+                started = self.start(job, run, previous) => match started {
+                    Ok(handle) => handle,
+                    Err(RunnerError::ShuttingDown) => return Ok(Attempted::NotBegun),
+                    Err(error) => return Err(error.into()),
+                },
+                () = self.start_given_up() => return Err(given_up(run)),
             },
         };
         let attempt = handle.attempt();
@@ -112,11 +136,7 @@ impl Launcher for ProcessLauncher<'_> {
                 Err(RunnerError::Abandoned { .. }) if handle.is_left() => return Ok(Attempted::Left),
                 end => end?,
             },
-            () = self.stop.reached(Urgency::GivenUp) => {
-                // The next writer of the data directory records what became of it.
-                let waited = "all the time that closing may take".to_owned();
-                return Err(ControlProblem::NotEnded { run, waited, stopped_shim: None }.into());
-            }
+            () = self.stop.reached(Urgency::GivenUp) => return Err(given_up(run)),
         };
         match &end.record {
             EndRecord::Written { .. } => Ok(Attempted::Ended(Ended { attempt, outcome: end.outcome.clone() })),
@@ -126,10 +146,14 @@ impl Launcher for ProcessLauncher<'_> {
     }
 }
 
+/// The next writer of the data directory records what became of it.
+fn given_up(run: RunId) -> Error {
+    let waited = "all the time that closing may take".to_owned();
+    ControlProblem::NotEnded { run, waited, stopped_shim: None }.into()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::progress::Lines;
     use super::*;
     use crate::jobs::parse;
