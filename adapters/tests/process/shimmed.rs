@@ -3,10 +3,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
-use tachograph_adapters::clock::SystemClock;
+use tachograph_adapters::clock::{ManualClock, SystemClock};
 use tachograph_adapters::process::{Identity, Launch, ProcessIdentity, ProcessRunner, RunHandle, RunnerOptions, Shim};
 use tachograph_engine::domain::{
-    CommandId, Drain, ExitStatus, FailureKind, Outcome, ResourceLimits, RunSpec, Status, Witness,
+    CommandId, Drain, ExitStatus, FailureKind, Outcome, ResourceLimits, RunSpec, Status, Timestamp, Witness,
 };
 use tachograph_engine::ports::Deadlines;
 
@@ -75,32 +75,45 @@ async fn the_end_is_the_shims_word_and_nobody_is_left() {
     assert!(ProcessIdentity::of(shim.pid).is_err());
 }
 
+/// A program that takes a shim's assignment, says that it is there, and stands still before it has started anything.
+fn stuck(bench_dir: &std::path::Path, ready: &crate::support::Pipe) -> Shim {
+    let program = bench_dir.join("stuck-shim");
+    // Written by another process: if this one had it open for writing, a child of another test could have it still.
+    let script = format!("#!/bin/sh\ncat > /dev/null\necho > {}\nkill -STOP $$\n", ready.path());
+    let write = "printf %s \"$1\" > \"$0\" && chmod 700 \"$0\"";
+    let written = Command::new("sh").args(["-c", write]).arg(&program).arg(script).status().unwrap();
+    assert!(written.success());
+    Shim::Program(program)
+}
+
+/// A start that came as far as to a shim which does not go on.
+async fn stuck_start(place: &std::path::Path) -> (Bench, ManualClock, tokio::task::JoinHandle<RunHandle>) {
+    let (ready, clock) = (crate::support::Pipe::make(place.join("ready")), ManualClock::new(Timestamp::from_micros(0)));
+    let bench = Bench::under(stuck(place, &ready), Arc::new(clock.clone()), RunnerOptions::default()).await;
+    let runner = bench.runner.clone();
+    let launching = tokio::spawn(async move { runner.launch(command(&["true"]), Launch::default()).await.unwrap() });
+    within_a_minute("the shim is there", ready.read_to_end()).await;
+    (bench, clock, launching)
+}
+
+async fn within_a_minute<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap_or_else(|_| panic!("waited a minute until {what}"))
+}
+
 #[tokio::test]
 async fn a_shim_that_does_not_start_its_command_is_killed_within_the_budget_of_a_shutdown() {
     let place = tempfile::tempdir().unwrap();
-    let ready = place.path().join("ready");
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        &ready,
-        rustix::fs::FileType::Fifo,
-        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
-        0,
-    )
-    .unwrap();
-    let program = place.path().join("shim");
-    let script = format!("#!/bin/sh\ncat > /dev/null\necho $$ > {}\nkill -STOP $$\n", ready.display());
-    std::fs::write(&program, script).unwrap();
-    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let bench = Bench::under(Shim::Program(program), Arc::new(SystemClock), RunnerOptions::default()).await;
+    let (bench, clock, launching) = stuck_start(place.path()).await;
     let runner = bench.runner.clone();
-    let launching = tokio::spawn(async move { runner.launch(command(&["true"]), Launch::default()).await });
-    let opened = crate::support::blocking(move || std::fs::read_to_string(ready));
-    tokio::time::timeout(Duration::from_secs(60), opened).await.expect("the shim is not begun").unwrap();
-    bench.runner.shutdown(Duration::from_secs(1)).await;
-    let launched = tokio::time::timeout(Duration::from_secs(30), launching).await.expect("its start is waited for");
-    let end = launched.unwrap().unwrap().wait().await.unwrap();
-    let told = format!("{:?}", end.outcome);
+    let shutdown = tokio::spawn(async move { runner.shutdown(Duration::from_secs(10)).await });
+    // Whoever follows the shim, and the shutdown itself.
+    within_a_minute("both have heard of the end", clock.until_asleep(2)).await;
+    clock.advance(Duration::from_secs(9));
+    let handle = within_a_minute("its start is over", launching).await.unwrap();
+    let told = format!("{:?}", handle.wait().await.unwrap().outcome);
     assert!(told.contains("killed by signal 9") && told.contains("before the time to end it was over"), "{told}");
+    let report = within_a_minute("all is recorded", shutdown).await.unwrap();
+    assert_eq!((report.ended, report.unfinished.len()), (1, 0));
 }
 
 /// A command whose child tells its pid, and is deaf to everything that can be ignored; neither ends by itself.
@@ -308,9 +321,11 @@ async fn a_shutdown_ends_what_shims_look_after() {
 }
 
 #[tokio::test]
-async fn a_shutdown_gives_up_a_held_pipe_within_its_budget() {
+async fn a_shutdown_has_a_held_pipe_given_up_within_its_budget() {
     let options = RunnerOptions { drain_deadline_ms: 600_000, ..RunnerOptions::default() };
-    let bench = Bench::under(by_shims(), Arc::new(SystemClock), options).await;
+    // The shim has a clock of its own. On this one no time passes: all that ends the wait is what the shim was told.
+    let clock = ManualClock::new(Timestamp::from_micros(0));
+    let bench = Bench::under(by_shims(), Arc::new(clock), options).await;
     let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
     // Out of the group before the command ends, so no signal reaches it; and it keeps the pipe.
     let script = format!(
@@ -320,7 +335,8 @@ async fn a_shutdown_gives_up_a_held_pipe_within_its_budget() {
     );
     let handle = bench.sh(&script).await;
     handle.exited().await;
-    let report = bench.runner.shutdown(Duration::from_secs(2)).await;
+    let shutdown = bench.runner.shutdown(Duration::from_secs(1));
+    let report = within_a_minute("the drain is given up", shutdown).await;
     never.release().await;
     assert!(report.unfinished.is_empty(), "{report:?}");
     let end = handle.wait().await.unwrap();

@@ -113,9 +113,7 @@ impl Bench {
 
     /// A named pipe in the test's own directory.
     pub(crate) fn pipe(&self, name: &str) -> Pipe {
-        let path = self.data.path().join(name);
-        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        Pipe(path)
+        Pipe::make(self.data.path().join(name))
     }
 }
 
@@ -135,6 +133,11 @@ pub(crate) fn by_shims() -> Shim {
 pub(crate) struct Pipe(PathBuf);
 
 impl Pipe {
+    pub(crate) fn make(path: PathBuf) -> Self {
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        Self(path)
+    }
+
     pub(crate) fn path(&self) -> &str {
         self.0.to_str().unwrap()
     }
