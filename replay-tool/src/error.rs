@@ -242,7 +242,7 @@ impl From<ArchiveError> for Error {
             ArchiveError::Journal(error) => Self::Journal(error),
             ArchiveError::Bundle(error) => error.into(),
             error @ ArchiveError::Misplaced { .. } => Self::input(error.to_string(), "name another file with --to"),
-            error @ ArchiveError::Unfaithful { .. } => Self::Archive(error),
+            error @ (ArchiveError::Unfaithful { .. } | ArchiveError::Occupied { .. }) => Self::Archive(error),
         }
     }
 }
@@ -312,6 +312,7 @@ impl Error {
         match self {
             Self::Control(problem) => problem.exit_code(),
             Self::Import(problem) => problem.exit_code(),
+            Self::Archive(ArchiveError::Occupied { .. }) => exit::USAGE,
             Self::Archive(_) | Self::Bundle(BundleError::WrongSeal { .. }) => exit::DAMAGED,
             Self::Bundle(_) => exit::USAGE,
             Self::Input { .. } | Self::Jobs(_) | Self::Refused(Refusal::InvalidInput { .. }) => exit::USAGE,
@@ -394,6 +395,9 @@ impl Error {
             Self::Control(problem) => problem.remedy(),
             Self::Import(problem) => problem.remedy().to_owned(),
             Self::Bundle(error) => error.remedy().to_owned(),
+            Self::Archive(ArchiveError::Occupied { .. }) => {
+                "nothing was archived; look at that file, then move it away or name another one with --to".to_owned()
+            }
             Self::Archive(_) => "keep that file and look at the disk; then archive into another file".to_owned(),
             Self::Jobs(JobsError::Invalid { .. }) => "correct the file; nothing was run".to_owned(),
             Self::Jobs(JobsError::Unreadable { .. }) => "check the path and its permissions".to_owned(),

@@ -23,6 +23,14 @@ pub enum ArchiveError {
         /// What is wrong with it.
         why: String,
     },
+    /// There is another file where the bundle should come to be.
+    #[error("{} exists, and is not the bundle of what is to be archived: {why}", path.display())]
+    Occupied {
+        /// The file.
+        path: PathBuf,
+        /// How it was told.
+        why: String,
+    },
     /// The bundle that was made does not hold what the journal does.
     #[error("{} is not what the journal holds: {why}; nothing was removed", path.display())]
     Unfaithful {
@@ -40,6 +48,7 @@ impl ArchiveError {
             Self::Journal(error) => error.code(),
             Self::Bundle(error) => error.code(),
             Self::Misplaced { .. } => "invalid_input",
+            Self::Occupied { .. } => "occupied",
             Self::Unfaithful { .. } => "unfaithful_bundle",
         }
     }

@@ -18,8 +18,9 @@ use crate::index;
 use crate::journal::disk::{Disk, RealDisk};
 use crate::journal::{JOURNAL_DIR, Progress};
 
-/// Endings of files that are taken for something else than a bundle, and may be removed as such.
-const ENDINGS: [&str; 2] = ["tmp", "seg"];
+/// Endings of files that are taken for something else than a bundle: what was not completed and a segment, which may be removed
+/// as such, and a table.
+const ENDINGS: [&str; 3] = ["tmp", "seg", "parquet"];
 
 /// Refuses a place where the bundle, then the only copy, would be taken for a part of the journal or for a cache, or be
 /// removed as something unfinished.
@@ -70,7 +71,7 @@ impl Place {
         let path = &self.path;
         if path.symlink_metadata().is_ok() {
             // Whatever else is there is not ours to replace.
-            let root = self.check(plan, end, progress).map_err(|_| BundleError::Occupied { path: path.clone() })?;
+            let root = self.check(plan, end, progress).map_err(|error| self.occupied(error))?;
             sync(path).map_err(|error| JournalError::io("sync", path, error))?;
             return Ok(root);
         }
@@ -87,6 +88,16 @@ impl Place {
         };
         bundle::export(data_dir, path, &export, &mut *progress)?;
         self.check(plan, end, progress)
+    }
+
+    /// What is there is something else, unless it cannot even be looked at.
+    fn occupied(&self, error: ArchiveError) -> ArchiveError {
+        let why = match error {
+            ArchiveError::Unfaithful { why, .. } => why,
+            error @ ArchiveError::Bundle(BundleError::Journal(JournalError::Io { .. })) => return error,
+            error => error.to_string(),
+        };
+        ArchiveError::Occupied { path: self.path.clone(), why }
     }
 
     /// Whether the bundle is sound and holds exactly what is to go: its entries hash to the journal's digest.

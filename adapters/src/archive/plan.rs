@@ -10,7 +10,7 @@ use ulid::Ulid;
 
 use super::fitness::{Fleet, Holding};
 use crate::journal::disk::{Disk, RealDisk};
-use crate::journal::layout::Layout;
+use crate::journal::layout::{Layout, unless_archived_meanwhile};
 use crate::journal::segment::SegmentName;
 use crate::journal::tail::sealed_footer;
 use crate::journal::{FileReader, JOURNAL_DIR};
@@ -79,7 +79,7 @@ pub enum Why {
 }
 
 /// Finds out what would be archived, and changes nothing. Takes no lock: beside a live writer it tells what was so when it
-/// looked.
+/// looked, and looks again if segments are archived meanwhile.
 ///
 /// Reads the whole journal; memory grows with its runs. `progress` is told how many entries are read, and of how many.
 ///
@@ -87,10 +87,26 @@ pub enum Why {
 ///
 /// [`JournalError::Damaged`] if something is in the way, or another [`JournalError`] if it cannot be read.
 pub fn plan(data_dir: &Path, before: Timestamp, progress: impl FnMut(u64, u64)) -> Result<Plan, JournalError> {
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
-    let reader = FileReader::open_on(disk.clone(), data_dir)?;
-    let layout = Layout::read(&*disk, &data_dir.join(JOURNAL_DIR))?;
-    plan_of(&*disk, &reader, &layout, before, progress)
+    plan_on(Arc::new(RealDisk), data_dir, before, progress)
+}
+
+/// The same on another disk, for tests.
+///
+/// # Errors
+///
+/// As [`plan`].
+pub fn plan_on(
+    disk: Arc<dyn Disk>,
+    data_dir: &Path,
+    before: Timestamp,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Plan, JournalError> {
+    let journal_dir = data_dir.join(JOURNAL_DIR);
+    unless_archived_meanwhile(&*disk, &journal_dir, || {
+        let reader = FileReader::open_on(disk.clone(), data_dir)?;
+        let layout = Layout::read(&*disk, &journal_dir)?;
+        plan_of(&*disk, &reader, &layout, before, &mut progress)
+    })
 }
 
 pub(super) fn plan_of(

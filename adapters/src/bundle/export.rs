@@ -1,6 +1,7 @@
 //! Making a bundle out of a journal.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tachograph_engine::domain::{Digest, Entry, EntryBody, Position, RunId, Timestamp};
 use tachograph_engine::ports::{Head, JournalError};
@@ -17,6 +18,7 @@ use super::source::Source;
 use super::units::Unit;
 use super::writer::BundleWriter;
 use crate::journal::Progress;
+use crate::journal::disk::{Disk, RealDisk};
 use crate::journal::frame::FrameHeader;
 use crate::journal::stub::Stub;
 
@@ -107,9 +109,24 @@ pub fn export(
     from: &Path,
     out: &Path,
     request: &Request,
+    progress: impl FnMut(Progress),
+) -> Result<Exported, BundleError> {
+    export_on(Arc::new(RealDisk), from, out, request, progress)
+}
+
+/// The same of a journal on another disk, for tests. The bundle is written to the real one.
+///
+/// # Errors
+///
+/// As [`export`].
+pub fn export_on(
+    disk: Arc<dyn Disk>,
+    from: &Path,
+    out: &Path,
+    request: &Request,
     mut progress: impl FnMut(Progress),
 ) -> Result<Exported, BundleError> {
-    let mut source = Source::open(from)?;
+    let mut source = Source::open(&disk, from)?;
     if let Some(stub) = &source.stub {
         held(stub, request.selection)?;
     }

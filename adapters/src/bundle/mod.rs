@@ -40,7 +40,7 @@ mod writer;
 use std::path::Path;
 
 pub use error::BundleError;
-pub use export::{Exported, Request, Selection, export};
+pub use export::{Exported, Request, Selection, export, export_on};
 pub use import::{Imported, import};
 pub use manifest::{Chain, Compression, Manifest, RedactedPath, Scope};
 pub use reader::BundleReader;

@@ -12,9 +12,9 @@ use super::manifest::{Chain, Scope};
 use super::reader::BundleReader;
 use super::stream::{SegmentStream, Stream};
 use super::units::{Unit, Units};
-use crate::journal::disk::{Disk, Mode, RealDisk};
+use crate::journal::disk::{Disk, Mode};
 use crate::journal::frame::FrameHeader;
-use crate::journal::layout::Layout;
+use crate::journal::layout::{Layout, unless_archived_meanwhile};
 use crate::journal::stub::Stub;
 use crate::journal::{FileReader, JOURNAL_DIR};
 
@@ -36,8 +36,13 @@ pub(super) struct Source {
 }
 
 impl Source {
-    pub(super) fn open(path: &Path) -> Result<Self, BundleError> {
-        if path.is_file() { Self::of_bundle(path) } else { Ok(Self::of_directory(path)?) }
+    pub(super) fn open(disk: &Arc<dyn Disk>, path: &Path) -> Result<Self, BundleError> {
+        if path.is_file() {
+            return Self::of_bundle(path);
+        }
+        // Once its files are open it does not matter whether they are archived.
+        let opened = unless_archived_meanwhile(&**disk, &path.join(JOURNAL_DIR), || Self::of_directory(disk, path));
+        Ok(opened?)
     }
 
     fn of_bundle(path: &Path) -> Result<Self, BundleError> {
@@ -50,12 +55,11 @@ impl Source {
         Ok(Self::over(bundle.journal(), manifest.tip, vec![bundle.stream()], None))
     }
 
-    fn of_directory(path: &Path) -> Result<Self, JournalError> {
-        let reader = FileReader::open(path)?;
+    fn of_directory(disk: &Arc<dyn Disk>, path: &Path) -> Result<Self, JournalError> {
+        let reader = FileReader::open_on(disk.clone(), path)?;
         let (journal, head) = (reader.id(), reader.head());
-        let disk = RealDisk;
         let mut streams: Vec<Arc<dyn Stream>> = Vec::new();
-        let Layout { stub, segments, .. } = Layout::read(&disk, &path.join(JOURNAL_DIR))?;
+        let Layout { stub, segments, .. } = Layout::read(&**disk, &path.join(JOURNAL_DIR))?;
         for name in segments {
             let open = || {
                 let file = disk.open(&name.path, Mode::Read)?;

@@ -59,6 +59,36 @@ impl Layout {
     }
 }
 
+/// How often something is begun again because segments were archived meanwhile. Each time takes a whole archiving.
+const ARCHIVED_TIMES_MAX: u32 = 5;
+
+/// Does something over the files of a journal, and begins again if it fails because a writer archived some of them meanwhile: they
+/// are gone, and that is no damage.
+///
+/// # Errors
+///
+/// Those of what is done.
+pub(crate) fn unless_archived_meanwhile<T, E: From<JournalError>>(
+    disk: &dyn Disk,
+    journal_dir: &Path,
+    mut done: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let archived = || Layout::read(disk, journal_dir).map_or(Position::ZERO, |layout| layout.archived());
+    let mut before = archived();
+    for _ in 1..ARCHIVED_TIMES_MAX {
+        let failed = match done() {
+            Ok(done) => return Ok(done),
+            Err(failed) => failed,
+        };
+        let now = archived();
+        if now <= before {
+            return Err(failed);
+        }
+        before = now;
+    }
+    done()
+}
+
 /// Removes files that a stub stands for, or that were never completed.
 pub(super) fn remove(disk: &dyn Disk, journal_dir: &Path, leftovers: &[PathBuf]) -> Result<(), JournalError> {
     if leftovers.is_empty() {

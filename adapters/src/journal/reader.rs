@@ -297,14 +297,14 @@ impl FileReader {
     }
 
     /// A position up to which every entry was recorded before a time: the end of the segments that are wholly earlier, as their
-    /// footers tell, before the first one that is not.
+    /// footers tell, before the first one that is not. What is archived does not count.
     ///
     /// # Errors
     ///
     /// As [`JournalReader::read`].
     pub fn before(&self, time: Timestamp) -> Result<Position, JournalError> {
         drop(self.refreshed()?);
-        let mut before = Position::ZERO;
+        let mut before = self.archived();
         while let Some(footer) = self.sealed_footer_of(before.next())? {
             if footer.times.1 >= time || footer.last <= before {
                 break;

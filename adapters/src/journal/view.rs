@@ -127,7 +127,7 @@ impl View {
                 return Ok(());
             }
             let Some(successor) = self.tail.successor(disk, journal_dir)? else {
-                if self.skip_archived(disk, journal_dir)? {
+                if self.is_passed_over(disk, journal_dir)? {
                     continue;
                 }
                 return Ok(());
@@ -138,14 +138,23 @@ impl View {
         }
     }
 
-    /// Goes on behind the archive's end if what follows the tail was archived before it was read. Whether it was.
-    fn skip_archived(&mut self, disk: &dyn Disk, journal_dir: &Path) -> Result<bool, JournalError> {
+    /// Whether there is more to read although nothing followed the tail: behind the archive's end, if what follows was archived
+    /// before it was read.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Damaged`] if there are later segments, and no stub stands for what is missing before them.
+    fn is_passed_over(&mut self, disk: &dyn Disk, journal_dir: &Path) -> Result<bool, JournalError> {
         let names = segment::list(disk, journal_dir)?;
         // What stays of an archived journal is behind the stub: without that there is no need to read the stub.
-        if names.last().is_none_or(|name| name.first <= self.tail.next) {
-            return Ok(false);
+        let next = self.tail.next;
+        let Some(later) = names.iter().find(|name| name.first > next) else { return Ok(false) };
+        // A live writer may have made it since it was looked for. If it was there and is gone, its stub is there by now.
+        if self.tail.successor(disk, journal_dir)?.is_some() || self.archived_since(disk, journal_dir)? {
+            return Ok(true);
         }
-        self.archived_since(disk, journal_dir)
+        let why = format!("entries {next} to {} are missing: later segments are there", later.first.0 - 1);
+        Err(JournalError::Damaged { file: SegmentName::of(journal_dir, next).path, offset: 0, why })
     }
 
     /// Where a later segment exists, the tail must by then have its footer.

@@ -1,18 +1,20 @@
 //! Readers that were open, or are opened, while segments go.
 
 use std::ffi::OsString;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::{fs, io};
 
+use tachograph_adapters::archive;
+use tachograph_adapters::bundle::{self, Compression, Selection};
 use tachograph_adapters::journal::disk::{Disk, DiskFile, Locking, Mode, RealDisk};
 use tachograph_adapters::journal::{FileReader, verify_on};
 use tachograph_engine::domain::testing::{ids, spec};
 use tachograph_engine::domain::{Action, Position, Version};
-use tachograph_engine::ports::JournalReader;
+use tachograph_engine::ports::{JournalError, JournalReader};
 
-use crate::support::{archive_before, commands, copy, numbered, submit, wait, write};
+use crate::support::{archive_before, at, commands, copy, numbered, submit, wait, write};
 
 /// A disk on which a journal is archived just before one of the calls.
 #[derive(Debug)]
@@ -131,4 +133,67 @@ fn a_reader_whose_next_segments_are_archived_goes_on_behind_them() {
     submit(dir.path(), 5_000, &[later]);
     assert_eq!(reader.head(), FileReader::open(dir.path()).unwrap().head());
     assert_eq!(wait(reader.run_head(ids::run(900))).unwrap().unwrap().version, Version(1));
+}
+
+#[test]
+fn what_would_go_and_a_bundle_are_told_while_segments_are_archived() {
+    let plans = before_each_call(|disk, data, call| {
+        let plan = archive::plan_on(disk, data, at(1 << 20), |_, _| ());
+        let plan = plan.unwrap_or_else(|error| panic!("before call {call}: {error}"));
+        assert!(plan.segments > 2 || plan.archived > Position::ZERO, "before call {call}: {plan:?}");
+    });
+    let exports = before_each_call(|disk, data, call| {
+        let end = FileReader::open(data).unwrap().head().position;
+        let request = bundle::Request {
+            selection: Selection::Positions { first: end, last: end },
+            compression: Compression::None,
+            seal: None,
+            redact: Vec::new(),
+            salts: None,
+            guessable_ids: false,
+            replaces: false,
+            exported_at: at(0),
+            producer: "test".to_owned(),
+        };
+        let made = bundle::export_on(disk, data, &data.join("end.tacho"), &request, |_| ());
+        let made = made.unwrap_or_else(|error| panic!("before call {call}: {error}"));
+        assert_eq!(made.manifest.tip.position, end, "before call {call}");
+    });
+    assert!(plans > 8 && exports > 8, "{plans} calls to plan, {exports} to export");
+}
+
+#[test]
+fn a_segment_that_is_missing_before_later_ones_is_damage_to_whoever_follows() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut first = commands(40);
+    let rest = first.split_off(12);
+    submit(dir.path(), 0, &first);
+    let reader = FileReader::open(dir.path()).unwrap();
+    let begin = reader.head().position;
+    submit(dir.path(), 1_000, &rest);
+    let mut segments: Vec<PathBuf> = Vec::new();
+    segments.extend(fs::read_dir(dir.path().join("journal")).unwrap().map(|item| item.unwrap().path()));
+    segments.retain(|path| path.extension().is_some_and(|extension| extension == "seg"));
+    segments.sort();
+    let first_of = |path: &Path| path.file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap();
+    let index = segments.iter().position(|path| first_of(path) > begin.0 + 1).unwrap();
+    let (gone, next) = (&segments[index], first_of(&segments[index + 1]));
+    fs::remove_file(gone).unwrap();
+    let all_before = wait(reader.read(begin, usize::MAX)).unwrap_err();
+    let JournalError::Damaged { file, why, .. } = &all_before else { panic!("{all_before}") };
+    assert_eq!(file, gone);
+    assert!(why.contains(&format!("entries {} to {} are missing", first_of(gone), next - 1)), "{why}");
+    // Nor is it passed over by whoever asks again.
+    assert_eq!(wait(reader.read(Position(first_of(gone) - 1), 5)).unwrap_err().code(), "damaged");
+}
+
+#[test]
+fn segments_behind_the_archive_are_passed_over_by_when_they_were_recorded() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), 20);
+    let done = archive_before(dir.path(), 1 << 20).unwrap();
+    submit(dir.path(), 5_000, &commands(12));
+    let reader = FileReader::open(dir.path()).unwrap();
+    assert!(reader.before(at(1 << 20)).unwrap() > done.plan.last);
+    assert_eq!(reader.before(at(0)).unwrap(), done.plan.last);
 }

@@ -139,3 +139,43 @@ fn a_power_cut_at_any_sync_leaves_all_of_the_segments_or_the_whole_stub() {
         }
     }
 }
+
+#[test]
+fn a_stub_for_which_there_is_no_room_leaves_the_journal_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, plain) = (dir.path().join("data"), dir.path().join("plain"));
+    write(&data, 20);
+    copy(&data, &plain);
+    archive_before(&data, 1 << 20).unwrap();
+    let stub = fs::read(data.join("journal/00000000000000000001.seg")).unwrap();
+    let (disk, here) = (SimulatedDisk::default(), Path::new("/data"));
+    let files = files(&plain);
+    let taken: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+    files.into_iter().for_each(|(name, bytes)| disk.put(&here.join("journal").join(name), bytes));
+    let before = disk.files();
+    let space_bytes = Some((taken + stub.len() / 2) as u64);
+    disk.set_faults(Faults { space_bytes, ..Faults::default() });
+    let failed = tachograph_adapters::archive::install_on(&disk, here, &stub).unwrap_err();
+    assert_eq!(failed.code(), "disk_full");
+    assert!(disk.files() == before, "{:?}", disk.files().keys());
+}
+
+#[test]
+fn a_segment_whose_creation_did_not_complete_is_in_nobodys_way() {
+    for torn in [0, 40] {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), 20);
+        // As if the power had gone off when the last segment was made.
+        let (last, bytes) = files(dir.path()).into_iter().rfind(|(name, _)| name.ends_with(".seg")).unwrap();
+        let first: u64 = last.trim_end_matches(".seg").parse().unwrap();
+        fs::write(dir.path().join("journal").join(&last), &bytes[..torn]).unwrap();
+        fs::remove_file(dir.path().join("journal/anchor")).unwrap();
+        let original = entries(dir.path(), Position::ZERO);
+        assert_eq!(original.last().unwrap().position, Position(first - 1), "{torn}");
+        let done = archive_before(dir.path(), 1 << 20).unwrap();
+        assert!(done.plan.segments > 2 && done.plan.last < Position(first - 1), "{torn}: {:?}", done.plan);
+        holds(dir.path(), &original, &format!("{torn} bytes"));
+        drop(FileJournal::open(dir.path(), JournalOptions::default()).unwrap());
+        holds(dir.path(), &original, &format!("{torn} bytes, and the next writer"));
+    }
+}

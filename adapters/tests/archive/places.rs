@@ -6,7 +6,7 @@ use std::path::Path;
 use tachograph_adapters::archive::{ArchiveError, Archived, Request, archive};
 use tachograph_adapters::journal::verify;
 
-use crate::support::{archive_before, request, wait, write};
+use crate::support::{archive_before, copy, request, wait, write};
 
 fn archive_to(data: &Path, bundle: &Path) -> Result<Archived, ArchiveError> {
     let request = Request { bundle: Some(bundle.to_owned()), ..request(1 << 20) };
@@ -33,6 +33,7 @@ fn no_bundle_goes_where_it_would_be_taken_for_something_else() {
         "data/archive/q.tmp",
         "data/q.seg",
         "q.tmp",
+        "q.parquet",
     ] {
         let bundle = dir.path().join(place);
         let refused = archive_to(&data, &bundle).map(|done| done.bundle);
@@ -67,4 +68,25 @@ fn only_what_an_archiving_left_unfinished_is_cleared() {
         assert!(own.join(name).exists(), "{name}");
     }
     assert!(!own.join(unfinished).exists());
+}
+
+#[test]
+fn a_file_in_the_place_of_the_bundle_is_kept_and_said_to_be_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    write(&data, 20);
+    let (text, earlier) = (dir.path().join("text.tacho"), dir.path().join("earlier.tacho"));
+    fs::write(&text, "something").unwrap();
+    let early = Request { bundle: Some(earlier.clone()), ..request(60) };
+    let copied = dir.path().join("copied");
+    copy(&data, &copied);
+    assert!(wait(archive(&copied, &early, async |_, _| Ok::<_, ArchiveError>(()), |_| ())).unwrap().bundle.is_some());
+    for (place, why) in [(&text, "no bundle"), (&earlier, "it holds other entries")] {
+        let before = fs::read(place).unwrap();
+        let refused = archive_to(&data, place).map(|done| done.bundle).unwrap_err();
+        assert_eq!(refused.code(), "occupied", "{refused}");
+        assert!(refused.to_string().contains(why), "{refused}");
+        assert_eq!(fs::read(place).unwrap(), before);
+        assert_eq!(verify(&data, |_| ()).unwrap().archived, vec![]);
+    }
 }

@@ -63,6 +63,24 @@ pub(super) fn split(bytes: &[u8]) -> Option<Parts<'_>> {
     fields.0.is_empty().then_some((record, last, version, rows))
 }
 
+/// How a command was answered, out of a run's bytes; no other answer, and no record, is decoded. Absent within if it was not
+/// answered, absent if the bytes are no run's.
+pub(super) fn answer_in(bytes: &[u8], command: CommandId) -> Option<Option<KeptAnswer>> {
+    let mut fields = Fields(bytes);
+    let length = fields.u32()? as usize;
+    fields.take(length)?;
+    fields.position()?;
+    fields.u64()?;
+    for _ in 0..fields.u32()? {
+        let length = fields.u32()? as usize;
+        let row = fields.take(length)?;
+        if command_of(row)? == command {
+            return decode_answer(&mut Fields(row)).map(|(_, answer)| Some(answer));
+        }
+    }
+    Some(None)
+}
+
 /// The command that an answer was given to.
 pub(super) fn command_of(answer: &[u8]) -> Option<CommandId> {
     Fields(answer).id().map(CommandId::from_u128)

@@ -103,14 +103,23 @@ impl Stub {
     /// [`JournalError::Io`]. The journal is as before, unless the sync behind the rename failed: then it is either.
     pub(crate) fn install(disk: &dyn Disk, journal_dir: &Path, bytes: &[u8]) -> Result<(), JournalError> {
         let temporary = journal_dir.join(TEMPORARY);
-        let error = |action| move |error| JournalError::io(action, journal_dir.join(TEMPORARY), error);
-        let file = disk.open(&temporary, Mode::Create).map_err(error("create"))?;
-        file.append(bytes).and_then(|()| file.sync()).map_err(error("write"))?;
-        let file = disk.open(&temporary, Mode::Read).map_err(error("read"))?;
-        Self::open(file, &temporary)?.check()?;
-        let place = SegmentName::of(journal_dir, Position::ZERO.next()).path;
-        disk.rename(&temporary, &place).map_err(error("rename"))?;
+        if let Err(error) = Self::place(disk, journal_dir, &temporary, bytes) {
+            // Most often there is no room: what is of no use must not keep it. The next writer removes it otherwise.
+            let _ = disk.remove(&temporary);
+            return Err(error);
+        }
         disk.sync_dir(journal_dir).map_err(|error| JournalError::io("sync", journal_dir, error))
+    }
+
+    /// Writes a stub, reads it back, and gives it its name.
+    fn place(disk: &dyn Disk, journal_dir: &Path, temporary: &Path, bytes: &[u8]) -> Result<(), JournalError> {
+        let error = |action| move |error| JournalError::io(action, temporary, error);
+        let file = disk.open(temporary, Mode::Create).map_err(error("create"))?;
+        file.append(bytes).and_then(|()| file.sync()).map_err(error("write"))?;
+        let file = disk.open(temporary, Mode::Read).map_err(error("read"))?;
+        Self::open(file, temporary)?.check()?;
+        let place = SegmentName::of(journal_dir, Position::ZERO.next()).path;
+        disk.rename(temporary, &place).map_err(error("rename"))
     }
 
     /// Bytes of the file.
@@ -148,6 +157,11 @@ impl Stub {
     ///
     /// [`JournalError::Damaged`] or [`JournalError::Io`].
     pub(crate) fn run(&self, run: RunId) -> Result<Option<KeptRun>, JournalError> {
+        self.row_of(run)?.map(|row| self.kept(row)).transpose()
+    }
+
+    /// Where a run is; absent if no archived entry is about it.
+    fn row_of(&self, run: RunId) -> Result<Option<RunRow>, JournalError> {
         let (mut low, mut high) = (0, self.head.runs);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -155,7 +169,7 @@ impl Stub {
             match row.run.cmp(&run) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => return self.kept(row).map(Some),
+                std::cmp::Ordering::Equal => return Ok(Some(row)),
             }
         }
         Ok(None)
@@ -173,9 +187,8 @@ impl Stub {
 
     /// How a command was answered.
     pub(crate) fn answer(&self, run: RunId, command: CommandId) -> Result<Option<KeptAnswer>, JournalError> {
-        let Some(kept) = self.run(run)? else { return Ok(None) };
-        let found = kept.answers.into_iter().find(|(of, _)| *of == command);
-        Ok(found.map(|(_, answer)| answer))
+        let Some(row) = self.row_of(run)? else { return Ok(None) };
+        kept::answer_in(&self.block(row)?, command).ok_or_else(|| self.undecodable(row))
     }
 
     /// The runs that had a name, by when they took it: the last one had it last.
