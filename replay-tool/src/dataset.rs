@@ -181,9 +181,20 @@ impl Dataset {
         JournalError::Archived { up_to: self.held.before(), bundle: self.bundle_of(position) }.into()
     }
 
+    /// The bundles that archived entries are in, oldest first.
+    pub(crate) fn archived_in(&self) -> Vec<ArchivedIn> {
+        self.salvaging.as_ref().map(|salvaging| salvaging.archived_in()).unwrap_or_default()
+    }
+
+    /// The same journal, read together with what was archived.
+    #[cfg(feature = "parquet")]
+    pub(crate) fn rejoined(&self, reader: impl JournalReader + 'static) -> Self {
+        Self { reader: Arc::new(reader), checkpoints: None, held: Held::Whole, ..self.clone() }
+    }
+
     /// The bundle with an archived position, as it was named then.
     fn bundle_of(&self, position: Position) -> String {
-        let bundles = self.salvaging.as_ref().map(|salvaging| salvaging.archived_in()).unwrap_or_default();
+        let bundles = self.archived_in();
         let holds = |archived: &&ArchivedIn| position <= archived.last;
         bundles.iter().find(holds).or(bundles.last()).map(|archived| archived.bundle.clone()).unwrap_or_default()
     }

@@ -18,7 +18,7 @@ shares 8 bytes in a row with one.
 JSON Lines: a header, then one entry per line with all that is recorded in it, oldest first. Nothing is lost: \
 `tacho import --from tachograph-jsonl` makes the same journal of it, entry for entry.
 
---parquet and --sqlite: the tables of `tacho sql`, for other engines. A second export into the same DIR adds what is new since the first and touches none of the files by day; files that were changed or removed are named, and nothing is written then.
+--parquet and --sqlite: the tables of `tacho sql`, for other engines. A second export into the same DIR adds what is new since the first and touches none of the files by day; files that were changed or removed are named, and nothing is written then. What was archived since the first is read out of its bundles, where they were put or in the directory of --bundles.
 
 Examples:
   tacho export --out evidence.tacho --zstd
@@ -42,6 +42,9 @@ pub struct ExportArgs {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     #[arg(conflicts_with_all = ["jsonl", "out", "sqlite", "run", "from", "zstd", "seal", "redact", "salts", "guessable_ids", "force"])]
     pub parquet: Option<PathBuf>,
+    /// With --parquet: bundles of what was archived are in this directory now, and not where they were put
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "parquet")]
+    pub bundles: Option<PathBuf>,
     /// The tables as a SQLite database in this file, which must not exist yet
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(conflicts_with_all = ["jsonl", "out", "from", "zstd", "seal", "redact", "salts", "guessable_ids"])]

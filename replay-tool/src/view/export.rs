@@ -94,6 +94,22 @@ pub struct ParquetExportView {
     pub files_total: usize,
     /// How many bytes they have.
     pub bytes_total: u64,
+    /// The archived bundle for want of which the tables that say how things stand tell only what stayed.
+    pub absent: Option<AbsentView>,
+}
+
+/// A bundle with archived entries that cannot be read.
+#[cfg(feature = "parquet")]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AbsentView {
+    /// The first position in it.
+    pub first: u64,
+    /// The last one.
+    pub last: u64,
+    /// The bundle, as it was named when it was archived.
+    pub bundle: String,
+    /// Why it cannot be read.
+    pub why: String,
 }
 
 #[cfg(feature = "parquet")]
@@ -108,6 +124,12 @@ impl From<&crate::audit::export::parquet::ParquetExport> for ParquetExportView {
             files: made.files.clone(),
             files_total: made.files_total,
             bytes_total: made.bytes_total,
+            absent: made.absent.as_ref().map(|absent| AbsentView {
+                first: absent.first.0,
+                last: absent.last.0,
+                bundle: absent.bundle.clone(),
+                why: absent.why.clone(),
+            }),
         }
     }
 }

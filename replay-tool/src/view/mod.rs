@@ -31,7 +31,7 @@ pub use comparison::{ComparisonView, FieldDifferenceView, NearestView, RowView, 
 pub use entry::{ActorView, CommandView, EntryView, RefusalView, SessionView, SystemView, TornTailView};
 pub use event::{EventView, FailureView, GuardView};
 #[cfg(feature = "parquet")]
-pub use export::ParquetExportView;
+pub use export::{AbsentView, ParquetExportView};
 pub use export::{SourceView, SqliteExportView, WrittenTableView};
 pub use live::{LiveView, ProcessView};
 pub use page::PageView;

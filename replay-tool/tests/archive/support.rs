@@ -1,6 +1,7 @@
 //! A history over small segments, and the tool.
 
 use std::fs;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Output, Stdio};
 use std::sync::Arc;
@@ -95,10 +96,15 @@ pub(crate) fn submit(data: &Path, seconds: u64, commands: &[Command]) -> Vec<Ans
 
 /// Writes a history of so many runs, one after the other, and returns its commands.
 pub(crate) fn write(data: &Path, runs: u64) -> Vec<Command> {
-    let lives = (1..=runs).flat_map(|run| life(run).into_iter().map(move |action| (run, action)));
-    let commands: Vec<Command> =
-        lives.enumerate().map(|(number, (run, action))| numbered(number as u64 + 1, ids::run(run), action)).collect();
-    submit(data, 0, &commands);
+    go_on(data, 0, 1..=runs)
+}
+
+/// The same of other runs, later.
+pub(crate) fn go_on(data: &Path, seconds: u64, runs: RangeInclusive<u64>) -> Vec<Command> {
+    let lives = runs.flat_map(|run| life(run).into_iter().map(move |action| (run, action)));
+    let numbered = |(number, (run, action))| numbered(seconds + number as u64 + 1, ids::run(run), action);
+    let commands: Vec<Command> = lives.enumerate().map(numbered).collect();
+    submit(data, seconds, &commands);
     commands
 }
 

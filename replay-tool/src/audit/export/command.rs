@@ -37,7 +37,8 @@ async fn source(reading: &Reading, args: &ExportArgs) -> Result<Source, Error> {
         Some(run) => Some(reading.dataset.resolve(run, Some(position)).await?),
         None => None,
     };
-    Source::of(&reading.dataset, position, run).await
+    let source = Source::of(&reading.dataset, position, run).await?;
+    Ok(Source { bundles: args.bundles.clone(), ..source })
 }
 
 fn sqlite_told(reading: &mut Reading, made: &SqliteExport) -> Result<(), Error> {
@@ -71,6 +72,11 @@ async fn parquet(_: &mut Reading, _: Source, _: &Path) -> Result<(), Error> {
 #[cfg(feature = "parquet")]
 async fn parquet(reading: &mut Reading, source: Source, directory: &Path) -> Result<(), Error> {
     let made = super::parquet::write_parquet(&reading.dataset, source, directory, &|_| {}).await?;
+    if let Some(absent) = &made.absent {
+        let tables = "attempts, snapshots, sessions and labels tell only what stayed in the journal";
+        let (why, last) = (&absent.why, absent.last);
+        reading.note(&format!("{tables}, not what is archived up to position {last}: {why} (--bundles)"));
+    }
     if reading.format == Format::Json {
         return reading.output.json(&crate::view::ParquetExportView::from(&made));
     }

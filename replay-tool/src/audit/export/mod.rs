@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | `passes` | every table, one fold at a time |
 //! | `source` | what an export is made of: which journal, up to where |
+//! | `rejoined` | an archived journal, put together again |
 //! | `parquet` | a directory of Parquet files, to which each export adds what is new |
 //! | `sqlite` | one database file |
 //! | `problem` | what can go wrong |
@@ -16,8 +17,12 @@ pub mod command;
 pub mod parquet;
 mod passes;
 mod problem;
+#[cfg(feature = "parquet")]
+mod rejoined;
 mod source;
 pub mod sqlite;
 
 pub use self::problem::ExportProblem;
+#[cfg(feature = "parquet")]
+pub use self::rejoined::Absent;
 pub use self::source::Source;

@@ -12,19 +12,20 @@ pub(super) const BY_ENTRY: [&str; 3] = ["entries", "events", "refusals"];
 /// The tables that say how things stand, in groups that are made in one pass.
 const STANDING: [&[&str]; 4] = [&["labels", "snapshots", "timers"], &["attempts"], &["runs"], &["sessions"]];
 
-/// Writes the tables of entries after one position and up to another, then those of how things stand at the latter.
+/// Writes the tables of entries after one position and up to another, then those of how things stand at the latter. They are
+/// told by datasets of their own.
 ///
 /// # Errors
 ///
 /// [`Error::Journal`] if the journal cannot be read, and whatever the destination fails with.
 pub(super) async fn write_all(
     to: &dyn Destination,
-    dataset: &Dataset,
+    (by_entry, standing): (&Dataset, &Dataset),
     scope: Scope,
 ) -> Result<Vec<LoadedTable>, Error> {
-    let mut written = load(to, dataset, scope, Asked::whole(&Wanted::all_of(&BY_ENTRY))).await?.tables;
+    let mut written = load(to, by_entry, scope, Asked::whole(&Wanted::all_of(&BY_ENTRY))).await?.tables;
     for names in STANDING {
-        written.extend(load(to, dataset, scope, Asked::whole(&Wanted::all_of(names))).await?.tables);
+        written.extend(load(to, standing, scope, Asked::whole(&Wanted::all_of(names))).await?.tables);
     }
     Ok(written)
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use tachograph_engine::domain::Position;
 
+#[cfg(feature = "parquet")]
+use super::rejoined::Absent;
 use crate::error::exit;
 
 /// Why no tables were exported. Unless it says otherwise, what was there is as it was.
@@ -59,6 +61,20 @@ pub enum ExportProblem {
         exported: Position,
         /// The end of the journal, or the position that was asked for.
         asked: Position,
+    },
+    /// What comes next was archived before it was exported, and cannot be read.
+    #[cfg(feature = "parquet")]
+    #[error(
+        "{} ends at position {exported}, and positions {} to {} are archived, in {}: {}",
+        path.display(), absent.first.max(exported.next()), absent.last, absent.bundle, absent.why
+    )]
+    Unexported {
+        /// The directory.
+        path: PathBuf,
+        /// The last position that it holds.
+        exported: Position,
+        /// The bundle.
+        absent: Absent,
     },
     /// The export is of a part of a journal, or of a damaged one: what came after cannot just be added.
     #[error("{} cannot be added to: {why}", path.display())]
@@ -137,6 +153,8 @@ impl ExportProblem {
             Self::OtherJournal { .. } => "other_journal",
             Self::Parted { .. } => "parted_history",
             Self::Ahead { .. } => "export_ahead",
+            #[cfg(feature = "parquet")]
+            Self::Unexported { .. } => "archived",
             Self::NotContinuable { .. } => "not_continuable",
             Self::Altered { .. } | Self::BadManifest { .. } => "export_altered",
             Self::NewerFormat { .. } => "newer_format",
@@ -158,6 +176,8 @@ impl ExportProblem {
             | Self::Ahead { .. }
             | Self::NotContinuable { .. }
             | Self::NotBuilt => exit::USAGE,
+            #[cfg(feature = "parquet")]
+            Self::Unexported { .. } => exit::USAGE,
             Self::Busy { .. } => exit::LOCKED,
             Self::Altered { .. } | Self::BadManifest { .. } => exit::DAMAGED,
             Self::NewerFormat { .. } => exit::NEWER_FORMAT,
@@ -182,6 +202,10 @@ impl ExportProblem {
             }
             Self::Ahead { .. } => {
                 "nothing was written; is --data an older copy? Else ask for a later --to, or give an empty directory"
+            }
+            #[cfg(feature = "parquet")]
+            Self::Unexported { .. } => {
+                "nothing was written; put the bundle back where it was, or name with --bundles the directory that it is in"
             }
             Self::NotContinuable { .. } => "nothing was written; export into an empty directory",
             Self::Altered { .. } => {

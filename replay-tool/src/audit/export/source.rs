@@ -1,6 +1,6 @@
 //! What an export is made of: which journal, and up to where.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tachograph_adapters::bundle::BundleReader;
 use tachograph_engine::domain::{Digest, Position, RunId, Timestamp};
@@ -27,6 +27,8 @@ pub struct Source {
     pub run: Option<RunId>,
     /// What is held, in words, if that is not the whole journal.
     pub part: Option<String>,
+    /// A directory in which bundles of what was archived are looked for before they are where they were put.
+    pub bundles: Option<PathBuf>,
 }
 
 impl Source {
@@ -47,6 +49,7 @@ impl Source {
             chain,
             run,
             part: dataset.held().words().or_else(|| redacted(dataset.data())),
+            bundles: None,
         })
     }
 

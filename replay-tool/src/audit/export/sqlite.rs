@@ -80,7 +80,7 @@ pub async fn write_sqlite(
     let tables = {
         let connection = begun(file.beside()).map_err(|error| failed(&error))?;
         let to = Database { connection: &connection, failed: &failed };
-        let tables = write_all(&to, dataset, source.scope(Position::ZERO)).await?;
+        let tables = write_all(&to, (dataset, dataset), source.scope(Position::ZERO)).await?;
         finished(&connection, &source, dataset).map_err(|error| failed(&error))?;
         connection.close().map_err(|(_, error)| failed(&error))?;
         tables

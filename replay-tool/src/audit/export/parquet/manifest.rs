@@ -11,6 +11,7 @@ use tachograph_engine::domain::Position;
 use super::super::super::tables;
 use super::super::problem::ExportProblem;
 use super::super::source::{Source, WRITTEN_BY};
+use super::origin::Origin;
 use crate::progress::Bar;
 
 /// Name of the manifest in the directory of an export.
@@ -38,6 +39,12 @@ pub struct Manifest {
     pub chain: Option<Chain>,
     /// What was exported, in words, if it was not a whole journal.
     pub part: Option<String>,
+    /// The first position that was exported, if what was before was archived by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<u64>,
+    /// Up to here, what happened is not in the tables that say how things stand: it is archived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standing_after: Option<u64>,
     /// What could not be read, in words.
     pub damage: Option<String>,
     /// Every file, in the order in which they were made.
@@ -89,6 +96,8 @@ impl Manifest {
             recorded_at: source.recorded_at.map(|time| time.to_string()),
             chain: source.chain.map(|(position, digest)| Chain { position: position.0, digest: digest.to_string() }),
             part: source.part.clone(),
+            first: None,
+            standing_after: None,
             damage: None,
             files: Vec::new(),
         }
@@ -134,12 +143,27 @@ impl Manifest {
     }
 
     /// The same export at a later position, with what was made for it; those of the same path are replaced.
-    pub(super) fn with(mut self, source: &Source, damage: Option<String>, made: Vec<FileLine>) -> Self {
+    pub(super) fn with(
+        mut self,
+        source: &Source,
+        origin: &Origin,
+        damage: Option<String>,
+        made: Vec<FileLine>,
+    ) -> Self {
         let replaced: BTreeSet<&str> = made.iter().map(|file| file.path.as_str()).collect();
         let mut files = std::mem::take(&mut self.files);
         files.retain(|file| !replaced.contains(file.path.as_str()));
         files.extend(made);
-        Self { files, damage, ..Self::of(source) }
+        let (first, standing_after) = (origin.first.map(|first| first.0), origin.standing_after().map(|after| after.0));
+        let part = match first {
+            Some(first) => Some(format!(
+                "it holds positions {first} to {}, and those before were archived by then",
+                source.position
+            )),
+            // What goes on is whole, whatever is archived by now.
+            None => self.part,
+        };
+        Self { part, first, standing_after, damage, files, ..Self::of(source) }
     }
 
     /// Compares every file with what was written, and looks for others among them.

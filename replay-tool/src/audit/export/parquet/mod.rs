@@ -6,10 +6,12 @@
 //! | `drafts` | the files of one export: by day, or whole |
 //! | `manifest` | what was exported, and every file with its digest |
 //! | `directory` | how what is new appears as a whole |
+//! | `origin` | where the rows come from if a part of the journal is archived |
 
 mod directory;
 mod drafts;
 mod manifest;
+mod origin;
 mod part;
 
 use std::path::{Path, PathBuf};
@@ -18,9 +20,11 @@ use tachograph_engine::domain::{Digest, Position, Timestamp};
 
 use self::directory::Directory;
 use self::drafts::Drafts;
+use self::origin::Origin;
 use super::super::loading::LoadedTable;
 use super::passes::write_all;
 use super::problem::ExportProblem;
+use super::rejoined::Absent;
 use super::source::{Source, outside};
 use crate::dataset::Dataset;
 use crate::error::Error;
@@ -47,6 +51,9 @@ pub struct ParquetExport {
     pub files_total: usize,
     /// How many bytes they have.
     pub bytes_total: u64,
+    /// The bundle for want of which the tables that say how things stand tell only what stayed in the journal; absent if they
+    /// tell all that the export holds, or if nothing was written.
+    pub absent: Option<Absent>,
 }
 
 /// Writes all tables into a directory, or adds to it what is new since the last time.
@@ -57,6 +64,8 @@ pub struct ParquetExport {
 ///
 /// Of a damaged journal all that can be read is written into a new directory; the dataset tells of it, and so does the manifest.
 /// An existing export is not added to then.
+///
+/// What was archived since the last time is read out of its bundles.
 ///
 /// # Errors
 ///
@@ -70,14 +79,15 @@ pub async fn write_parquet(
     outside(path, dataset.data())?;
     let (directory, completed) = Directory::open(path, watch)?;
     let before = Manifest::read(path)?;
-    match &before {
-        None if directory.is_empty()? => {}
+    let origin = match &before {
+        None if directory.is_empty()? => Origin::of(dataset),
         None => return Err(ExportProblem::Occupied { path: path.to_owned(), is_directory: true }.into()),
         Some(before) => {
-            continues(path, dataset, &source, before).await?;
+            let origin = continues(path, dataset, &source, before).await?;
             before.check(path, &dataset.bar_of_bytes("checking", before.bytes()))?;
+            origin
         }
-    }
+    };
     let after = before.as_ref().map(Manifest::position);
     let mut export = ParquetExport {
         path: path.to_owned(),
@@ -88,18 +98,24 @@ pub async fn write_parquet(
         files: Vec::new(),
         files_total: 0,
         bytes_total: 0,
+        absent: None,
     };
+    // How things stand can be told better once a bundle is back.
+    let is_better = |before: &Manifest| before.standing_after.is_some() && origin.standing_after().is_none();
     let now = match before {
-        Some(before) if after == Some(export.source.position) => before,
+        Some(before) if after == Some(export.source.position) && !is_better(&before) => before,
         before => {
-            let added = add(&directory, dataset, &mut export, before).await;
+            let added = add(&directory, &origin, &mut export, before).await;
             if added.is_err() {
                 // What could not be written whole is of no use; if it cannot be removed either, the error says enough.
                 let _ = directory.abandon();
             }
-            added?
+            let now = added?;
+            export.absent = origin.absent;
+            now
         }
     };
+    export.source.part.clone_from(&now.part);
     (export.files_total, export.bytes_total) = (now.files.len(), now.bytes());
     Ok(export)
 }
@@ -124,7 +140,7 @@ pub fn is_export_of(path: &Path, source: &Source) -> Result<bool, Error> {
 /// Writes what is new, and returns the manifest of all.
 async fn add(
     directory: &Directory<'_>,
-    dataset: &Dataset,
+    origin: &Origin,
     export: &mut ParquetExport,
     before: Option<Manifest>,
 ) -> Result<Manifest, Error> {
@@ -133,15 +149,15 @@ async fn add(
     let day = source.recorded_at.unwrap_or(Timestamp::from_micros(0));
     let drafts = Drafts::within(directory, directory.begin()?, facts(source), begun, day);
     let after = export.before.unwrap_or(Position::ZERO);
-    export.tables = write_all(&drafts, dataset, source.scope(after)).await?;
-    let damage = dataset.damage();
+    export.tables = write_all(&drafts, (&origin.by_day, &origin.standing), source.scope(after)).await?;
+    let damage = origin.by_day.damage();
     if let (Some(damage), Some(_)) = (&damage, &before) {
         return Err(damage.clone().into());
     }
     let made = drafts.into_made();
     export.files = made.iter().map(|draft| draft.file.clone()).collect();
     let manifest = before.unwrap_or_else(|| Manifest::of(source));
-    let manifest = manifest.with(source, damage.map(|damage| damage.to_string()), export.files.clone());
+    let manifest = manifest.with(source, origin, damage.map(|damage| damage.to_string()), export.files.clone());
     directory.commit(&made, &manifest)?;
     Ok(manifest)
 }
@@ -152,11 +168,13 @@ fn facts(source: &Source) -> Vec<(&'static str, String)> {
     journal.into_iter().chain([("tachograph.position", source.position.to_string())]).collect()
 }
 
-/// Refuses to add what is no continuation of what was exported.
-async fn continues(path: &Path, dataset: &Dataset, source: &Source, before: &Manifest) -> Result<(), Error> {
+/// Where the rows come from that continue what was exported; refuses to add what is no continuation of it.
+async fn continues(path: &Path, dataset: &Dataset, source: &Source, before: &Manifest) -> Result<Origin, Error> {
     let path = path.to_owned();
-    let not_whole = [&before.part, &source.part].into_iter().flatten().next();
-    if let Some(part) = not_whole {
+    // What was before is archived: that is no obstacle, if only what comes next is there.
+    let theirs = before.part.as_ref().filter(|_| before.first.is_none());
+    let ours = source.part.as_ref().filter(|_| dataset.reader().archived() == Position::ZERO);
+    if let Some(part) = theirs.or(ours) {
         let why = format!("a part of a journal was exported: {part}");
         return Err(ExportProblem::NotContinuable { path, why }.into());
     }
@@ -182,13 +200,14 @@ async fn continues(path: &Path, dataset: &Dataset, source: &Source, before: &Man
         let why = "it does not say by which hash the journal is known again".to_owned();
         return Err(ExportProblem::NotContinuable { path, why }.into());
     };
+    let origin = Origin::behind(before, dataset, source, &path)?;
     let position = Position(chain.position);
-    let kept: Option<Digest> = dataset.reader().digest_at(position).await?;
+    let kept: Option<Digest> = origin.by_day.reader().digest_at(position).await?;
     if kept.is_some_and(|kept| kept.to_string() == chain.digest) {
-        return Ok(());
+        return Ok(origin);
     }
     // Where there is damage, no hash is known; reading there finds it.
-    dataset.reader().entry(position).await?;
+    origin.by_day.reader().entry(position).await?;
     Err(damaged_or(dataset, ExportProblem::Parted { path, position }))
 }
 
