@@ -64,7 +64,12 @@ pub async fn execute(context: &Context, args: &ArchiveArgs) -> Result<u8, Error>
 
 /// The directory for the tables of a bundle, beside it; absent if none are made.
 fn beside(bundle: &Path, args: &ArchiveArgs) -> Option<PathBuf> {
-    (cfg!(feature = "parquet") && !args.no_parquet).then(|| bundle.with_extension("parquet"))
+    if !cfg!(feature = "parquet") || args.no_parquet {
+        return None;
+    }
+    // Another ending than that of bundles is a part of a name: two bundles have two directories.
+    let is_own = bundle.extension().is_some_and(|ending| ending == "tacho");
+    Some(if is_own { bundle.with_extension("parquet") } else { bundle.with_added_extension("parquet") })
 }
 
 /// Writes the tables of a bundle into a directory of its own, unless an archiving that was interrupted did.

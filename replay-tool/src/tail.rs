@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tachograph_engine::domain::{Entry, EntryBody, Position};
+use tachograph_engine::ports::JournalError;
 
 use crate::cli::TailArgs;
+use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::output::{Format, Output, Reading};
 use crate::table::{BAD, DIM, WARN, printable};
@@ -18,7 +20,8 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Entries that a follower reads at once.
 pub(crate) const ENTRIES_AT_ONCE: usize = 1_024;
 
-/// Prints as [`print()`] does and, if asked to, goes on with what is appended until the reader of the output goes away.
+/// Prints as [`print()`] does and, if asked to, goes on with what is appended until the reader of the output goes away. Of entries
+/// that were archived, or are damaged, before they were read a note on standard error tells.
 ///
 /// # Errors
 ///
@@ -29,8 +32,20 @@ pub async fn follow(reading: &mut Reading, args: &TailArgs) -> Result<(), Error>
     if !args.follow || !reading.dataset.can_follow() {
         return Ok(());
     }
+    let mut knows_damage = reading.dataset.damage().is_some();
     loop {
-        let entries = reading.dataset.reader().read(after, ENTRIES_AT_ONCE).await?;
+        let entries = match reading.dataset.reader().read(after, ENTRIES_AT_ONCE).await {
+            Err(JournalError::Archived { up_to, .. }) if up_to > after => {
+                reading.note(&unread(&reading.dataset, after, up_to));
+                after = up_to;
+                continue;
+            }
+            entries => entries?,
+        };
+        if let Some(damage) = reading.dataset.damage().filter(|_| !knows_damage) {
+            knows_damage = true;
+            reading.note(&damage.to_string());
+        }
         match entries.last() {
             Some(last) => after = last.position,
             None if is_reader_gone() => return Err(Error::BrokenPipe),
@@ -39,6 +54,15 @@ pub async fn follow(reading: &mut Reading, args: &TailArgs) -> Result<(), Error>
         entries.iter().try_for_each(|entry| print_entry(entry, reading.format, &mut reading.output))?;
         reading.output.flush()?;
     }
+}
+
+/// Says which entries were archived before they were read, and where they are.
+fn unread(dataset: &Dataset, after: Position, up_to: Position) -> String {
+    let archived = dataset.archived_in();
+    let bundles = archived.iter().filter(|archived| archived.last > after && archived.first <= up_to);
+    let bundles: Vec<&str> = bundles.map(|archived| archived.bundle.as_str()).collect();
+    let bundles = bundles.join(", ");
+    format!("entries {} to {up_to} were archived before they were read: they are in {bundles}", after.next())
 }
 
 /// Whether standard output is a pipe that nobody reads any more. Without asking, a follower of a silent journal would

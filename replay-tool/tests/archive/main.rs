@@ -6,6 +6,12 @@
 mod asking;
 /// Runs on both sides of where the archive ends.
 mod border;
+/// An export of the tables that goes on over whatever was archived.
+mod exporting;
+/// Followed while a part is archived.
+mod following;
+/// What is printed, byte by byte.
+mod golden;
 /// Killed at any moment, and asked again.
 mod killed;
 /// The other commands over a journal of which a part is archived.
