@@ -68,8 +68,12 @@ fn beside(bundle: &Path, args: &ArchiveArgs) -> Option<PathBuf> {
         return None;
     }
     // Another ending than that of bundles is a part of a name: two bundles have two directories.
-    let is_own = bundle.extension().is_some_and(|ending| ending == "tacho");
-    Some(if is_own { bundle.with_extension("parquet") } else { bundle.with_added_extension("parquet") })
+    if bundle.extension().is_some_and(|ending| ending == "tacho") {
+        return Some(bundle.with_extension("parquet"));
+    }
+    let mut name = bundle.as_os_str().to_owned();
+    name.push(".parquet");
+    Some(name.into())
 }
 
 /// Writes the tables of a bundle into a directory of its own, unless an archiving that was interrupted did.

@@ -1,6 +1,6 @@
 //! A journal put together again: the bundles that were archived out of it, and behind them what stayed.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -70,7 +70,7 @@ fn opened(archived: &ArchivedIn, data: &Path, elsewhere: Option<&Path>) -> Resul
     Err(Absent { first, last, bundle, why })
 }
 
-fn unreadable(path: &PathBuf, error: &JournalError) -> String {
+fn unreadable(path: &Path, error: &JournalError) -> String {
     match error {
         JournalError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
             format!("there is no {}", path.display())
