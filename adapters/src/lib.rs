@@ -16,5 +16,6 @@ pub mod memory;
 pub mod oci;
 pub mod process;
 pub mod snapshot;
+pub mod threads;
 
 pub use process::shim;

@@ -1,11 +1,14 @@
 //! The process around a command: arguments, logs, panics, runtime, exit code.
 
 use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use tachograph_adapters::threads::room_for;
 use tachograph_engine::ports::JournalError;
+use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 use crate::archive;
@@ -57,11 +60,7 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
     if let Some(told) = audit::command::without_journal(context, &command) {
         return told;
     }
-    let runtime = match command {
-        Command::Run(_) | Command::Supervise(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build(),
-        _ => tokio::runtime::Builder::new_current_thread().enable_all().build(),
-    };
-    let runtime = runtime.map_err(|error| Error::internal(format!("cannot start the runtime: {error}")))?;
+    let runtime = runtime(matches!(command, Command::Run(_) | Command::Supervise(_)))?;
     let result = runtime.block_on(async {
         match command {
             Command::Run(args) => run::execute(context, args).await,
@@ -109,6 +108,19 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
     // A write to a reader that stands still must not keep the process alive.
     runtime.shutdown_background();
     result
+}
+
+/// Who has runs to look after does it on as many threads as there are processors.
+fn runtime(is_supervisor: bool) -> Result<Runtime, Error> {
+    let built = if is_supervisor {
+        let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        // It panics if it cannot start its threads, and waits for them for ever.
+        room_for(workers).map_err(Error::short_of_threads("looking after runs"))?;
+        Builder::new_multi_thread().worker_threads(workers).enable_all().build()
+    } else {
+        Builder::new_current_thread().enable_all().build()
+    };
+    built.map_err(|error| Error::internal(format!("cannot start the runtime: {error}")))
 }
 
 /// Runs a command over the journal of the data directory.

@@ -216,6 +216,14 @@ pub enum Error {
         /// What was missing, how it ended then, and the likely cause.
         message: String,
     },
+    /// The system gives this process no more threads.
+    #[error("too few threads may be started for {purpose}: {source}")]
+    ShortOfThreads {
+        /// What they were for.
+        purpose: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Standard output cannot be written.
     #[error("cannot write to standard output: {0}")]
     Output(io::Error),
@@ -266,6 +274,11 @@ impl Error {
         Self::Internal(message.into())
     }
 
+    /// That threads are lacking, for an error from starting them.
+    pub(crate) fn short_of_threads(purpose: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::ShortOfThreads { purpose, source }
+    }
+
     /// The error for a failed write to standard output.
     pub fn output(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe { Self::BrokenPipe } else { Self::Output(error) }
@@ -293,7 +306,9 @@ impl Error {
             Self::Jobs(JobsError::Unreadable { .. } | JobsError::TooLong { .. }) => "unreadable_jobs",
             Self::Refused(refusal) => refusal.code(),
             Self::Differs { .. } => "outcome_differs",
+            Self::Journal(error) if lacks_threads(error) => SHORT_OF_THREADS,
             Self::Journal(error) => error.code(),
+            Self::ShortOfThreads { .. } => SHORT_OF_THREADS,
             Self::Program { found: true, .. } => "not_executable",
             Self::Program { found: false, .. } => "not_found",
             Self::SpawnFailed { .. } => "spawn_failed",
@@ -337,6 +352,7 @@ impl Error {
             Self::Export(problem) => problem.exit_code(),
             Self::Refused(_) => exit::REFUSED,
             Self::Differs { .. } => exit::DIFFERS,
+            Self::Journal(error) if lacks_threads(error) => exit::FAILED,
             Self::Journal(error) => match error {
                 JournalError::Io { .. } | JournalError::ReadOnly { .. } | JournalError::NoJournal { .. } => exit::PLACE,
                 JournalError::Damaged { .. } => exit::DAMAGED,
@@ -354,6 +370,7 @@ impl Error {
             | Self::OutputLost { .. }
             | Self::ExitUnknown { .. }
             | Self::Output(_)
+            | Self::ShortOfThreads { .. }
             | Self::Internal(_) => exit::FAILED,
         }
     }
@@ -407,6 +424,8 @@ impl Error {
                 "read the differences above: this version decides otherwise than the one that wrote the journal"
                     .to_owned()
             }
+            Self::ShortOfThreads { .. } => THREADS_REMEDY.to_owned(),
+            Self::Journal(error) if lacks_threads(error) => THREADS_REMEDY.to_owned(),
             Self::Journal(error) => journal_remedy(error).to_owned(),
             Self::Program { directory: true, .. } => {
                 "check the directory of --cwd: it must exist, and you must be allowed to enter it".to_owned()
@@ -466,6 +485,16 @@ fn journal_message(error: &JournalError) -> String {
         JournalError::Poisoned { why } => format!("writing failed before ({why})"),
         JournalError::Io { .. } | JournalError::NoJournal { .. } | JournalError::Closed => error.to_string(),
     }
+}
+
+const SHORT_OF_THREADS: &str = "short_of_threads";
+
+const THREADS_REMEDY: &str = "let this user have more processes and threads (`ulimit -u`, nproc in limits.conf, TasksMax of the \
+     service, pids.max of the container), or end some; `ps -eLf` lists them";
+
+/// Whether it is a thread of the journal's that could not be started. No file gives such an error.
+fn lacks_threads(error: &JournalError) -> bool {
+    matches!(error, JournalError::Io { source, .. } if source.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Whether there was no room, as the journal's own writing tells it.

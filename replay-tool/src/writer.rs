@@ -22,6 +22,7 @@ use tachograph_adapters::journal::{FileJournal, JournalOptions};
 use tachograph_adapters::process::{AdoptionReport, ProcessRunner, RunnerError, RunnerOptions, Shim};
 use tachograph_adapters::shim::{self, Beside};
 use tachograph_adapters::snapshot::{ArchiveOptions, ArchiveSnapshotter, CommandSnapshotter, ProgramImages};
+use tachograph_adapters::threads::room_for;
 use tachograph_engine::domain::{Position, RunId};
 use tachograph_engine::ports::{CheckpointStore, JournalError, SnapshotError, Snapshotter};
 use tachograph_engine::shell::{Engine, OpenReport, Options, Parts, SubmitError};
@@ -41,6 +42,9 @@ use crate::speaking::SOCKET;
 const CHECKPOINT_EVERY: u64 = 100_000;
 /// What is left of attempts gets this long to end, and snapshots to be finished before.
 const CLOSE_BUDGET: Duration = Duration::from_secs(5);
+/// What an open journal takes: who opens it and goes on to prepare runs, the anchor's and the committer's thread, and
+/// those of the index.
+const OPENING_THREADS: usize = 7;
 /// How long whoever has the journal may take to show that it listens.
 const PING_TIME: Duration = Duration::from_secs(1);
 
@@ -362,6 +366,7 @@ async fn open_engine_once_free(data: &Path) -> Result<OpenEngine, Error> {
 
 /// Opens the journal of a data directory for writing, and nothing else: runs that were left open stay as they are.
 pub(crate) async fn open_engine(data: &Path) -> Result<OpenEngine, Error> {
+    room_for(OPENING_THREADS).map_err(Error::short_of_threads("opening the journal"))?;
     let journal = open_journal(data.to_owned()).await?;
     let clock = Arc::new(SystemClock);
     let checkpoints = Arc::new(FileCheckpoints::open(data));

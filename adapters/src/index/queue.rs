@@ -54,6 +54,8 @@ pub(super) struct Queue {
     pub(super) stop: Option<Stop>,
     /// The thread has ended.
     pub(super) stopped: bool,
+    /// It did not end in time, and is not waited for again.
+    pub(super) overdue: bool,
 }
 
 /// How to end.
@@ -81,6 +83,7 @@ impl Queue {
             lost: None,
             stop: None,
             stopped: false,
+            overdue: false,
         }
     }
 

@@ -19,9 +19,13 @@ use super::row::Bytes;
 use super::store::EndedStore;
 use super::writer;
 use crate::lock::lock;
+use crate::threads::room_for;
 
 /// sled's own bound is a gigabyte.
 const CACHE_BYTES: u64 = 32 * 1024 * 1024;
+/// Its own thread and those of sled; and those of journal and engine, which come after it: without them it would have to
+/// be closed again at once.
+const THREADS: usize = 6;
 
 /// Rows in sled.
 pub(super) struct SledEnded {
@@ -65,6 +69,8 @@ impl SledEnded {
     ///
     /// Why no index can be kept there.
     pub(super) fn open(data: &Path, digest_at: impl FnOnce(Position) -> Option<Digest>) -> Result<Self, String> {
+        // sled waits without end for threads that it could not start.
+        room_for(THREADS).map_err(|error| format!("there is no room for its threads: {error}"))?;
         let place = Place::within(data);
         if place.exists() {
             match Self::reopen(&place, digest_at) {
@@ -139,8 +145,9 @@ impl SledEnded {
         let mut queue = lock(&self.shared.queue);
         queue.stop.get_or_insert(stop);
         self.shared.changed.notify_all();
-        let queue = self.shared.wait_while(queue, |queue| !queue.stopped);
-        if !queue.stopped {
+        let mut queue = self.shared.wait_while(queue, |queue| !queue.stopped && !queue.overdue);
+        if !queue.stopped && !queue.overdue {
+            queue.overdue = true;
             tracing::warn!(path = %self.shared.place.path().display(), "the index of ended runs does not close in time");
         }
     }

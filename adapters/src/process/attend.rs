@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tachograph_engine::domain::{Diagnostics, Failure, FailureKind, ResourceLimits};
 use tokio::process::{Child, Command};
 
@@ -26,6 +27,7 @@ use super::scarcity::despite_scarcity;
 use super::shim::{Assignment, CommandBlock};
 use super::sockets::SocketLease;
 use super::spawn::{ATTEMPT_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE, variables};
+use super::spawn_failure::exhausted;
 use super::start_guard::StartGuard;
 use crate::oci::{Container, Preparation, PreparationError, remove_bundle, runtime_environment};
 
@@ -119,7 +121,9 @@ fn make(
     };
     let shim = shim().map_err(|error| {
         remove_bundle(directory);
-        failure(format!("its shim {} cannot be started: {error}", program.display()))
+        let mut failure = failure(format!("its shim {} cannot be started: {error}", program.display()));
+        failure.diagnostics.likely_cause = exhausted(Errno::from_io_error(&error));
+        failure
     })?;
     Ok(Made { shim, socket, before })
 }

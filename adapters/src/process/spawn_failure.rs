@@ -98,10 +98,10 @@ fn forbidden(program: &Program) -> Explained {
     (FailureKind::NotExecutable, message, cause.map(str::to_owned))
 }
 
-fn exhausted(errno: Option<Errno>) -> Option<String> {
+pub(super) fn exhausted(errno: Option<Errno>) -> Option<String> {
     let cause = match errno? {
         Errno::TOOBIG => "arguments and environment together are too long",
-        Errno::AGAIN => "a limit on processes is reached",
+        Errno::AGAIN => "a limit on processes and threads is reached: `ulimit -u`, or pids.max of the control group",
         Errno::NOMEM => "memory is short",
         Errno::MFILE | Errno::NFILE => "a limit on open files is reached",
         Errno::TXTBSY => "the program is being written at this moment",

@@ -52,6 +52,8 @@ fn codes_are_stable() {
         (journal(JournalError::Full { path: path() }), "disk_full", 10, 125),
         (journal(JournalError::Poisoned { why: "x".into() }), "poisoned", 10, 125),
         (journal(JournalError::Closed), "closed", 1, 125),
+        (journal(JournalError::io("start", "a thread", io::ErrorKind::WouldBlock.into())), "short_of_threads", 1, 125),
+        (Error::short_of_threads("a test")(io::ErrorKind::WouldBlock.into()), "short_of_threads", 1, 125),
         (Error::Program { found: true, directory: false, message: "x".into() }, "not_executable", 126, 126),
         (Error::Program { found: false, directory: true, message: "x".into() }, "not_found", 127, 127),
         (Error::SpawnFailed { message: "x".into() }, "spawn_failed", 1, 125),

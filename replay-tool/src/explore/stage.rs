@@ -72,14 +72,15 @@ enum Happened {
 pub(crate) async fn show(context: &Context, session: Session, first: Request) -> Result<Left, Error> {
     let mut signals = Signals::install().map_err(Error::output)?;
     let (reports, mut reported) = unbounded_channel();
-    let worker = Worker::start(session, reports).map_err(Error::output)?;
+    let no_thread = || Error::short_of_threads("exploring");
+    let worker = Worker::start(session, reports).map_err(no_thread())?;
     let theme = Theme { is_colored: context.is_colored(&io::stdout()) };
     let screen = Screen::enter(theme.is_colored).map_err(Error::output)?;
     let (model, commands) = Model::new(context.data.display().to_string(), screen.size(), first);
     let mut stage = Stage { context, screen, theme, model, worker };
     let (keys, mut pressed) = unbounded_channel();
     let read = move || read_keys(&keys);
-    std::thread::Builder::new().name("tacho-keys".to_owned()).spawn(read).map_err(Error::output)?;
+    std::thread::Builder::new().name("tacho-keys".to_owned()).spawn(read).map_err(no_thread())?;
     if let Some(left) = stage.carry_out(commands)? {
         return Ok(left);
     }

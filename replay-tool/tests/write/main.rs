@@ -43,5 +43,7 @@ mod supervise;
 mod support;
 /// Runs that take away what says who they are.
 mod taken_away;
+/// A limit on processes and threads.
+mod threads;
 /// Waits of a run whose supervisor is killed: its snapshots, deadlines and reports under the next one.
 mod waiting;

@@ -1,0 +1,59 @@
+use std::fs::File;
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use crate::support::{Finished, Place};
+
+/// Sets the limit, and becomes the program that is open as its standard input: it need not be where another user may go.
+const LIMITED: &str = "ulimit -p $0 2>/dev/null || ulimit -u $0; exec /proc/self/fd/0 \"$@\"";
+
+/// A user who has no other processes: the limit is on all that one user has. It does not bind root.
+fn lonely() -> Option<u32> {
+    rustix::process::geteuid().is_root().then(|| 100_000 + std::process::id())
+}
+
+fn finish(place: &Place, most: u32, arguments: &[&str]) -> Finished {
+    let mut command = Command::new("sh");
+    command.args(["-c", LIMITED, &most.to_string()]).args(arguments);
+    command.env("TACHO_DATA", place.data()).env_remove("TACHO_LOG").env("RUST_BACKTRACE", "0").current_dir("/");
+    command.stdin(File::open(env!("CARGO_BIN_EXE_tacho")).unwrap()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if let Some(user) = lonely() {
+        chown(place.path(""), Some(user), Some(user)).unwrap();
+        command.uid(user).gid(user);
+    }
+    Finished::of(command.spawn().unwrap())
+}
+
+#[test]
+fn too_few_threads_are_an_error_that_says_so_and_what_to_do() {
+    // The tool itself, one to look after runs and those of the journal are more than eight.
+    let limits = if lonely().is_some() { 1..=8 } else { 1..=1 };
+    for most in limits {
+        for (arguments, code) in [(&["run", "--", "true"][..], 125), (&["supervise", "jobs.toml"], 1)] {
+            let place = Place::new();
+            std::fs::write(place.path("jobs.toml"), "[jobs.a]\ncommand = [\"true\"]\n").unwrap();
+            let jobs = place.path("jobs.toml").into_os_string().into_string().unwrap();
+            let arguments: Vec<_> =
+                arguments.iter().map(|word| if *word == "jobs.toml" { &*jobs } else { word }).collect();
+            let finished = finish(&place, most, &arguments);
+            let told = format!("at most {most}, {arguments:?}: {:?}, {}", finished.code, finished.stderr);
+            assert_eq!(finished.code, Some(code), "{told}");
+            assert!(finished.stderr.starts_with("tacho: error[short_of_threads]: too few threads"), "{told}");
+            assert!(finished.stderr.contains("`ulimit -u`") && !finished.stderr.contains("panicked"), "{told}");
+        }
+    }
+}
+
+#[test]
+fn an_operator_without_threads_is_told_the_same_and_nothing_is_lost() {
+    let place = Place::new();
+    if lonely().is_some() {
+        // All of it is one user's.
+        assert_eq!(finish(&place, 4_096, &["run", "--name", "build", "--", "true"]).code, Some(0));
+        let finished = finish(&place, 3, &["destroy", "build", "--why", "done"]);
+        assert!(finished.stderr.starts_with("tacho: error[short_of_threads]: "), "{}", finished.stderr);
+        assert_eq!(finished.code, Some(1));
+        assert_eq!(finish(&place, 4_096, &["destroy", "build", "--why", "done"]).code, Some(0));
+    }
+}
