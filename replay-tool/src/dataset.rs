@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tachograph_adapters::bundle::BundleReader;
 use tachograph_adapters::checkpoint::FileCheckpoints;
@@ -34,9 +35,12 @@ pub struct Dataset {
     /// Saved folds, if the files of the journal are read.
     checkpoints: Option<Arc<FileCheckpoints>>,
     data: PathBuf,
+    /// Of files, all but what is archived by now.
     held: Held,
     /// Whether a terminal on standard error shows how far a long look through the entries is.
     shows_progress: bool,
+    /// What ends a long look through the entries early once it is set.
+    stop: Arc<AtomicBool>,
 }
 
 /// All runs at a position, with what else the entries up to there tell.
@@ -113,22 +117,15 @@ impl Dataset {
             return Ok(Self { held, ..Self::over(Arc::new(bundle), data) });
         }
         let salvaging = Arc::new(SalvagingReader::open(data)?);
-        let held = match salvaging.archived_in().pop() {
-            Some(archived) => {
-                let last = salvaging.head().position;
-                let stretch = Stretch { first: archived.last.next(), last, of: last };
-                Held::Rest { stretch, bundle: archived.bundle }
-            }
-            None => Held::Whole,
-        };
         let checkpoints = Some(Arc::new(FileCheckpoints::read_only(data)));
         Ok(Self {
             reader: salvaging.clone(),
             salvaging: Some(salvaging),
             checkpoints,
             data: data.to_owned(),
-            held,
+            held: Held::Whole,
             shows_progress: false,
+            stop: Arc::default(),
         })
     }
 
@@ -136,13 +133,20 @@ impl Dataset {
     /// reading ends with its error.
     pub fn over(reader: Arc<dyn JournalReader>, data: &Path) -> Self {
         let data = data.to_owned();
-        Self { reader, salvaging: None, checkpoints: None, data, held: Held::Whole, shows_progress: false }
+        let (salvaging, checkpoints, shows_progress, stop) = (None, None, false, Arc::default());
+        Self { reader, salvaging, checkpoints, data, held: Held::Whole, shows_progress, stop }
     }
 
     /// The same, and a terminal on standard error shows how far a long look through the entries is.
     #[must_use]
     pub fn showing_progress(self) -> Self {
         Self { shows_progress: true, ..self }
+    }
+
+    /// The same, and a long look through the entries ends early once this is set: whoever sets it must ask for it, too.
+    #[must_use]
+    pub(crate) fn stopped_by(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop, ..self }
     }
 
     /// How far something over so many entries is, if that is to be shown.
@@ -171,14 +175,36 @@ impl Dataset {
         &self.reader
     }
 
-    /// Which part of a journal it is.
+    /// Which part of a journal it is. Of a data directory that may become less while it is read: see
+    /// [`look_for_archive`](Self::look_for_archive).
     pub fn held(&self) -> Held {
-        self.held.clone()
+        match self.salvaging.as_ref().and_then(|salvaging| salvaging.archived_in().pop()) {
+            Some(archived) => {
+                let last = self.reader.head().position;
+                let stretch = Stretch { first: archived.last.next(), last, of: last };
+                Held::Rest { stretch, bundle: archived.bundle }
+            }
+            None => self.held.clone(),
+        }
+    }
+
+    /// Up to here nothing is held.
+    fn held_after(&self) -> Position {
+        self.held.before().max(self.reader.archived())
+    }
+
+    /// Looks whether another process archived entries since this was asked last, and so, whether less is held than before.
+    ///
+    /// # Errors
+    ///
+    /// As [`position`](Self::position).
+    pub(crate) fn look_for_archive(&self) -> Result<bool, JournalError> {
+        self.salvaging.as_ref().map_or(Ok(false), |salvaging| salvaging.look_for_archive())
     }
 
     /// The error for what is told by archived entries alone, up to a position.
     pub(crate) fn archived(&self, position: Position) -> Error {
-        JournalError::Archived { up_to: self.held.before(), bundle: self.bundle_of(position) }.into()
+        JournalError::Archived { up_to: self.held_after(), bundle: self.bundle_of(position) }.into()
     }
 
     /// The bundles that archived entries are in, oldest first.
@@ -254,7 +280,7 @@ impl Dataset {
                 (self.position_at(time, head).await?, time.to_string())
             }
         };
-        let before = self.held.before();
+        let before = self.held_after();
         if before == Position::ZERO || position > before {
             return Ok(position);
         }
@@ -309,7 +335,7 @@ impl Dataset {
     ) -> Result<(), JournalError> {
         let (begin, mut after) = (after, after);
         let bar = self.bar("reading", up_to.0.saturating_sub(begin.0));
-        while after < up_to {
+        while after < up_to && !self.stop.load(Ordering::Relaxed) {
             bar.reached(after.0.saturating_sub(begin.0));
             let limit = usize::try_from(up_to.0 - after.0).unwrap_or(usize::MAX).min(CHUNK_ENTRIES);
             let before = after;
@@ -431,7 +457,7 @@ impl Dataset {
         }
         // Of one run's bundle, and beside damage, not every position is there.
         let (mut end, mut found) = (at.0, None);
-        while end > self.held.before().0 && found.is_none() {
+        while end > self.held_after().0 && found.is_none() {
             let start = end.saturating_sub(CHUNK_ENTRIES as u64);
             self.visit(Position(start), Position(end), |entry| {
                 found = Some(entry.recorded_at);
@@ -467,7 +493,7 @@ impl Dataset {
             };
         }
         let head = self.reader.head().position;
-        let mut search = Search::of(text, as_of.unwrap_or(head)).beginning_after(self.held.before());
+        let mut search = Search::of(text, as_of.unwrap_or(head)).beginning_after(self.held_after());
         self.begin_search(&mut search, text, &self.reader.bases().await?)?;
         self.visit(Position::ZERO, head, |entry| {
             search.see(&entry);
@@ -482,7 +508,7 @@ impl Dataset {
     pub(crate) async fn resolve_all(&self, texts: &[String], as_of: Position) -> Result<(Vec<RunId>, u64), Error> {
         let head = self.reader.head().position;
         let is_id = |text: &String| text.parse::<RunId>().is_ok();
-        let begun = self.held.before();
+        let begun = self.held_after();
         let named = texts.iter().filter(|text| !is_id(text));
         let mut searches: Vec<Search<'_>> = named.map(|text| Search::of(text, as_of).beginning_after(begun)).collect();
         let mut entries = 0;
@@ -539,7 +565,7 @@ impl Dataset {
             Some(record) => Ok(record),
             None => Err(match history.iter().fold(None, RunRecord::fold) {
                 Some(record) => Error::NotYet { run, at, created: record.created },
-                None if self.held.is_part() && !history.is_empty() => {
+                None if self.held().is_part() && !history.is_empty() => {
                     let first = history.first().map_or(at, |entry| entry.position);
                     Error::BegunBefore { run, first, data: self.data.clone() }
                 }

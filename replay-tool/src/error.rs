@@ -230,6 +230,9 @@ pub enum Error {
     /// The reader of standard output went away. This is no failure.
     #[error("the reader of standard output went away")]
     BrokenPipe,
+    /// There was no room for the temporary files of a question.
+    #[error("no room is left for the question's temporary files")]
+    NoTemporaryRoom,
     /// Something that should not happen.
     #[error("{0}")]
     Internal(String),
@@ -318,6 +321,7 @@ impl Error {
             Self::Output(_) => "output",
             Self::BrokenPipe => "broken_pipe",
             Self::ExitUnknown { .. } => "exit_unknown",
+            Self::NoTemporaryRoom => "disk_full",
             Self::Internal(_) => "internal",
         }
     }
@@ -365,6 +369,7 @@ impl Error {
             Self::Program { found: true, .. } => exit::NOT_EXECUTABLE,
             Self::Program { found: false, .. } => exit::NOT_FOUND,
             Self::TimedOut { .. } | Self::NotReady { .. } => exit::TIMED_OUT,
+            Self::NoTemporaryRoom => exit::WRITE_FAILED,
             Self::BrokenPipe => exit::OK,
             Self::SpawnFailed { .. }
             | Self::OutputLost { .. }
@@ -446,6 +451,9 @@ impl Error {
             }
             Self::Output(_) => "make room, or write somewhere else".to_owned(),
             Self::BrokenPipe => String::new(),
+            Self::NoTemporaryRoom => {
+                "name a directory with more room in SQLITE_TMPDIR, or ask for less, with --run or conditions".to_owned()
+            }
             Self::Internal(_) => "run it again with -v, and report it".to_owned(),
         }
     }

@@ -1,5 +1,6 @@
 //! Reading on past damage: what is readable is shown, and what is missing is told.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -25,8 +26,13 @@ pub(crate) struct SalvagingReader {
     state: Mutex<State>,
 }
 
+/// What a file is known again by: a stub that takes a segment's place is another one.
+type Mark = (u64, u64, i64, i64);
+
 #[derive(Debug, Default)]
 struct State {
+    /// The first file of the journal when it was looked for a stub last.
+    first: Option<Mark>,
     extent: Option<Extent>,
     /// Where a salvage has come to, for whoever reads on from there.
     cursor: Option<(Position, Salvage)>,
@@ -123,6 +129,21 @@ impl SalvagingReader {
         self.plain.as_ref().map(FileReader::archived_in).unwrap_or_default()
     }
 
+    /// Looks whether entries were archived since this was asked last. Whether they were.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalReader::read`].
+    pub(crate) fn look_for_archive(&self) -> Result<bool, JournalError> {
+        let first = first_file(&self.data.join(JOURNAL_DIR));
+        // To look into a stub means to read all of it.
+        if std::mem::replace(&mut self.lock().first, first) == first && first.is_some() {
+            return Ok(false);
+        }
+        let looked = self.plain().map(FileReader::look_for_archive);
+        Ok(self.unless_damaged(looked)?.unwrap_or(false))
+    }
+
     /// The runs that had a name where the archive ends, by when they took it.
     ///
     /// # Errors
@@ -170,6 +191,13 @@ impl SalvagingReader {
     fn pass(&self) -> Result<impl Iterator<Item = Entry>, JournalError> {
         Ok(Salvage::open(&self.data)?.filter_map(entry_of))
     }
+}
+
+/// The file of the journal that comes first, if it can be looked at.
+fn first_file(journal_dir: &Path) -> Option<Mark> {
+    let names = std::fs::read_dir(journal_dir).ok()?.filter_map(|item| Some(item.ok()?.file_name()));
+    let metadata = std::fs::metadata(journal_dir.join(names.min()?)).ok()?;
+    Some((metadata.ino(), metadata.size(), metadata.mtime(), metadata.mtime_nsec()))
 }
 
 fn none_if_damaged<T>(answer: Result<Option<T>, JournalError>) -> Result<Option<T>, JournalError> {

@@ -96,6 +96,16 @@ impl FileReader {
         self.stub().map(|stub| stub.bundles().to_vec()).unwrap_or_default()
     }
 
+    /// Looks whether a writer archived segments since this reader looked last, which it else does where one of them is
+    /// missing. Whether it has; then [`archived_in`](Self::archived_in) and [`JournalReader::archived`] tell of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`JournalReader::read`].
+    pub fn look_for_archive(&self) -> Result<bool, JournalError> {
+        self.lock().archived_since(&*self.disk, &self.journal_dir)
+    }
+
     /// The runs that had a name where the archive ends, by when they took it: the last one had it last.
     ///
     /// # Errors

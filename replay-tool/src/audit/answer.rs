@@ -5,6 +5,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Statement};
 
 use super::destination::{Database, create_tables};
+use super::interrupt::Interrupt;
 use super::joined::joined;
 use super::loading::{Asked, Loaded, Scope, load};
 use super::narrowing::Narrowing;
@@ -31,6 +32,8 @@ pub type Next<'r> = &'r mut dyn FnMut() -> Result<Option<Vec<Value>>, Error>;
 pub struct Desk {
     connection: Connection,
     sql: String,
+    /// Names of the parameters that it asks for.
+    parameters: Vec<String>,
     wanted: Wanted,
     narrowing: Narrowing,
 }
@@ -52,10 +55,25 @@ impl Desk {
         let judged =
             connection.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| judge.judge(&context)));
         judged.map_err(|error| database(&error))?;
-        check(&connection, sql, &watch)?;
+        let parameters = check(&connection, sql, &watch)?;
         only_fill(&mut connection).map_err(|error| database(&error))?;
         let wanted = watch.wanted().with(&joined(sql));
-        Ok(Self { connection, sql: sql.to_owned(), wanted, narrowing: Narrowing::default() })
+        Ok(Self { connection, sql: sql.to_owned(), parameters, wanted, narrowing: Narrowing::default() })
+    }
+
+    /// The same, and it is given up once that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Internal`] if the private database fails.
+    pub(super) fn interrupted_by(mut self, interrupt: &Interrupt) -> Result<Self, Error> {
+        interrupt.watches(&mut self.connection)?;
+        Ok(self)
+    }
+
+    /// Names of the parameters that the question asks for.
+    pub(super) fn parameters(&self) -> &[String] {
+        &self.parameters
     }
 
     /// The same, to be filled with no more than what the conditions of the question leave of the tables. The parameters are
@@ -165,8 +183,8 @@ pub(super) fn private() -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Compiles the question under the eyes of a watch.
-fn check(connection: &Connection, sql: &str, watch: &Watch) -> Result<(), Error> {
+/// Compiles the question under the eyes of a watch; returns the names of its parameters.
+fn check(connection: &Connection, sql: &str, watch: &Watch) -> Result<Vec<String>, Error> {
     let prepared = connection.prepare(sql);
     if let Some(what) = watch.denied() {
         return Err(read_only(&what));
@@ -179,7 +197,8 @@ fn check(connection: &Connection, sql: &str, watch: &Watch) -> Result<(), Error>
         let is_empty = statement.expanded_sql().is_none_or(|sql| sql.trim().is_empty());
         return Err(if is_empty { nothing_asked() } else { read_only("this statement") });
     }
-    Ok(())
+    let names = (1..=statement.parameter_count()).filter_map(|index| statement.parameter_name(index)?.get(1..));
+    Ok(names.map(str::to_owned).collect())
 }
 
 /// From here on nothing but reading is possible, whatever the question is.

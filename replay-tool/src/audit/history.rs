@@ -1,7 +1,7 @@
 //! What was asked at the prompt before: a file of the user's own, never beside the evidence.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ const VARIABLE: &str = "TACHO_HISTORY";
 pub(super) const KEPT: usize = 1_000;
 /// Lines of the file from which on only the last ones are kept.
 const LINES_MAX: usize = 2 * KEPT;
-/// Bytes of the file that are read; a longer one is begun anew.
+/// Bytes of the file that are read; of a longer one the last ones.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Bytes of a question that is kept.
 const QUESTION_BYTES_MAX: usize = 16 << 10;
@@ -43,14 +43,21 @@ impl QuestionHistory {
     /// What the system says.
     pub(super) fn load(&self) -> io::Result<Vec<String>> {
         let Some(path) = &self.path else { return Ok(Vec::new()) };
-        let mut text = String::new();
-        match File::open(path) {
-            Ok(file) => file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?,
+        let mut file = match File::open(path) {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        let is_long = text.len() as u64 > FILE_BYTES_MAX || text.lines().count() > LINES_MAX;
-        let mut questions: Vec<String> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let passed = file.metadata()?.len().saturating_sub(FILE_BYTES_MAX);
+        if passed > 0 {
+            file.seek(SeekFrom::Start(passed))?;
+        }
+        let mut bytes = Vec::new();
+        file.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+        // What is no text is no question either; nor is a line whose beginning was passed over.
+        let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').skip(usize::from(passed > 0)).collect();
+        let is_long = passed > 0 || lines.len() > LINES_MAX + 1;
+        let mut questions: Vec<String> = lines.iter().filter_map(|line| serde_json::from_slice(line).ok()).collect();
         questions.drain(..questions.len().saturating_sub(KEPT));
         if is_long {
             self.rewrite(path, &questions)?;
@@ -133,6 +140,24 @@ mod tests {
         std::fs::write(&path, "no JSON\n\"SELECT 1;\"\n").unwrap();
         assert_eq!(history.load().unwrap(), ["SELECT 1;"]);
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn of_a_file_that_is_too_long_the_end_counts_wherever_it_is_cut() {
+        let state = tempfile::tempdir().unwrap();
+        let path = state.path().join("history");
+        let history = QuestionHistory { path: Some(path.clone()) };
+        // Of the two bytes of an é the second one is the first that is read.
+        for before in ["", "x"] {
+            let long = "é".repeat(usize::try_from(FILE_BYTES_MAX).unwrap() / 2);
+            std::fs::write(&path, format!("{before}{long}\n\"SELECT 1;\"\n\"SELECT 2;\"\n")).unwrap();
+            assert_eq!(history.load().unwrap(), ["SELECT 1;", "SELECT 2;"]);
+            assert_eq!(
+                std::fs::read_to_string(&path).unwrap(),
+                "\"SELECT 1;\"\n\"SELECT 2;\"\n",
+                "cut when it was read"
+            );
+        }
     }
 
     #[test]

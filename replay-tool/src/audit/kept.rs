@@ -7,9 +7,10 @@ use tachograph_engine::domain::{EntryBody, Position, RunId};
 
 use super::answer::{Desk, Next, ask, only_fill, only_read, private};
 use super::destination::Database;
+use super::interrupt::Interrupt;
 use super::loading::{Asked, Loaded, OF_ENTRIES, Scope, load};
 use super::parameter::Parameter;
-use super::problem::database;
+use super::problem::{database, interrupted};
 use super::wanted::{Wanted, ours};
 use crate::dataset::Dataset;
 use crate::error::Error;
@@ -29,6 +30,7 @@ pub(super) struct Kept {
     reached: Position,
     /// Up to where the journal was archived by then.
     archived: Position,
+    interrupt: Interrupt,
 }
 
 impl Kept {
@@ -37,9 +39,16 @@ impl Kept {
     /// # Errors
     ///
     /// [`Error::Internal`] if the private database cannot be made.
-    pub(super) fn empty() -> Result<Self, Error> {
-        let connection = private().map_err(|error| database(&error))?;
-        Ok(Self { connection, filled: Wanted::default(), reached: Position::ZERO, archived: Position::ZERO })
+    pub(super) fn empty(interrupt: Interrupt) -> Result<Self, Error> {
+        let mut connection = private().map_err(|error| database(&error))?;
+        interrupt.watches(&mut connection)?;
+        let (reached, archived) = (Position::ZERO, Position::ZERO);
+        Ok(Self { connection, filled: Wanted::default(), reached, archived, interrupt })
+    }
+
+    fn empties(&mut self) -> Result<(), Error> {
+        *self = Self::empty(self.interrupt.clone())?;
+        Ok(())
     }
 
     /// Whether all that a question reads is here, but for what is new.
@@ -49,25 +58,30 @@ impl Kept {
 
     /// Brings the tables up to date, and fills what the question reads and is not here.
     ///
+    /// If entries are archived meanwhile, as the reader then tells, all tables are empty again, and it is to be done once more.
+    ///
     /// # Errors
     ///
     /// As [`Desk::fill`]; then all tables are empty again.
     pub(super) async fn bring_up(&mut self, dataset: &Dataset, scope: Scope, wanted: &Wanted) -> Result<Loaded, Error> {
         let archived = dataset.reader().archived();
         if scope.at < self.reached || archived != self.archived {
-            *self = Self { archived, ..Self::empty()? };
+            self.empties()?;
+            self.archived = archived;
         }
         only_fill(&mut self.connection).map_err(|error| database(&error))?;
         let brought = self.brought_up(dataset, scope, wanted).await;
+        // Where it is given up, reading ends early, and so it does not where entries were archived meanwhile.
+        let is_whole = !self.interrupt.is_asked() && dataset.reader().archived() == archived;
         match brought {
-            Ok((filled, loaded)) => {
+            Ok((filled, loaded)) if is_whole => {
                 (self.filled, self.reached) = (filled, scope.at);
                 only_read(&mut self.connection)?;
                 Ok(loaded)
             }
-            Err(error) => {
-                *self = Self::empty()?;
-                Err(error)
+            brought => {
+                self.empties()?;
+                if self.interrupt.is_asked() { Err(interrupted()) } else { brought.map(|(_, loaded)| loaded) }
             }
         }
     }

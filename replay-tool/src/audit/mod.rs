@@ -15,6 +15,7 @@ mod entry_table;
 mod event_table;
 pub mod export;
 mod history;
+mod interrupt;
 mod joined;
 mod kept;
 mod loading;

@@ -1,6 +1,6 @@
 //! What can be wrong with a question: each with a stable code, where it is, and what to do.
 
-use rusqlite::Error as Sqlite;
+use rusqlite::{Error as Sqlite, ErrorCode};
 
 use super::tables;
 use crate::error::Error;
@@ -88,8 +88,25 @@ pub(super) fn not_understood(error: &Sqlite) -> Error {
     input("invalid_sql", format!("{message}{place}"), remedy)
 }
 
+/// A question that was given up while it was answered.
+pub(super) fn interrupted() -> Error {
+    input("sql_interrupted", "the question was interrupted", "ask it again, or one that needs less")
+}
+
+/// What is no fault of the question: it was given up, or there is no room.
+fn from_outside(error: &Sqlite) -> Option<Error> {
+    match error.sqlite_error_code()? {
+        ErrorCode::OperationInterrupted => Some(interrupted()),
+        ErrorCode::DiskFull => Some(Error::NoTemporaryRoom),
+        _ => None,
+    }
+}
+
 /// A question that failed while it was answered.
 pub(super) fn failed(error: &Sqlite) -> Error {
+    if let Some(error) = from_outside(error) {
+        return error;
+    }
     let message = match error {
         Sqlite::SqliteFailure(_, Some(message)) => message.clone(),
         other => other.to_string(),
@@ -99,7 +116,8 @@ pub(super) fn failed(error: &Sqlite) -> Error {
 
 /// The private database failed, not the question.
 pub(super) fn database(error: &Sqlite) -> Error {
-    Error::internal(format!("the private database of the question failed: {error}; is there room for temporary files?"))
+    from_outside(error)
+        .unwrap_or_else(|| Error::internal(format!("the private database of the question failed: {error}")))
 }
 
 fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
@@ -129,6 +147,19 @@ fn place(sql: &str, offset: i32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_question_is_to_blame_for_is_told_apart() {
+        let sqlite = |code| Sqlite::SqliteFailure(rusqlite::ffi::Error::new(code), None);
+        for told in [failed, database] {
+            let full = told(&sqlite(rusqlite::ffi::SQLITE_FULL));
+            assert_eq!((full.code(), full.exit_code()), ("disk_full", 10));
+            assert!(full.remedy().contains("SQLITE_TMPDIR"), "{}", full.remedy());
+            assert_eq!(told(&sqlite(rusqlite::ffi::SQLITE_INTERRUPT)).code(), "sql_interrupted");
+        }
+        assert_eq!(failed(&sqlite(rusqlite::ffi::SQLITE_ERROR)).code(), "sql_failed");
+        assert_eq!(database(&sqlite(rusqlite::ffi::SQLITE_CANTOPEN)).code(), "internal");
+    }
 
     #[test]
     fn a_place_is_a_line_and_a_column_in_characters() {

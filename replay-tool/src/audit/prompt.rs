@@ -2,16 +2,18 @@
 
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 
-use tachograph_engine::domain::Timestamp;
+use tachograph_engine::domain::{Position, Timestamp};
 
-use super::answer::Desk;
+use super::answer::{Desk, Next};
 use super::command::{NOW_US, chosen, dictionary, explained, known, list, read_in, scope, unknown_query};
 use super::editor::{COMMANDS, Typed, Typing};
 use super::history::QuestionHistory;
+use super::interrupt::Interrupt;
 use super::kept::Kept;
+use super::loading::Loaded;
 use super::named::NamedQuery;
 use super::parameter::Parameter;
-use super::problem::nothing_asked;
+use super::problem::{interrupted, nothing_asked, unknown_parameter};
 use super::rows::{self, RowsFormat};
 use super::statements::{is_blank, statements};
 use super::tables;
@@ -21,6 +23,8 @@ use crate::output::{Reading, wall_clock};
 use crate::when::AsOf;
 
 const PROMPT: &str = "tacho> ";
+/// How often the tables of one question are filled at most, if entries are archived again and again meanwhile.
+const FILLED_MAX: usize = 3;
 const WELCOME: &str = "Each question ends with ;  .help lists commands, .tables the tables, Ctrl-D leaves.\n";
 
 /// Whether there is somebody to be asked.
@@ -40,7 +44,12 @@ pub(super) async fn converse(reading: &mut Reading, ask: &AskArgs) -> Result<(),
         Vec::new()
     });
     let mut typing = Typing::of(&before)?;
-    let mut sitting = Sitting::of(reading, ask)?;
+    let interrupt = Interrupt::of_terminal().unwrap_or_else(|error| {
+        reading.note(&format!("Ctrl-C ends the prompt while a question is answered: {error}"));
+        Interrupt::never()
+    });
+    reading.dataset = reading.dataset.clone().stopped_by(interrupt.flag());
+    let mut sitting = Sitting::of(reading, ask, interrupt.clone())?;
     reading.output.text(WELCOME)?;
     loop {
         reading.output.flush()?;
@@ -60,7 +69,10 @@ pub(super) async fn converse(reading: &mut Reading, ask: &AskArgs) -> Result<(),
             return Ok(());
         }
         reading.now = wall_clock();
-        match sitting.said(reading, &text).await {
+        interrupt.begin();
+        let said = sitting.said(reading, &text).await;
+        interrupt.end();
+        match said {
             Ok(()) => {}
             Err(error @ (Error::BrokenPipe | Error::Output(_))) => return Err(error),
             Err(error) => {
@@ -79,15 +91,31 @@ pub(super) async fn converse(reading: &mut Reading, ask: &AskArgs) -> Result<(),
 /// As those of one question.
 pub(super) async fn read_out(reading: &mut Reading, ask: &AskArgs) -> Result<(), Error> {
     let text = read_in()?;
-    let mut sitting = Sitting::of(reading, ask)?;
+    let mut sitting = Sitting::of(reading, ask, Interrupt::never())?;
     let statements = statements(&text);
     if statements.is_empty() {
         return Err(nothing_asked());
     }
+    check_asked_for(&statements, &ask.params)?;
     for statement in statements {
         sitting.answer(reading, statement, &[]).await?;
     }
     Ok(())
+}
+
+/// Checks that some statement asks for every parameter. One that is wrong may have been meant to: it is told when its turn comes.
+fn check_asked_for(statements: &[&str], given: &[Parameter]) -> Result<(), Error> {
+    let mut asked = Vec::new();
+    for statement in statements.iter().filter(|_| !given.is_empty()) {
+        match Desk::of(statement) {
+            Ok(desk) => asked.extend_from_slice(desk.parameters()),
+            Err(_) => return Ok(()),
+        }
+    }
+    match given.iter().find(|parameter| !asked.contains(&parameter.name)) {
+        Some(surplus) => Err(unknown_parameter(&surplus.name, &asked)),
+        None => Ok(()),
+    }
 }
 
 /// What holds from one question to the next.
@@ -97,12 +125,25 @@ struct Sitting {
     kept: Kept,
     /// When it began: how long ago is so long before, in all its questions, for their tables stay.
     began: Timestamp,
+    interrupt: Interrupt,
+    /// Up to where it was told that entries are archived.
+    archived: Position,
+}
+
+/// A question whose tables are filled.
+struct Filled {
+    desk: Desk,
+    optional: Vec<Parameter>,
+    loaded: Loaded,
+    /// Whether its tables are its own, and not those that stay.
+    is_apart: bool,
 }
 
 impl Sitting {
-    fn of(reading: &Reading, ask: &AskArgs) -> Result<Self, Error> {
+    fn of(reading: &Reading, ask: &AskArgs, interrupt: Interrupt) -> Result<Self, Error> {
         let (output, began) = (chosen(reading.format, ask.output), reading.now);
-        Ok(Self { ask: ask.clone(), output, kept: Kept::empty()?, began })
+        let (kept, archived) = (Kept::empty(interrupt.clone())?, reading.dataset.reader().archived());
+        Ok(Self { ask: ask.clone(), output, kept, began, interrupt, archived })
     }
 
     /// Does what a line says: one of the prompt's own commands, or statements.
@@ -111,6 +152,8 @@ impl Sitting {
         if !line.starts_with('.') {
             for statement in statements(text) {
                 self.answer(reading, statement, &[]).await?;
+                // The next one may take long.
+                reading.output.flush()?;
             }
             return Ok(());
         }
@@ -160,7 +203,50 @@ impl Sitting {
     }
 
     async fn answer(&mut self, reading: &mut Reading, sql: &str, defaults: &[Parameter]) -> Result<(), Error> {
-        let desk = Desk::of(sql)?;
+        let filled = self.filled_whole(reading, sql, defaults).await?;
+        let Filled { desk, optional, loaded, is_apart } = &filled;
+        let (form, to_terminal) = (self.output, stdout().is_terminal());
+        let output = &mut reading.output;
+        if self.ask.explain {
+            return explained(output, form, loaded, desk.plan()?);
+        }
+        let answer = |names: &[String], next: Next<'_>| rows::write(form, names, next, output, to_terminal);
+        if *is_apart { desk.ask(&[], optional, answer) } else { self.kept.ask(desk, (&[], optional), answer) }
+    }
+
+    /// Fills the tables; once more if entries were archived meanwhile, which are then missing.
+    async fn filled_whole(
+        &mut self,
+        reading: &mut Reading,
+        sql: &str,
+        defaults: &[Parameter],
+    ) -> Result<Filled, Error> {
+        reading.dataset.look_for_archive()?;
+        for _ in 1..FILLED_MAX {
+            let archived = self.note_archived(reading);
+            let filled = self.filled(reading, sql, defaults).await;
+            if reading.dataset.reader().archived() == archived {
+                return filled;
+            }
+        }
+        self.note_archived(reading);
+        self.filled(reading, sql, defaults).await
+    }
+
+    /// Tells if entries were archived since it was told last; returns up to where they are.
+    fn note_archived(&mut self, reading: &Reading) -> Position {
+        let archived = reading.dataset.reader().archived();
+        if archived != self.archived
+            && let Some(held) = reading.dataset.held().note()
+        {
+            reading.note(&format!("entries were archived meanwhile; {}: {held}", reading.dataset.data().display()));
+        }
+        self.archived = archived;
+        archived
+    }
+
+    async fn filled(&mut self, reading: &Reading, sql: &str, defaults: &[Parameter]) -> Result<Filled, Error> {
+        let desk = Desk::of(sql)?.interrupted_by(&self.interrupt)?;
         let scope = scope(reading, &self.ask, self.began).await?;
         let now = match self.ask.at {
             None => reading.now,
@@ -171,18 +257,13 @@ impl Sitting {
         let mut optional: Vec<Parameter> = self.ask.params.iter().rev().chain(defaults).cloned().collect();
         optional.push(Parameter::integer(NOW_US, now.as_micros()));
         let mut desk = desk.narrowed(&[], &optional);
-        let (form, to_terminal) = (self.output, stdout().is_terminal());
-        let is_apart = scope.run.is_some() || desk.is_of_runs(&reading.dataset, scope);
-        if self.ask.explain || is_apart && !self.kept.covers(desk.wanted()) {
-            let loaded = desk.fill(&reading.dataset, scope).await?;
-            if self.ask.explain {
-                return explained(&mut reading.output, form, &loaded, desk.plan()?);
-            }
-            let output = &mut reading.output;
-            return desk.ask(&[], &optional, |names, next| rows::write(form, names, next, output, to_terminal));
-        }
-        self.kept.bring_up(&reading.dataset, scope, desk.wanted()).await?;
-        let output = &mut reading.output;
-        self.kept.ask(&desk, (&[], &optional), |names, next| rows::write(form, names, next, output, to_terminal))
+        let is_of_runs = scope.run.is_some() || desk.is_of_runs(&reading.dataset, scope);
+        let is_apart = self.ask.explain || is_of_runs && !self.kept.covers(desk.wanted());
+        let loaded = if is_apart {
+            desk.fill(&reading.dataset, scope).await?
+        } else {
+            self.kept.bring_up(&reading.dataset, scope, desk.wanted()).await?
+        };
+        if self.interrupt.is_asked() { Err(interrupted()) } else { Ok(Filled { desk, optional, loaded, is_apart }) }
     }
 }

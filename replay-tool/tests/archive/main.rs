@@ -14,6 +14,10 @@ mod following;
 mod golden;
 /// Killed at any moment, and asked again.
 mod killed;
+/// A pseudo-terminal and what it shows.
+#[path = "../explore/pty.rs"]
+#[expect(dead_code, reason = "the time machine's tests need more of it")]
+mod pty;
 /// The other commands over a journal of which a part is archived.
 mod reading;
 /// A history over small segments, and the tool.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tachograph_engine::domain::testing::ids;
 
+use crate::pty::Pty;
 use crate::support::{copy, failure, json, ran, told, write};
 
 struct Archived {
@@ -137,4 +138,35 @@ fn verification_and_a_second_decision_pass_on_what_stays() {
     let copy = data.with_file_name("imported");
     told(&copy, &["import", bundle.to_str().unwrap()]);
     told(&copy, &["verify"]);
+}
+
+#[test]
+fn an_open_prompt_goes_on_with_what_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    write(&data, 20);
+    let prompt = "tacho> ";
+    let mut pty = Pty::tacho(&data, &["sql"], &[("TACHO_HISTORY", "")]);
+    pty.writes(prompt).keys(".output csv\r").writes("\n").writes(prompt);
+    let questions = [
+        "SELECT 'n=' || count(*) || '/' || min(position) AS n FROM entries",
+        "SELECT 'r=' || count(*) || '/' || count(status_since) AS n FROM runs",
+        "SELECT 'a=' || count(*) || '/' || count(name) AS n FROM attempts",
+    ];
+    let ask = |pty: &mut Pty, questions: &[&str]| {
+        for question in questions {
+            let answer = told(&data, &["sql", question, "--output", "csv"]).lines().nth(1).unwrap().to_owned();
+            pty.keys(&format!("{question};\r")).writes(&answer).writes(prompt);
+        }
+    };
+    ask(&mut pty, &questions[..2]);
+    let done = json(&data, &["archive", "--before", "1d", "--apply"]);
+    assert!(done["last"].as_u64() > Some(20), "{done}");
+    // One whose tables are filled, one whose tables are not yet, and all of them again.
+    ask(&mut pty, &questions[1..]);
+    ask(&mut pty, &questions);
+    pty.keys("\u{4}");
+    let (code, stderr) = pty.ended();
+    assert_eq!((code, stderr.matches("entries were archived meanwhile").count()), (Some(0), 1), "{stderr}");
+    assert!(stderr.contains(done["bundle"].as_str().unwrap().rsplit('/').next().unwrap()), "{stderr}");
 }

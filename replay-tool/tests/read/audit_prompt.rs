@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use rustix::process::Signal;
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
 use tachograph_engine::domain::Timestamp;
 use tachograph_engine::ports::{Draft, Journal};
@@ -228,4 +229,82 @@ fn what_is_wrong_with_a_question_is_told_by_the_program_itself() {
     let text = binary::stdout(&output);
     assert_eq!(text.lines().last(), Some("0"), "{text}");
     assert_eq!(binary::stderr(&output), "");
+}
+
+/// What is printed tells that the question is being answered: before that, the signal ends the prompt.
+#[test]
+fn an_interrupt_gives_up_the_question_and_not_the_prompt() {
+    let (_dir, data) = binary::made();
+    let state = tempfile::tempdir().unwrap();
+    let mut pty = prompt(&data, state.path());
+    pty.keys(".output jsonl\r").writes("\n").writes(PROMPT);
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)";
+    for of in ["count(*)", "max(i)"] {
+        pty.keys(&format!("SELECT 'be' || 'gun' AS it; {endless} SELECT {of} FROM n;\r")).writes("begun");
+        pty.signal(Signal::INT);
+        pty.writes(PROMPT);
+    }
+    pty.keys("SELECT 'r' || count(*) AS all FROM runs;\r");
+    pty.writes("\n")
+        .writes(PROMPT)
+        .keys("SELECT 'r' || count(*) AS runs FROM runs;\r")
+        .writes(r#"{"runs":"r5"}"#)
+        .writes(PROMPT);
+    // Where no question is answered, it is what Ctrl-C is there: another line.
+    pty.signal(Signal::INT);
+    pty.writes(PROMPT).keys("\u{4}");
+    let (code, stderr) = pty.ended();
+    assert_eq!((code, stderr.matches("error[sql_interrupted]").count()), (Some(0), 2), "{stderr}");
+    assert_eq!(pty.modes_now(), pty.modes_before, "the terminal is given back");
+}
+
+#[test]
+fn a_parameter_that_no_statement_of_standard_input_asks_for_is_told() {
+    let (_dir, data) = binary::made();
+    let given = ["sql", "--output", "csv", "--param", "who=r1", "--param", "what=2"];
+    let output = binary::fed(&data, &given, "SELECT :who AS a; SELECT 1 AS b;");
+    assert_eq!((binary::stdout(&output).as_str(), output.status.code()), ("", Some(2)));
+    let text = binary::stderr(&output);
+    assert!(text.contains("error[unknown_parameter]: there is no parameter :what"), "{text}");
+    let output = binary::fed(&data, &given, "SELECT :who AS a; SELECT :what AS b;");
+    assert_eq!((binary::stdout(&output).as_str(), output.status.code()), ("a\r\nr1\r\nb\r\n2\r\n", Some(0)));
+}
+
+/// A small disk of its own.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// Absent if nothing can be mounted here; that fails instead if nothing may be left out.
+    fn mounted() -> Option<Self> {
+        let place = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(place.path()).output().unwrap();
+        if mounted.status.success() {
+            return Some(Self(place));
+        }
+        assert!(std::env::var_os("TACHO_TEST_ALL").is_none(), "no disk can be mounted: {mounted:?}");
+        eprintln!("SKIPPED: no disk can be mounted here");
+        None
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+/// A question sorts more than memory may hold.
+#[test]
+fn a_disk_that_is_full_of_temporary_files_is_told_with_what_to_do() {
+    let Some(disk) = SmallDisk::mounted() else { return };
+    let (_dir, data) = binary::made();
+    let sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 160) \
+               SELECT i FROM (SELECT i, randomblob(1000000) AS b FROM n) ORDER BY b";
+    let mut tacho = std::process::Command::new(env!("CARGO_BIN_EXE_tacho"));
+    tacho.args(["sql", sql]).env("TACHO_DATA", &data).env("SQLITE_TMPDIR", disk.0.path());
+    let output = tacho.output().unwrap();
+    let text = binary::stderr(&output);
+    assert_eq!((binary::stdout(&output).as_str(), output.status.code()), ("", Some(10)), "{text}");
+    assert!(text.contains("error[disk_full]") && text.contains("SQLITE_TMPDIR"), "{text}");
 }
