@@ -6,7 +6,7 @@ mod held;
 use tachograph_engine::domain::fleet::{check_name_free, name_wanted};
 use tachograph_engine::domain::{
     ActionName, Actor, Command, CommandId, Committed, Decision, Entry, EntryBody, Position, Refusal, Refused,
-    RefusedCommand, RunId, RunState, decide,
+    RefusedCommand, RunId, RunRecord, RunState, decide,
 };
 
 pub use self::decided::Decided;
@@ -25,6 +25,8 @@ const DIFFERENCES_KEPT: usize = 1_000;
 /// many. What no entry tells is no difference: a retry that got its first answer, a report that was already recorded, and
 /// a refusal that was only counted have none. How a refusal was counted is not compared; of a command that was out of
 /// bounds only the header is kept, so that it cannot be decided.
+///
+/// Where the beginning of a journal is archived, it [begins](Self::beginning_after) with the runs as they were there.
 ///
 /// Where entries about a run are missing, as past damage or in a part of a journal, its state is not known: its commands
 /// count as [undecided](RecheckTally::undecided) from there on. So does a command where its answer depends on who holds a
@@ -117,6 +119,15 @@ impl Recheck {
         self
     }
 
+    /// Begins after a position up to which nothing is read, with the runs that were not settled there. Of the others that were
+    /// known there is to be [recalled](Self::recall) what an entry [lacks](Self::lacks).
+    #[must_use]
+    pub fn beginning_after(mut self, position: Position, unsettled: Vec<RunRecord>) -> Self {
+        self.position = position;
+        self.runs.begin(unsettled);
+        self
+    }
+
     /// The position from which on the back pointers lead to what an entry needs and is not at hand: its run was settled
     /// and let go. Absent if nothing is needed.
     pub fn lacks(&self, entry: &Entry) -> Option<Position> {
@@ -125,9 +136,9 @@ impl Recheck {
     }
 
     /// Takes in again the history of a run that was let go: all its entries up to what was [lacking](Self::lacks), oldest
-    /// first.
-    pub fn recall(&mut self, run: RunId, history: &[Entry]) {
-        self.runs.recall(run, history);
+    /// first; or the run as it was where this [began](Self::beginning_after), if it was known there, and its entries since.
+    pub fn recall(&mut self, run: RunId, base: Option<RunRecord>, history: &[Entry]) {
+        self.runs.recall(run, base, history);
     }
 
     /// How many of what were met so far.

@@ -175,8 +175,7 @@ impl Dataset {
         &self.reader
     }
 
-    /// Which part of a journal it is. Of a data directory that may become less while it is read: see
-    /// [`look_for_archive`](Self::look_for_archive).
+    /// Which part of a journal it is. Of a data directory that may become less while it is read, by archiving.
     pub fn held(&self) -> Held {
         match self.salvaging.as_ref().and_then(|salvaging| salvaging.archived_in().pop()) {
             Some(archived) => {

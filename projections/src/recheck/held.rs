@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 use tachograph_engine::domain::{
-    Committed, Entry, EntryBody, Event, Events, Position, Run, RunId, RunState, Version, evolve,
+    Committed, Entry, EntryBody, Event, Events, Position, Run, RunId, RunRecord, RunState, Version, evolve,
 };
 
 /// Runs at hand, and the names that the open ones hold.
@@ -38,6 +38,17 @@ impl Default for HeldRuns {
 }
 
 impl HeldRuns {
+    /// Takes in runs as they were before the first entry.
+    pub(super) fn begin(&mut self, records: Vec<RunRecord>) {
+        for record in records {
+            let run = &record.run;
+            if let Some(name) = run.spec.name.as_ref().filter(|_| !run.is_ended()) {
+                self.names.insert(name.clone(), run.id);
+            }
+            self.runs.insert(run.id, Held::of(record));
+        }
+    }
+
     /// A run, if it is at hand.
     pub(super) fn get(&self, run: RunId) -> Option<&Held> {
         self.runs.get(&run)
@@ -81,10 +92,11 @@ impl HeldRuns {
         self.rest(run);
     }
 
-    /// Takes in a run that was let go, by its entries from the first on. It stays until the next entry about it.
-    pub(super) fn recall(&mut self, run: RunId, history: &[Entry]) {
-        let mut held = Held::unknown();
-        let mut before = None;
+    /// Takes in a run that was let go, by its entries from the first on, or from its record on. It stays until the next
+    /// entry about it.
+    pub(super) fn recall(&mut self, run: RunId, base: Option<RunRecord>, history: &[Entry]) {
+        let mut before = base.as_ref().map(|base| base.last);
+        let mut held = base.map_or_else(Held::unknown, Held::of);
         for entry in history {
             held.is_whole &= entry.previous == before;
             before = Some(entry.position);
@@ -132,6 +144,11 @@ impl HeldRuns {
 impl Held {
     fn unknown() -> Self {
         Self { state: RunState::Unknown, last: Position::ZERO, is_whole: true, used: 0 }
+    }
+
+    fn of(record: RunRecord) -> Self {
+        let last = record.last;
+        Self { state: RunState::Known(Box::new(record.run)), last, is_whole: true, used: 0 }
     }
 
     fn fold(&mut self, events: &Events) {

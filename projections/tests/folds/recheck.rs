@@ -1,7 +1,10 @@
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use tachograph_engine::domain::testing::{claim, ids, spec};
 use tachograph_engine::domain::{
-    Action, Command, Decision, Entry, EntryBody, Position, Refusal, RefusedCommand, RunState, StartMode, decide,
+    Action, Command, Decision, Entry, EntryBody, Position, Refusal, RefusedCommand, RunId, RunRecord, RunState,
+    StartMode, decide,
 };
 use tachograph_projections::{Decided, Projection, Recheck, RecheckTally};
 
@@ -28,11 +31,38 @@ fn rechecked_keeping(settled_max: usize, entries: &[Entry]) -> (Recheck, usize) 
                     None => break,
                 }
             }
-            recheck.recall(run, &history);
+            recheck.recall(run, None, &history);
         }
         recheck.apply(entry);
     }
     (recheck, recalls)
+}
+
+/// The entries behind a position, with nothing from before but the runs as they were there.
+fn rechecked_after(archived: usize, settled_max: usize, entries: &[Entry]) -> Recheck {
+    let mut bases: BTreeMap<RunId, RunRecord> = BTreeMap::new();
+    for entry in &entries[..archived] {
+        let Some(run) = entry.run() else { continue };
+        if let Some(record) = RunRecord::fold(bases.remove(&run), entry) {
+            bases.insert(run, record);
+        }
+    }
+    let unsettled = bases.values().filter(|record| !record.run.is_settled()).cloned().collect();
+    let recheck = Recheck::default().keeping(settled_max);
+    let mut recheck = recheck.beginning_after(Position(archived as u64), unsettled);
+    for entry in &entries[archived..] {
+        if let (Some(last), Some(run)) = (recheck.lacks(entry), entry.run()) {
+            let (mut since, mut next) = (Vec::new(), Some(last));
+            while let Some(position) = next.filter(|position| position.0 > archived as u64) {
+                let entry = &entries[position.0 as usize - 1];
+                since.insert(0, entry.clone());
+                next = entry.previous;
+            }
+            recheck.recall(run, bases.get(&run).cloned(), &since);
+        }
+        recheck.apply(entry);
+    }
+    recheck
 }
 
 fn commands(entries: &[Entry]) -> u64 {
@@ -175,6 +205,22 @@ proptest! {
         let (few, _) = rechecked_keeping(settled_max, &recorder.entries);
         prop_assert_eq!(few.differences(), []);
         prop_assert_eq!(few.tally(), rechecked(&recorder.entries).tally());
+    }
+
+    #[test]
+    fn what_follows_an_archive_is_decided_on_the_runs_as_they_were_there(
+        steps in a_journal(), cut in any::<prop::sample::Index>(), settled_max in 0..3usize,
+    ) {
+        let mut recorder = Recorder::default();
+        steps.iter().for_each(|step| recorder.step(step));
+        let archived = cut.index(recorder.entries.len() + 1);
+        let recheck = rechecked_after(archived, settled_max, &recorder.entries);
+        prop_assert_eq!(recheck.differences(), []);
+        let (before, whole) = (rechecked(&recorder.entries[..archived]).tally(), rechecked(&recorder.entries).tally());
+        let RecheckTally { decided, written, refused, undecided, .. } = recheck.tally();
+        prop_assert_eq!(undecided, 0, "archived {} of {}", archived, recorder.entries.len());
+        prop_assert_eq!((before.decided + decided, before.written + written), (whole.decided, whole.written));
+        prop_assert_eq!((before.refused + refused, undecided), (whole.refused, 0));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use tachograph_projections::{Decide, Difference, Projection, Recheck, RecheckTal
 
 use crate::dataset::Dataset;
 use crate::error::Error;
+use crate::replay;
 
 /// Settled runs that are kept at hand; others are read again when an entry is about them. Some 64 MiB.
 const SETTLED_MAX: usize = 65_536;
@@ -30,7 +31,8 @@ impl Rechecked {
     }
 }
 
-/// Decides every command of a journal again, by the engine of this build.
+/// Decides every command of a journal again, by the engine of this build; of one whose beginning is archived those that
+/// stay, on the runs as they were where the archive ends.
 ///
 /// One pass; memory is bounded by open runs and a fixed number of settled ones.
 ///
@@ -49,13 +51,15 @@ pub async fn recheck(dataset: &Dataset, differences_max: usize) -> Result<Rechec
 pub async fn recheck_by(dataset: &Dataset, decide: Decide, differences_max: usize) -> Result<Rechecked, Error> {
     let head = dataset.reader().head().position;
     let bar = dataset.bar("deciding again", head.0);
-    let mut recheck = Recheck::by(decide).keeping(SETTLED_MAX).listing(differences_max);
-    let mut after = Position::ZERO;
+    let recheck = Recheck::by(decide).keeping(SETTLED_MAX).listing(differences_max);
+    let (mut after, unsettled) = replay::first_open(&**dataset.reader()).await?;
+    let mut recheck = recheck.beginning_after(after, unsettled);
     while after < head {
         let up_to = Position(after.0.saturating_add(CHUNK_ENTRIES)).min(head);
         for entry in chunk(dataset, after, up_to).await? {
             if let (Some(back), Some(run)) = (recheck.lacks(&entry), entry.run()) {
-                recheck.recall(run, &history(dataset, run, back).await?);
+                let base = dataset.reader().base(run).await?;
+                recheck.recall(run, base, &history(dataset, run, back).await?);
             }
             recheck.apply(&entry);
         }
@@ -80,7 +84,7 @@ pub(super) async fn chunk(dataset: &Dataset, after: Position, up_to: Position) -
 /// A run's entries up to one of them, oldest first, as far as they can be read.
 pub(super) async fn history(dataset: &Dataset, run: RunId, last: Position) -> Result<Vec<Entry>, JournalError> {
     let (mut entries, mut next) = (Vec::new(), Some(last));
-    while let Some(position) = next {
+    while let Some(position) = next.filter(|position| *position > dataset.reader().archived()) {
         let Some(entry) = dataset.reader().entry(position).await? else { break };
         if entry.run() != Some(run) {
             break;

@@ -182,8 +182,10 @@ impl Open {
             bytes: 7,
             digest: Digest([7; 32]),
         };
+        // A name that was taken where the archive ends, and is free again behind it.
+        commands.push((3, Action::Create { spec: Arc::new(spec("build-1")) }));
         let still = commands.len() as u64 + 1;
-        commands.extend([(1, exit(1, 10, 4)), (2, taken), (2, exit(2, 20, 5))]);
+        commands.extend([(1, exit(1, 10, 4)), (2, taken), (2, exit(2, 20, 5)), (1, exit(1, 10, 6))]);
         let numbered = (1..).zip(commands).map(|(number, (run, action))| numbered(number, ids::run(run), action));
         submit(&data, 0, &numbered.collect::<Vec<_>>());
         let last = json(&data, &["archive", "--before", "1d", "--apply"])["last"].as_u64().unwrap();
@@ -253,6 +255,19 @@ fn tables_know_a_snapshot_and_a_timer_from_before_the_archive_ends() {
         "archived up to {}, asked as of {before}",
         open.last
     );
+}
+
+#[test]
+fn what_stays_is_decided_again_on_the_runs_as_they_were_where_the_archive_ends() {
+    let (open, restarted, refused) = (Open::made(), Border::restarted(), Border::refused());
+    for (data, of_refused) in [(&open.data, 2), (&restarted.data, 1), (&refused.data, 1)] {
+        let stay = "SELECT count(command_id) AS n, count(reason) AS refused FROM entries";
+        let stay = json(data, &["sql", stay]);
+        let rechecked = json(data, &["recheck"]);
+        assert_eq!((&rechecked["undecided"], &rechecked["differing"]), (&value!(0), &value!(0)), "{rechecked}");
+        assert_eq!(rechecked["decided"], stay[0]["n"], "{rechecked}");
+        assert_eq!((&rechecked["refused"], &stay[0]["refused"]), (&value!(of_refused), &value!(of_refused)));
+    }
 }
 
 #[test]
