@@ -1,5 +1,5 @@
 //! What the questions with a name cost on a journal of a million events, as whole processes from the start to the last row,
-//! beside DuckDB on the exported Parquet, in turns in the same run.
+//! beside DuckDB on the exported Parquet, in turns in the same run. Then how long one waits at the prompt for the first row.
 //!
 //! `TACHO_TEST_PYTHON=$PWD/target/peers/bin/python cargo bench -p tachograph-benches --bench audit`
 //!
@@ -9,9 +9,10 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
+use tachograph_benches::terminal::Terminal;
 use tachograph_benches::whole_process::{self, Cost, Program};
 use tachograph_benches::{Failure, fill, median, number};
 use tachograph_engine::domain::Position;
@@ -20,6 +21,8 @@ use tachograph_replay::dataset::Dataset;
 
 /// What this program is called when it is `tacho`.
 const TACHO: &str = "tacho";
+/// What the prompt says when it waits for a question.
+const PROMPT: &str = "tacho> ";
 /// The script that asks DuckDB, and questions whose SQL is another there.
 const PEERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../replay-tool/tests/peers");
 
@@ -81,6 +84,7 @@ fn bench() -> Result<(), Failure> {
         "question", "tacho s", "peak MB", "duckdb s", "peak MB", "ratio", "rows"
     );
     questions.iter().try_for_each(|question| bench.compare(question))?;
+    bench.prompt(&run)?;
     println!("load after: {}", load());
     Ok(())
 }
@@ -172,6 +176,52 @@ impl Bench {
         };
         println!("{:<16} {:>8.2} {:>8.0} {peer} {told:>6}", question.name, tacho.seconds, tacho.peak_mb());
         Ok(())
+    }
+}
+
+/// How long each first row of a question took at a prompt, in seconds.
+struct Waits {
+    /// From the start of the program, which has not asked anything before.
+    started: f64,
+    /// From Enter, the first time.
+    first: f64,
+    /// The same, asked once more.
+    again: f64,
+}
+
+impl Bench {
+    /// Prints how long one waits at the prompt: for tables that are not there yet, and for those that are.
+    fn prompt(&self, run: &str) -> Result<(), Failure> {
+        println!("{:<16} {:>9} {:>8} {:>8}", "at the prompt", "started s", "first s", "again s");
+        for (name, sql) in [
+            ("(latest events)", "SELECT 'row', position, event FROM events ORDER BY position DESC LIMIT 5".to_owned()),
+            ("(by status)", "SELECT 'row', status, count(*) FROM runs GROUP BY status".to_owned()),
+            ("(one run)", format!("SELECT 'row', position, event FROM events WHERE run = '{run}'")),
+        ] {
+            let waits = (0..self.rounds).map(|_| self.waits(&sql)).collect::<Result<Vec<_>, Failure>>()?;
+            let middle = |of: fn(&Waits) -> f64| median(waits.iter().map(of).collect());
+            let (started, first, again) =
+                (middle(|waits| waits.started), middle(|waits| waits.first), middle(|waits| waits.again));
+            println!("{name:<16} {started:>9.3} {first:>8.3} {again:>8.3}");
+        }
+        Ok(())
+    }
+
+    fn waits(&self, sql: &str) -> Result<Waits, Failure> {
+        let (data, began) = (self.data(), Instant::now());
+        let mut terminal = Terminal::start(&self.tacho, TACHO, &["--data", text(&data)?, "sql", "--output", "jsonl"])?;
+        terminal.writes(PROMPT)?;
+        let mut asked = || {
+            let began = Instant::now();
+            terminal.types(&format!("{sql};\r"))?;
+            terminal.writes("{\"'row'\":")?;
+            let waited = began.elapsed().as_secs_f64();
+            terminal.writes(PROMPT)?;
+            Ok::<_, Failure>((waited, began))
+        };
+        let (first, entered) = asked()?;
+        let started = entered.duration_since(began).as_secs_f64() + first;
+        Ok(Waits { started, first, again: asked()?.0 })
     }
 }
 

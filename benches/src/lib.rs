@@ -20,6 +20,7 @@ use tachograph_engine::domain::{
 use tachograph_engine::shell::{Engine, OpenReport, Options, Parts};
 use tokio::sync::{mpsc, oneshot};
 
+pub mod terminal;
 pub mod whole_process;
 
 /// Any error, with its text.
