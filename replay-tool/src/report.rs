@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use serde::Serialize;
 use tachograph_adapters::clock::UlidSource;
@@ -31,9 +32,10 @@ const DIRECTORY_VARIABLE: &str = "TACHO_RUN_DIR";
 /// Names the program that supervises a run, and by which it reports.
 pub(crate) const EXE_VARIABLE: &str = "TACHO_EXE";
 
-/// What a run needs to find this program, whatever its PATH is; nothing if the system does not tell.
+/// What a run needs to find this program, whatever its PATH is; nothing if the system does not tell. It is asked for once.
 pub(crate) fn own_program() -> Option<(OsString, OsString)> {
-    let program = std::env::current_exe().ok()?;
+    static PROGRAM: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let program = PROGRAM.get_or_init(|| std::env::current_exe().ok()).clone()?;
     Some((EXE_VARIABLE.into(), program.into_os_string()))
 }
 

@@ -1,6 +1,5 @@
 //! From the wish to start to a shim that looks after the attempt.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
@@ -26,7 +25,7 @@ use super::runner::ProcessRunner;
 use super::scarcity::despite_scarcity;
 use super::shim::{Assignment, CommandBlock};
 use super::sockets::SocketLease;
-use super::spawn::{ATTEMPT_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE, variables};
+use super::spawn::{ATTEMPT_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE, changes, variables};
 use super::spawn_failure::exhausted;
 use super::start_guard::StartGuard;
 use crate::oci::{Container, Preparation, PreparationError, remove_bundle, runtime_environment};
@@ -109,13 +108,18 @@ fn make(
     let before = check.map(|check| Before::see(check, directory));
     let container = line.container.as_ref().map(|container| contain(runner, directory, &identity, line, container));
     let container = container.transpose().map_err(|error| error.failure())?.map(|container| container.runtime);
+    let own = variables(identity.run, (identity.attempt, identity.ordinal), directory, control);
+    let changes = changes(line, &own);
     let shim = || {
-        let env = match &container {
-            Some(_) => runtime_environment().into_iter().collect(),
-            None => environment(line, &identity, directory, control),
+        let command = match &container {
+            Some(_) => {
+                let env = runtime_environment();
+                let env = env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
+                CommandBlock::new(&line.argv, line.cwd.as_deref(), env)?
+            }
+            // All that the command shall find: a shim has no environment that could be added to.
+            None => CommandBlock::new(&line.argv, line.cwd.as_deref(), runner.inherited().with(line, &changes))?,
         };
-        let variables = env.iter().map(|(name, value)| (name.as_os_str(), value.as_os_str()));
-        let command = CommandBlock::new(&line.argv, line.cwd.as_deref(), variables)?;
         let assignment = Assignment { container, ..assignment(runner, identity, limits, line)? };
         despite_scarcity(|| start(&assignment, &command, program))
     };
@@ -174,24 +178,6 @@ fn contain(
     let (runtime, bundle) = (&container.runtime, &container.bundle);
     let preparation = Preparation { runtime, root: &runner.runtime_root(), bundle, argv: &argv, env: &env };
     preparation.prepare(directory, (*run, *ordinal), *attempt)
-}
-
-/// All that the command shall find: a shim has no environment that could be added to.
-fn environment(
-    line: &CommandLine,
-    identity: &Identity,
-    directory: &AttemptDirectory,
-    control: Option<&Path>,
-) -> BTreeMap<OsString, OsString> {
-    let mut env: BTreeMap<_, _> = if line.env_clear { BTreeMap::new() } else { std::env::vars_os().collect() };
-    env.extend(line.env.iter().cloned());
-    for (name, value) in variables(identity.run, (identity.attempt, identity.ordinal), directory, control) {
-        match value {
-            Some(value) => drop(env.insert(name.into(), value)),
-            None => drop(env.remove(std::ffi::OsStr::new(name))),
-        }
-    }
-    env
 }
 
 /// Spawns the shim, and tells it what to do. A shim that ends before it has heard all of it has executed nothing, and

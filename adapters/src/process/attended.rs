@@ -172,7 +172,7 @@ fn pin(process: &ProcessIdentity) -> io::Result<Option<AsyncFd<OwnedFd>>> {
 }
 
 #[expect(deprecated, reason = "an OwnedFd stays open while it lives, which the unsafe successor has callers promise")]
-fn observed(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(super) fn observed(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(pidfd, Interest::READABLE)
 }
 

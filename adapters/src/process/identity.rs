@@ -79,12 +79,13 @@ impl ProcessStat {
 
     /// The command's name may contain anything, blanks and parentheses too: what counts begins after the last one.
     fn parse(stat: &str) -> Option<Self> {
-        let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_ascii_whitespace().collect();
+        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
         Some(Self {
-            state: fields.first()?.chars().next()?,
-            parent: fields.get(1)?.parse().ok()?,
-            group: fields.get(2)?.parse().ok()?,
-            start_ticks: fields.get(19)?.parse().ok()?,
+            state: fields.next()?.chars().next()?,
+            parent: fields.next()?.parse().ok()?,
+            group: fields.next()?.parse().ok()?,
+            // The twentieth.
+            start_ticks: fields.nth(16)?.parse().ok()?,
         })
     }
 

@@ -28,7 +28,7 @@ use super::scarcity::despite_scarcity;
 use super::scene::Scene;
 use super::shim_mode::Shim;
 use super::sockets::SocketLease;
-use super::spawn::{Spawned, spawn};
+use super::spawn::{Spawned, spawn, variables};
 use super::spawn_failure::spawn_failure;
 use super::start_guard::StartGuard;
 use super::supervise::supervise;
@@ -212,7 +212,8 @@ fn make(
     let socket = runner.lease_socket(run, directory);
     let control = socket.as_ref().map(SocketLease::path);
     let before = check.map(|check| Before::see(check, directory));
-    let spawned = despite_scarcity(|| spawn(line, run, attempt, directory, control));
+    let own = variables(run, attempt, directory, control);
+    let spawned = despite_scarcity(|| spawn(line, runner.inherited(), &own));
     let spawned = spawned.map_err(|error| spawn_failure(line, &error))?;
     let spawned = Unsupervised::of(spawned, identity.attempt);
     let known = ProcessIdentity::of(spawned.pid()).map_err(|error| error.to_string()).and_then(|process| {

@@ -16,6 +16,7 @@ use super::adoption::ThisBoot;
 use super::error::RunnerError;
 use super::handle::{ClockRef, Phase, RunHandle, Stop};
 use super::identity::ProcessIdentity;
+use super::inherited::Inherited;
 use super::launch::Launch;
 use super::open::Opening;
 use super::options::RunnerOptions;
@@ -49,6 +50,7 @@ struct Shared {
     sockets: Sockets,
     runner: RunnerId,
     supervisor: ProcessIdentity,
+    inherited: Inherited,
     closing: AtomicBool,
     places: Places,
     this_boot: OnceCell<ThisBoot>,
@@ -80,7 +82,7 @@ impl ProcessRunner {
         });
         let runner = RunnerId::new(format!("{RUNNER_PREFIX}{}/{pid}/{}", host(), engine.mint()));
         let (registry, sockets) = (Registry::default(), Sockets::default());
-        let closing = AtomicBool::new(false);
+        let (inherited, closing) = (Inherited::read(), AtomicBool::new(false));
         let runs_dir = runs_dir.into();
         let this_boot = OnceCell::new();
         let places = Places::new(options.live_max, &shim);
@@ -93,6 +95,7 @@ impl ProcessRunner {
             sockets,
             runner,
             supervisor,
+            inherited,
             closing,
             places,
             this_boot,
@@ -364,6 +367,11 @@ impl ProcessRunner {
 
     pub(super) fn supervisor(&self) -> &ProcessIdentity {
         &self.shared.supervisor
+    }
+
+    /// What this process has in its environment, and its runs find in theirs.
+    pub(super) fn inherited(&self) -> &Inherited {
+        &self.shared.inherited
     }
 
     pub(super) fn is_closing(&self) -> bool {

@@ -8,10 +8,10 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tachograph_engine::domain::{Drain, ExitStatus, Stream, limits};
 use tachograph_engine::ports::Clock;
-use tokio::process::Child;
 use tokio::sync::{mpsc, watch};
 
 use super::attempt::{HeldAttempt, Noted, blocking};
+use super::child::Child;
 use super::drain::{Drained, Pumps};
 use super::group::ProcessGroup;
 use super::handle::{Phase, Stop, Unread};

@@ -46,22 +46,26 @@ impl Drop for KillOnDrop {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Stdio;
+    use std::path::Path;
     use std::time::{Duration, Instant};
 
+    use tachograph_engine::domain::Ordinal;
     use tachograph_engine::domain::testing::ids;
-    use tokio::process::Command;
 
+    use super::super::directory::AttemptDirectory;
+    use super::super::inherited::Inherited;
+    use super::super::launch::CommandLine;
+    use super::super::spawn::{spawn, variables};
     use super::*;
     use crate::process::identity::ProcessIdentity;
 
     fn sleeper() -> Unsupervised {
-        let mut command = Command::new("sleep");
-        command.arg("600").process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let pid = child.id().unwrap();
-        Unsupervised::of(Spawned { child, pid, stdout, stderr }, ids::attempt(1))
+        let argv = vec!["sleep".into(), "600".into()];
+        let line =
+            CommandLine { argv, cwd: None, env: Vec::new(), env_clear: false, inherit_stdin: false, container: None };
+        let (inherited, directory) = (Inherited::read(), AttemptDirectory::of(Path::new("/"), ids::run(1), Ordinal(1)));
+        let own = variables(ids::run(1), (ids::attempt(1), Ordinal(1)), &directory, None);
+        Unsupervised::of(spawn(&line, &inherited, &own).unwrap(), ids::attempt(1))
     }
 
     #[tokio::test]
@@ -76,7 +80,8 @@ mod tests {
         }
         let mut kept = sleeper().keep();
         assert!(ProcessIdentity::of(kept.pid).unwrap().is_alive());
-        kept.child.kill().await.unwrap();
+        let group = ProcessGroup::led_by(kept.pid, ids::attempt(1)).unwrap();
+        group.signal(Signal::KILL);
         assert!(!kept.child.wait().await.unwrap().success());
     }
 }

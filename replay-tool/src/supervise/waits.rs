@@ -1,6 +1,6 @@
 //! What the runs of the jobs report meanwhile: that they wait, and what becomes of their snapshots.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
 
 use serde::Serialize;
@@ -26,7 +26,7 @@ pub struct JobSnapshotView {
 
 /// Follows the journal beside the jobs: what an entry says is durable.
 pub(super) struct Waits<'job> {
-    jobs: &'job [Job],
+    jobs: HashMap<&'job str, &'job Job>,
     progress: &'job dyn Progress,
     entries: Subscription,
     runs: BTreeMap<RunId, &'job Job>,
@@ -37,13 +37,13 @@ impl<'job> Waits<'job> {
     /// From what is recorded after a position: that of the opening, as snapshots of adopted runs may have been taken since.
     pub(super) fn after(position: Position, engine: &Engine, jobs: &'job [Job], progress: &'job dyn Progress) -> Self {
         let entries = engine.subscribe(position);
+        let jobs = jobs.iter().map(|job| (job.name.as_str(), job)).collect();
         Self { jobs, progress, entries, runs: BTreeMap::new(), snapshots: BTreeMap::new() }
     }
 
     /// With a run that was created before: it is a job's too.
     pub(super) fn and_run(&mut self, run: RunId, name: &str) {
-        let job = self.jobs.iter().find(|job| job.name == name);
-        self.runs.extend(job.map(|job| (run, job)));
+        self.runs.extend(self.jobs.get(name).map(|job| (run, *job)));
     }
 
     /// Shows what happens as it is recorded. Whatever is lost of the showing, the recording goes on.
@@ -79,8 +79,8 @@ impl<'job> Waits<'job> {
 
     fn see_event(&mut self, run: RunId, event: &Event) {
         if let Event::Created { spec, .. } = event {
-            let job = self.jobs.iter().find(|job| Some(&job.name) == spec.name.as_ref());
-            self.runs.extend(job.map(|job| (run, job)));
+            let job = spec.name.as_ref().and_then(|name| self.jobs.get(name.as_str()));
+            self.runs.extend(job.map(|job| (run, *job)));
         }
         let Some(job) = self.runs.get(&run).copied() else { return };
         match event {

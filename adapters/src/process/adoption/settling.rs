@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tachograph_engine::domain::{
     Action, Actor, ActorKind, AttemptId, Claim, Command, CommandId, Diagnostics, Exit, ExitStatus, Failure,
-    FailureKind, Finding, Ordinal, Outcome, Run, RunId, RunRecord, RunnerId, StartMode, Stream, Witness, limits,
+    FailureKind, Finding, Ordinal, Outcome, Position, Run, RunId, RunRecord, RunnerId, StartMode, Stream, Witness,
+    limits,
 };
 use tachograph_engine::shell::{Answer, CommandOutcome, Engine};
 use tokio::task::JoinSet;
@@ -31,6 +32,8 @@ const FACT_BYTES_MAX: usize = 1_024;
 /// How long a shim whose supervisor died is waited for until it has begun: it needs some milliseconds.
 const BEGINNING_MAX: Duration = Duration::from_secs(5);
 const BEGINNING_PAUSE: Duration = Duration::from_millis(5);
+/// Where a new journal is opened: there is nothing before.
+const OPENING: Position = Position(1);
 /// Derives the command ids, so that a repetition, also after a crash in the middle, is known as one.
 const FINDING_CONTEXT: &str = "tachograph 2026-11-22 the command that records what recovery found";
 
@@ -85,8 +88,11 @@ impl ProcessRunner {
     pub async fn recover(&self) -> Result<AdoptionReport, RunnerError> {
         let open = self.left_open().await?;
         let mut report = AdoptionReport::default();
-        // One look serves all: whoever could start a shim for them is gone.
-        let processes = Arc::new(blocking(Processes::look).await.unwrap_or_default());
+        // One look serves all: whoever could start a shim for them is gone. Where no run was ever recorded, no process is of
+        // interest.
+        let is_new = self.engine().head().position <= OPENING;
+        let processes = if is_new { None } else { blocking(Processes::look).await };
+        let processes = Arc::new(processes.unwrap_or_default());
         report.add(self.end_unwanted(&processes).await?);
         report.add(self.end_kept_containers(&processes).await?);
         let mut settling = JoinSet::new();
