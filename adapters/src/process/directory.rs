@@ -12,6 +12,8 @@ use super::text::last_lines;
 
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
+/// Most small files are smaller, and read at once.
+const FIRST_BYTES: usize = 2 * 1_024;
 
 /// A file or directory of a run that could not be made, written or read.
 #[derive(Debug, thiserror::Error)]
@@ -339,7 +341,7 @@ pub(crate) fn read_small(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(at("open", path)(error)),
     };
-    let mut content = Vec::new();
+    let mut content = Vec::with_capacity(FIRST_BYTES);
     file.take(bytes_max + 1).read_to_end(&mut content).map_err(at("read", path))?;
     if content.len() as u64 > bytes_max {
         return Err(at("read", path)(io::Error::other(format!("it has more than {bytes_max} bytes"))));

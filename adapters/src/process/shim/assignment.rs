@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::io::{self, Read, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -15,7 +15,7 @@ use super::super::launch::CommandLine;
 use super::super::options::RunnerOptions;
 use super::SHIM;
 use super::build::OWN_BUILD;
-use super::handover::{invalid, read_block, write_block};
+use super::handover::{LENGTH_BYTES, invalid, read_block, write_block, write_length};
 use crate::oci::Runtime;
 
 /// Begins what is handed over, with the version of its form.
@@ -23,7 +23,7 @@ const MAGIC: &[u8; 8] = b"tachosh2";
 /// What a list of processes shows, whatever program lends itself.
 const NAME: &str = "tacho-shim";
 /// The former and the length of all that follows.
-const HEAD_BYTES: usize = MAGIC.len() + 4;
+const HEAD_BYTES: usize = MAGIC.len() + LENGTH_BYTES;
 /// Enough for most that is handed over.
 const FIRST_BYTES: usize = 8 * 1_024 - HEAD_BYTES;
 const HEADER_BYTES_MAX: usize = 64 * 1_024;
@@ -85,39 +85,43 @@ impl Assignment {
     ///
     /// If the shim is gone. It has executed nothing then.
     pub fn hand_over(&self, command: &CommandBlock, to: &mut impl Write) -> io::Result<()> {
+        to.write_all(&self.handover(command)?)
+    }
+
+    /// All that a shim is told.
+    pub(in super::super) fn handover(&self, command: &CommandBlock) -> io::Result<Vec<u8>> {
         let header = serde_json::to_vec(&Header::of(self)).map_err(io::Error::other)?;
-        let mut blocks = Vec::with_capacity(command.0.len() + 1_024);
-        write_block(&mut blocks, OWN_BUILD.as_bytes())?;
-        write_block(&mut blocks, &header)?;
-        write_block(&mut blocks, self.runs_dir.as_os_str().as_bytes())?;
-        write_block(&mut blocks, &command.0)?;
-        let mut message = MAGIC.to_vec();
-        write_block(&mut message, &blocks)?;
-        to.write_all(&message)
+        let blocks = [OWN_BUILD.as_bytes(), &header, self.runs_dir.as_os_str().as_bytes(), &command.0];
+        let bytes = blocks.iter().map(|block| LENGTH_BYTES + block.len()).sum::<usize>();
+        let mut message = Vec::with_capacity(HEAD_BYTES + bytes);
+        message.extend_from_slice(MAGIC);
+        write_length(&mut message, bytes)?;
+        blocks.iter().try_for_each(|block| write_block(&mut message, block))?;
+        Ok(message)
     }
 
     /// Reads what was handed over.
     pub(super) fn take_over(from: &mut impl Read) -> io::Result<(Self, CommandBlock)> {
-        let blocks = read_message(from)?;
-        let from = &mut &*blocks;
+        let message = read_message(from)?;
+        let from = &mut &message[HEAD_BYTES..];
         let build = read_block(from, HEADER_BYTES_MAX)?;
         if build != OWN_BUILD.as_bytes() {
-            let build = String::from_utf8_lossy(&build);
+            let build = String::from_utf8_lossy(build);
             let why = format!("supervisor and shim are of different versions: {build} and {OWN_BUILD}");
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
-        let header: Header = serde_json::from_slice(&read_block(from, HEADER_BYTES_MAX)?).map_err(io::Error::other)?;
-        let runs_dir = PathBuf::from(OsString::from_vec(read_block(from, PATH_BYTES_MAX)?));
+        let header: Header = serde_json::from_slice(read_block(from, HEADER_BYTES_MAX)?).map_err(io::Error::other)?;
+        let runs_dir = PathBuf::from(OsStr::from_bytes(read_block(from, PATH_BYTES_MAX)?));
         let assignment = header.into_assignment(runs_dir).ok_or_else(|| invalid("the header names no attempt"))?;
-        Ok((assignment, CommandBlock(read_block(from, COMMAND_BYTES_MAX)?)))
+        Ok((assignment, CommandBlock(read_block(from, COMMAND_BYTES_MAX)?.to_vec())))
     }
 }
 
-/// Reads all that was handed over, in as few pieces as the pipe gives it.
+/// Reads all that was handed over, in as few pieces as the pipe gives it. It begins behind the head.
 fn read_message(from: &mut impl Read) -> io::Result<Vec<u8>> {
     let (mut message, mut filled) = (vec![0; HEAD_BYTES + FIRST_BYTES], 0);
     loop {
-        let (head, rest) = message.split_at(HEAD_BYTES);
+        let (head, _) = message.split_at(HEAD_BYTES);
         let (magic, length) = head.split_at(MAGIC.len());
         if filled >= HEAD_BYTES {
             if magic != MAGIC {
@@ -129,7 +133,8 @@ fn read_message(from: &mut impl Read) -> io::Result<Vec<u8>> {
                 return Err(invalid("what is handed over is longer than allowed"));
             }
             if filled == whole {
-                return Ok(rest[..whole - HEAD_BYTES].to_vec());
+                message.truncate(whole);
+                return Ok(message);
             }
             message.resize(whole.max(message.len()), 0);
         }

@@ -2,18 +2,15 @@
 #![expect(unsafe_code, reason = "clone, signal and close_range have no safe form; decision 22")]
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use nix::libc;
-use nix::sched::{CloneFlags, clone};
+use nix::sched::{CloneFlags, clone, unshare};
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal as Received, signal};
 use rustix::process::Pid;
 
 use super::handover::invalid;
 
-/// Links of `/proc/self/task` beside one for each thread.
-const LINKS_WITHOUT_THREADS: u64 = 2;
 /// More than the child needs by far. What it does not touch is no memory.
 const STACK_BYTES: usize = 256 * 1_024;
 
@@ -57,14 +54,10 @@ pub(super) fn close_from(first: u32) -> bool {
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) == 0 }
 }
 
-/// How many threads this process has.
-fn threads() -> io::Result<u64> {
-    let links = std::fs::metadata("/proc/self/task")?.nlink();
-    match links.checked_sub(LINKS_WITHOUT_THREADS) {
-        Some(1) => Ok(1),
-        // More, or a kernel that counts otherwise.
-        Some(_) | None => Ok(std::fs::read_dir("/proc/self/task")?.count() as u64),
-    }
+/// How many threads this process has. The kernel grants a thread a memory of its own if it has that already, and changes
+/// nothing then; where it does not, the threads are counted.
+fn threads() -> io::Result<usize> {
+    if unshare(CloneFlags::CLONE_VM).is_ok() { Ok(1) } else { Ok(std::fs::read_dir("/proc/self/task")?.count()) }
 }
 
 #[cfg(test)]

@@ -10,8 +10,9 @@ use super::super::drain::{Drained, drained};
 use super::super::output_cap::OutputCap;
 use super::super::pump::Pumped;
 
-/// Memory for both streams.
+/// Memory for both streams, once one of them has delivered as much as the first memory holds: many deliver little.
 const BUFFER_BYTES: usize = 64 * 1_024;
+const FIRST_BUFFER_BYTES: usize = 1_024;
 /// What may be taken from a pipe after the deadline: more than one can hold, so that nothing that was written before
 /// is lost, and bounded, since somebody may go on writing for ever.
 const SWEEP_BYTES_MAX: u64 = 1_024 * 1_024;
@@ -34,7 +35,7 @@ pub(super) struct Streams {
 
 impl Streams {
     pub(super) fn new(stdout: (PipeReader, File), stderr: (PipeReader, File), cap: Option<OutputCap>) -> Self {
-        let buffer = vec![0; BUFFER_BYTES];
+        let buffer = vec![0; FIRST_BUFFER_BYTES];
         let (stdout, stderr) = (Capture::of(Stream::Stdout, stdout), Capture::of(Stream::Stderr, stderr));
         Self { stdout, stderr, cap, buffer }
     }
@@ -74,7 +75,7 @@ impl Streams {
     }
 
     /// Closes both, and says what they delivered until then.
-    pub(super) fn drained(mut self, waited: Duration, sync: bool) -> Drained {
+    pub(super) fn drained(&mut self, waited: Duration, sync: bool) -> Drained {
         self.close(Stream::Stdout);
         self.close(Stream::Stderr);
         if sync {
@@ -105,7 +106,7 @@ impl Capture {
     }
 
     /// Whether there may be more at once.
-    fn take(&mut self, buffer: &mut [u8], cap: &mut Option<OutputCap>) -> bool {
+    fn take(&mut self, buffer: &mut Vec<u8>, cap: &mut Option<OutputCap>) -> bool {
         let Some(pipe) = &mut self.pipe else { return false };
         match pipe.read(buffer) {
             Ok(0) => {
@@ -115,6 +116,9 @@ impl Capture {
             }
             Ok(bytes) => {
                 self.keep(&buffer[..bytes], cap);
+                if bytes == buffer.len() {
+                    buffer.resize(BUFFER_BYTES, 0);
+                }
                 true
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => true,
