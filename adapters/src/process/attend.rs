@@ -1,8 +1,7 @@
 //! From the wish to start to a shim that looks after the attempt.
 
 use std::ffi::OsString;
-use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Stdio;
@@ -29,6 +28,9 @@ use super::spawn::{ATTEMPT_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE, changes, va
 use super::spawn_failure::exhausted;
 use super::start_guard::StartGuard;
 use crate::oci::{Container, Preparation, PreparationError, remove_bundle, runtime_environment};
+
+/// So much fits into any empty pipe, however little room its user has left for pipes.
+const PIPE_BYTES: usize = 4 * 1_024;
 
 impl ProcessRunner {
     /// Makes the attempt's directory, has a shim look after it, and returns once the command is executed or could not be.
@@ -102,7 +104,9 @@ fn make(
     program: &Path,
     check: Option<ReadyCheck>,
 ) -> Result<Made, Box<Failure>> {
-    directory.create().map_err(|error| failure(format!("its directory cannot be prepared: {error}")))?;
+    // What is left of a container is found by its name on disk, also after a power cut.
+    let made = if line.container.is_some() { directory.create() } else { directory.make() };
+    made.map_err(|error| failure(format!("its directory cannot be prepared: {error}")))?;
     let socket = runner.lease_socket(identity.run, directory);
     let control = socket.as_ref().map(SocketLease::path);
     let before = check.map(|check| Before::see(check, directory));
@@ -184,14 +188,16 @@ fn contain(
 /// whoever follows it finds that out.
 fn start(assignment: &Assignment, command: &CommandBlock, program: &Path) -> io::Result<Unfollowed> {
     let stdin = if assignment.has_stdin { Some(Stdio::from(io::stdin().as_fd().try_clone_to_owned()?)) } else { None };
-    let mut shim = Command::from(assignment.command(program, stdin)).spawn()?;
-    let handover = shim.stdin.take();
-    let shim = Unfollowed(Some(shim));
-    if let Some(handover) = handover {
-        let mut handover = File::from(handover.into_owned_fd()?);
-        if let Err(error) = assignment.hand_over(command, &mut handover) {
-            tracing::warn!(%error, "a shim does not take its assignment");
-        }
+    let message = assignment.handover(command)?;
+    let (taken, mut given) = io::pipe()?;
+    let mut shim = assignment.command(program, stdin);
+    shim.stdin(taken);
+    // What every pipe holds waits in it for the shim, which then waits for nobody.
+    let (before, after) = message.split_at(if message.len() <= PIPE_BYTES { message.len() } else { 0 });
+    given.write_all(before)?;
+    let shim = Unfollowed(Some(Command::from(shim).spawn()?));
+    if let Err(error) = given.write_all(after) {
+        tracing::warn!(%error, "a shim does not take its assignment");
     }
     Ok(shim)
 }

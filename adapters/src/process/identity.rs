@@ -96,14 +96,16 @@ impl ProcessStat {
 
 /// What `identity.json` says: which attempt this directory belongs to, and which process it is.
 ///
-/// Under a shim it is written once, durably, before the command is executed: with the shim and the process that will
+/// Under a shim it is written once, before the command is executed: with the shim and the process that will
 /// execute it. The directory is the run's own, so that a missing file alone does not show that nothing was executed: the
 /// run may have removed it.
 ///
 /// Without a shim it is written once, right after the spawn, as a pid is known only then. A kill of the supervisor between
 /// the two leaves a process that no file names; it still can be found, since every process of the attempt has
-/// `TACHO_ATTEMPT_ID` in its environment from its first instruction. It is not synced: after a power cut there is no such
-/// process any more, and which boot the attempt was of is in the journal.
+/// `TACHO_ATTEMPT_ID` in its environment from its first instruction.
+///
+/// It is not synced, but for that of a container: after a power cut there is no such process any more, and which boot the
+/// attempt was of is in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The run.

@@ -1,5 +1,5 @@
-//! What a run without a shim leaves after a power cut: nothing of its directory is synced, and each file in it may be
-//! there, be empty, or be gone.
+//! What a run leaves after a power cut: nothing of its directory is synced but the exit record of a shim, and each file in
+//! it may be there, be empty or torn, or be gone.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ async fn open(storage: &MemoryStorage, is_before: bool) -> Engine {
 }
 
 /// A run that was started and is open when its supervisor goes; with what is left of its directory.
-async fn start(engine: &Engine, runs: &Path, left: [Left; 4]) -> RunId {
+async fn start(engine: &Engine, runs: &Path, left: [Left; 4], by: Parent) -> RunId {
     let (run, attempt) = (RunId::from_ulid(engine.mint()), AttemptId::from_ulid(engine.mint()));
     let actor = Actor::new(ActorKind::Supervisor, HOLDER);
     let create = engine.command(run, actor.clone(), Action::Create { spec: Arc::new(sh("exit 3")) });
@@ -47,23 +47,42 @@ async fn start(engine: &Engine, runs: &Path, left: [Left; 4]) -> RunId {
     assert!(started.outcome.written().is_some(), "{started:?}");
     let directory = AttemptDirectory::of(runs, run, Ordinal(1));
     let gone = serde_json::json!({ "pid": 1, "start_ticks": 1, "boot_id": ANOTHER });
-    let identity = serde_json::json!({
+    let mut identity = serde_json::json!({
         "format": 1, "run": run.to_string(), "attempt": attempt.to_string(), "ordinal": 1, "runner": HOLDER,
         "supervisor": gone, "argv_blake3": "0".repeat(64), "process": gone,
     });
     let exit = serde_json::json!({
         "format": 1, "run": run.to_string(), "attempt": attempt.to_string(), "runner": HOLDER, "status": { "code": 3 },
     });
+    if by == Parent::Shim {
+        identity["shim"] = serde_json::json!({ "pid": 1, "start_ticks": 1, "boot_id": ANOTHER });
+    }
     let [itself, output, identified, exited] = left;
     if itself == Left::Nothing {
         return run;
     }
     std::fs::create_dir_all(directory.path()).unwrap();
     let files = [("stdout", output, String::new()), ("identity.json", identified, identity.to_string())];
+    if by == Parent::Shim && output != Left::Nothing {
+        std::fs::write(directory.path().join("exit.room"), "").unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            directory.path().join("requests"),
+            rustix::fs::FileType::Fifo,
+            0o600.into(),
+            0,
+        )
+        .unwrap();
+    }
     for (name, left, content) in files.into_iter().chain([("exit.json", exited, exit.to_string())]) {
         match left {
             Left::Nothing => {}
             Left::Empty => std::fs::write(directory.path().join(name), "").unwrap(),
+            Left::Torn => {
+                // A block that was never written reads as zeroes.
+                let torn = [&content.as_bytes()[..content.len() / 2], &[0; 64]].concat();
+                std::fs::write(directory.path().join(name), torn).unwrap();
+            }
             Left::Whole => std::fs::write(directory.path().join(name), content).unwrap(),
         }
     }
@@ -74,12 +93,20 @@ async fn start(engine: &Engine, runs: &Path, left: [Left; 4]) -> RunId {
 enum Left {
     Nothing,
     Empty,
+    Torn,
     Whole,
+}
+
+/// Who was the parent of the run's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Parent {
+    Supervisor,
+    Shim,
 }
 
 /// Directory, output, identity, exit record: every way in which they can be left.
 fn all_ways() -> Vec<[Left; 4]> {
-    let each = [Left::Nothing, Left::Empty, Left::Whole];
+    let each = [Left::Nothing, Left::Empty, Left::Torn, Left::Whole];
     let files = || each.into_iter().flat_map(move |one| each.into_iter().map(move |another| (one, another)));
     let with_directory = files().flat_map(|(one, another)| {
         [Left::Nothing, Left::Empty].map(|output| [Left::Whole, output, one, another]).into_iter()
@@ -89,12 +116,21 @@ fn all_ways() -> Vec<[Left; 4]> {
 
 #[tokio::test]
 async fn after_a_power_cut_nothing_follows_from_what_is_missing() {
+    nothing_follows_from_what_is_missing(Parent::Supervisor).await;
+}
+
+#[tokio::test]
+async fn after_a_power_cut_a_run_under_a_shim_is_concluded_alike() {
+    nothing_follows_from_what_is_missing(Parent::Shim).await;
+}
+
+async fn nothing_follows_from_what_is_missing(by: Parent) {
     let (data, storage) = (tempfile::tempdir().unwrap(), MemoryStorage::default());
     let runs = data.path().join("runs");
     let before = open(&storage, true).await;
     let mut started = Vec::new();
     for left in all_ways() {
-        started.push((start(&before, &runs, left).await, left));
+        started.push((start(&before, &runs, left, by).await, left));
     }
     before.close().await.unwrap();
     let engine = open(&storage, false).await;
@@ -103,7 +139,7 @@ async fn after_a_power_cut_nothing_follows_from_what_is_missing() {
     foresight.in_view_of_the_boot(&**engine.reader()).await.unwrap();
     let runner = ProcessRunner::with_shim(engine.clone(), &runs, RunnerOptions::default(), Shim::Off);
     let report = runner.recover().await.unwrap();
-    assert_eq!(started.len(), 19);
+    assert_eq!(started.len(), 33);
     for (run, left) in started {
         let record = engine.run(run).await.unwrap().unwrap();
         let outcome = record.run.attempt.as_ref().unwrap().outcome.clone().unwrap();
@@ -120,7 +156,7 @@ async fn after_a_power_cut_nothing_follows_from_what_is_missing() {
     engine.close().await.unwrap();
 }
 
-/// In the boot that an attempt was started in, a kill of its supervisor takes no file away.
+/// In the boot that an attempt was started in, a kill takes no file away that was written.
 #[tokio::test]
 async fn in_the_same_boot_an_empty_directory_still_shows_that_nothing_was_executed() {
     let (data, storage) = (tempfile::tempdir().unwrap(), MemoryStorage::default());
@@ -129,10 +165,30 @@ async fn in_the_same_boot_an_empty_directory_still_shows_that_nothing_was_execut
     open(&storage, true).await.close().await.unwrap();
     let before = open(&storage, false).await;
     let nothing = Left::Nothing;
-    let run = start(&before, &runs, [Left::Whole, nothing, nothing, nothing]).await;
+    let mut abandoned = Vec::new();
+    for by in [Parent::Supervisor, Parent::Shim] {
+        let run = start(&before, &runs, [Left::Whole, nothing, nothing, nothing], by).await;
+        abandoned.push((run, FailureKind::StartAbandoned));
+    }
+    // What a shim makes before it writes the identity, and a damaged one, which no kill leaves.
+    let mut unknown = Vec::new();
+    for (identified, cause) in [
+        (nothing, "there is no identity in its directory: it may have been executed"),
+        (Left::Empty, "its identity on disk does not count"),
+        (Left::Torn, "its identity on disk does not count"),
+    ] {
+        unknown
+            .push((start(&before, &runs, [Left::Whole, Left::Empty, identified, nothing], Parent::Shim).await, cause));
+    }
     before.close().await.unwrap();
     let engine = open(&storage, false).await;
     let runner = ProcessRunner::with_shim(engine.clone(), &runs, RunnerOptions::default(), Shim::Off);
-    assert_eq!(runner.recover().await.unwrap().failed, [(run, FailureKind::StartAbandoned)]);
+    let report = runner.recover().await.unwrap();
+    abandoned.sort_by_key(|(run, _)| *run);
+    assert_eq!(report.failed, abandoned);
+    for (run, cause) in unknown {
+        let told = report.unknown.iter().find(|(found, _)| *found == run).map(|(_, cause)| cause.clone());
+        assert!(told.as_ref().is_some_and(|told| told.ends_with(cause)), "{cause}: {told:?}");
+    }
     engine.close().await.unwrap();
 }

@@ -251,6 +251,22 @@ async fn a_claim_in_the_record_s_place_is_no_word_of_a_killed_shim() {
 }
 
 #[tokio::test]
+async fn a_command_of_any_length_reaches_its_shim() {
+    let bench = Bench::shimmed().await;
+    // Within what waits in the pipe before the shim is there, around that, and beyond what any pipe holds.
+    for bytes in [1, 1_000, 3_000, 4_096, 5_000, 60_000, 120_000] {
+        let word = "x".repeat(bytes);
+        let end = bench.launch(command(&["printf", "%s", &word]), Launch::default()).await.wait().await.unwrap();
+        let output = exit(&end).output.as_ref().unwrap();
+        assert_eq!(
+            (output.stdout.bytes, output.stdout.digest),
+            (bytes as u64, digest(word.as_bytes())),
+            "{bytes} bytes"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_shim_that_cannot_be_started_is_a_failed_start() {
     let data = tempfile::tempdir().unwrap();
     let absent = data.path().join("no-such-shim");

@@ -53,8 +53,8 @@ impl ThisBoot {
         Ok(started.is_some_and(|entry| entry.position >= self.since))
     }
 
-    /// What is left of a conclusion about an attempt that rests on what is not on disk. Without a shim nothing on disk is
-    /// synced but the journal, so that in another boot nothing follows from what is missing.
+    /// What is left of a conclusion about an attempt that rests on what is not on disk. Nothing on disk is synced but the
+    /// journal and a shim's exit record, so that in another boot nothing follows from what is missing.
     pub(in super::super) async fn qualify(
         self,
         reader: &dyn JournalReader,

@@ -68,7 +68,7 @@ impl Gate<'_> {
         die_with(self.shim)?;
         let boot_id = self.identity.supervisor.boot_id.clone();
         let process = Some(ProcessIdentity::of_boot(std::process::id(), boot_id)?);
-        Identity { process, ..self.identity.clone() }.write(self.directory).map_err(io::Error::other)
+        Identity { process, ..self.identity.clone() }.put(self.directory).map_err(io::Error::other)
     }
 
     fn execute(&self) -> Failure {

@@ -6,9 +6,9 @@
 //! whoever adopts the attempt later finds on disk everything that the first one knew.
 //!
 //! - **Known before it runs.** The shim's child, the gate, becomes the command by `exec` and keeps its pid.
-//!   It writes run, attempt, shim, pid, start and boot into `identity.json`, synced, before it does. That file and
-//!   all others may be taken away by the run, whose directory it is: only a directory in which nothing ever was shows
-//!   that nothing was executed.
+//!   It writes run, attempt, shim, pid, start and boot into `identity.json` before it does. That file and
+//!   all others may be taken away by the run, whose directory it is, or by a power cut: only in the same boot, and only by
+//!   a directory in which nothing ever was, it shows that nothing was executed.
 //! - **Nothing secret on disk.** Arguments, directory and environment go through pipes; the shim itself runs without
 //!   the run's environment.
 //! - **One end.** `exit.json` is replaced atomically and synced. Until the output is drained it holds the status alone;

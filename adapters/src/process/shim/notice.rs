@@ -1,5 +1,6 @@
 //! What a shim tells the supervisor that started it, as long as there is one.
 
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
 use serde::{Deserialize, Serialize};
@@ -88,12 +89,77 @@ impl Notice {
         };
         Self::Exited { code, signal }
     }
+}
 
-    /// Tells it. Nobody listening is no error: the supervisor may be gone.
-    pub(super) fn tell(&self, mut to: impl Write) {
-        if let Ok(mut line) = serde_json::to_vec(self) {
-            line.push(b'\n');
-            let _ = to.write_all(&line);
+/// The shim's own end: each piece that goes out wakes the supervisor, so what comes together is told together.
+#[derive(Debug)]
+pub(super) struct Teller {
+    to: File,
+    /// Lines that are still to be told.
+    held: Vec<u8>,
+}
+
+impl Teller {
+    pub(super) const fn through(to: File) -> Self {
+        Self { to, held: Vec::new() }
+    }
+
+    /// Keeps a notice until the next one is told, or until [`release`](Self::release).
+    pub(super) fn hold(&mut self, notice: &Notice) {
+        if serde_json::to_writer(&mut self.held, notice).is_ok() {
+            self.held.push(b'\n');
         }
+    }
+
+    /// Tells it, after all that was held. Returns whether somebody may hear it: the supervisor may be gone, which is no
+    /// error.
+    pub(super) fn tell(&mut self, notice: &Notice) -> bool {
+        self.hold(notice);
+        self.release()
+    }
+
+    /// Tells what was held, if anything.
+    pub(super) fn release(&mut self) -> bool {
+        let held = std::mem::take(&mut self.held);
+        held.is_empty() || self.to.write_all(&held).is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::pipe::{PipeFlags, pipe_with};
+
+    use super::*;
+
+    /// Through a pipe that gives each piece by itself.
+    fn teller() -> (File, Teller) {
+        let (reader, writer) = pipe_with(PipeFlags::DIRECT | PipeFlags::CLOEXEC).unwrap();
+        (reader.into(), Teller::through(writer.into()))
+    }
+
+    #[test]
+    fn what_is_held_goes_out_with_the_next_in_one_piece_or_by_itself() {
+        let (mut reader, mut teller) = teller();
+        let exited = Notice::Exited { code: Some(3), signal: None };
+        teller.hold(&exited);
+        assert!(teller.tell(&Notice::Recorded {}));
+        let mut piece = [0; 256];
+        let bytes = reader.read(&mut piece).unwrap();
+        let told: Vec<_> = piece[..bytes].split_inclusive(|byte| *byte == b'\n').map(Notice::parse).collect();
+        assert!(matches!(&told[..], [Ok(first), Ok(Notice::Recorded {})] if *first == exited), "{told:?}");
+        teller.hold(&exited);
+        assert!(teller.release() && teller.release());
+        drop(teller);
+        let mut notices = Notices::from(reader);
+        assert_eq!(notices.read().unwrap(), Some(exited));
+        assert_eq!(notices.read().unwrap(), None, "it is told once");
+    }
+
+    #[test]
+    fn it_shows_that_nobody_listens() {
+        let (reader, mut teller) = teller();
+        drop(reader);
+        assert!(!teller.tell(&Notice::Recorded {}));
+        assert!(teller.release(), "nothing is left to be told");
     }
 }

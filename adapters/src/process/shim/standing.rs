@@ -8,7 +8,8 @@ use super::super::identity::{Identity, ProcessIdentity, boot_id};
 /// What is left of an attempt that a shim looked after.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// No identity names this run and attempt: nothing was executed. A shim may be about to.
+    /// No identity names this run and attempt: in this boot nothing was executed. A shim may be about to. That of an earlier
+    /// boot may have been lost with the power.
     Unknown,
     /// There is an identity, of an attempt without a shim.
     Unattended(Identity),

@@ -17,7 +17,7 @@ use tachograph_engine::domain::{Drain, Failure, Stream, limits};
 use super::super::directory::AttemptDirectory;
 use super::super::exit_record::ExitRecord;
 use super::super::outcome::{Seen, TimeUp};
-use super::super::room::{self, Room};
+use super::super::room;
 use super::assignment::{Assignment, CommandBlock};
 use super::body::Body;
 use super::children::{Orphans, usage};
@@ -26,7 +26,7 @@ use super::container;
 use super::end;
 use super::fork::close_from;
 use super::gate;
-use super::notice::Notice;
+use super::notice::{Notice, Teller};
 use super::opening::{Opened, open};
 use super::request::{self, Request};
 
@@ -52,14 +52,14 @@ const NOT_RECORDED: u8 = 74;
 pub(super) fn main() -> u8 {
     let Ok((assignment, command, pipes)) = begin() else { return NO_ASSIGNMENT };
     let directory = AttemptDirectory::of(&assignment.runs_dir, assignment.run, assignment.ordinal);
-    let Pipes { notices, stdin } = pipes;
+    let Pipes { mut notices, stdin } = pipes;
     let recorded = match begun(&assignment, command, &directory, stdin) {
         Ok((signals, opened, channel)) => {
             Watch::over(assignment, directory.clone(), notices, signals, opened, channel).until_recorded()
         }
         Err(failure) => {
             let record = end::not_started(&assignment, *failure);
-            record.write(&directory).inspect_err(|error| trouble(&notices, &error.to_string())).is_ok()
+            record.write(&directory).inspect_err(|error| trouble(&mut notices, &error.to_string())).is_ok()
         }
     };
     request::remove(&directory);
@@ -90,7 +90,7 @@ fn begun(
 
 /// What the supervisor gave, beside the assignment.
 struct Pipes {
-    notices: File,
+    notices: Teller,
     stdin: Option<OwnedFd>,
 }
 
@@ -100,7 +100,7 @@ fn begin() -> io::Result<(Assignment, CommandBlock, Pipes)> {
     // Lists of processes show this, where the program was started through a link of the kernel's.
     let _ = rustix::thread::set_name(NAME);
     let mut handover = File::from(fcntl_dupfd_cloexec(stdin(), 3)?);
-    let notices = File::from(fcntl_dupfd_cloexec(stdout(), 3)?);
+    let mut notices = Teller::through(File::from(fcntl_dupfd_cloexec(stdout(), 3)?));
     let inherited = fcntl_dupfd_cloexec(stderr(), 3)?;
     let nothing = File::options().read(true).write(true).open("/dev/null")?;
     dup2_stdin(&nothing)?;
@@ -108,7 +108,7 @@ fn begin() -> io::Result<(Assignment, CommandBlock, Pipes)> {
     dup2_stderr(&nothing)?;
     // It leads its session already if somebody made it do so.
     let _ = setsid();
-    let taken = Assignment::take_over(&mut handover).inspect_err(|error| trouble(&notices, &error.to_string()));
+    let taken = Assignment::take_over(&mut handover).inspect_err(|error| trouble(&mut notices, &error.to_string()));
     let (assignment, command) = taken?;
     let stdin = assignment.has_stdin.then_some(inherited);
     Ok((assignment, command, Pipes { notices, stdin }))
@@ -150,8 +150,8 @@ fn signals() -> io::Result<SignalFd> {
     Ok(SignalFd::with_flags(&taken, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
 }
 
-fn trouble(notices: &File, why: &str) {
-    Notice::Trouble { why: super::super::text::cut(why, 1_024).to_owned() }.tell(notices);
+fn trouble(notices: &mut Teller, why: &str) {
+    notices.tell(&Notice::Trouble { why: super::super::text::cut(why, 1_024).to_owned() });
 }
 
 /// What there can be news from.
@@ -183,7 +183,7 @@ struct Starting {
 struct Watch {
     assignment: Assignment,
     directory: AttemptDirectory,
-    notices: File,
+    notices: Teller,
     signals: SignalFd,
     opened: Opened,
     orphans: Orphans,
@@ -206,13 +206,13 @@ impl Watch {
     fn over(
         assignment: Assignment,
         directory: AttemptDirectory,
-        notices: File,
+        mut notices: Teller,
         signals: SignalFd,
         opened: Opened,
         channel: Option<PipeReader>,
     ) -> Self {
         if channel.is_none() {
-            Notice::Started { pid: opened.pid }.tell(&notices);
+            notices.tell(&Notice::Started { pid: opened.pid });
         }
         let limit_at = assignment.limits.wall_ms.map(|ms| after_ms(Instant::now(), ms));
         Self {
@@ -237,6 +237,8 @@ impl Watch {
 
     /// Returns whether the end is on disk.
     fn until_recorded(mut self) -> bool {
+        // A child in this process's own memory has executed the command by now, or has said why not.
+        self.listen();
         while !self.is_over() {
             self.step();
         }
@@ -244,7 +246,7 @@ impl Watch {
             Some(failure) => {
                 self.opened.leader.reap();
                 let record = end::not_started(&self.assignment, failure);
-                keep(&record, &self.directory, &self.opened.room, &self.notices)
+                self.keep(&record)
             }
             None => self.record(),
         }
@@ -268,6 +270,9 @@ impl Watch {
             }
         }
         self.deadlines();
+        if !self.is_over() {
+            self.notices.release();
+        }
     }
 
     fn news(&self) -> Vec<Source> {
@@ -338,7 +343,8 @@ impl Watch {
             return;
         }
         if let Some((status, _)) = self.opened.leader.status() {
-            Notice::exited(status).tell(&self.notices);
+            // Told with the record, if that comes at once.
+            self.notices.hold(&Notice::exited(status));
         }
         end::set_claim_aside(&self.directory);
         if self.assignment.options.kill_lingering || self.opened.group.ends_with_leader() {
@@ -357,7 +363,7 @@ impl Watch {
         let Some(Starting { said, .. }) = self.starting.take() else { return };
         self.not_started = gate::told(&said);
         if self.not_started.is_none() {
-            Notice::Started { pid: self.opened.pid }.tell(&self.notices);
+            self.notices.tell(&Notice::Started { pid: self.opened.pid });
         }
     }
 
@@ -365,7 +371,7 @@ impl Watch {
         if let (None, Some((status, _))) = (&self.not_started, self.opened.leader.status()) {
             // It is no reason to give up anything: the whole record is still to come.
             if let Err(error) = end::noted(&self.assignment, status).write(&self.directory) {
-                trouble(&self.notices, &error.to_string());
+                trouble(&mut self.notices, &error.to_string());
             }
         }
     }
@@ -427,21 +433,39 @@ impl Watch {
         let time_up = limit_ms.map(|limit_ms| TimeUp::WallLimit { limit_ms });
         let seen = Seen { status, witness, drained, time_up, unready: false, lingering };
         let record = end::exited(&self.assignment, &self.directory, &seen, usage());
-        let kept = keep(&record, &self.directory, &self.opened.room, &self.notices);
+        let kept = self.keep(&record);
         if let Err(why) = self.opened.group.remove() {
-            trouble(&self.notices, &why);
+            trouble(&mut self.notices, &why);
         }
         until_dealt_with(&self.opened.group, self.kill_at);
         kept
     }
+
+    /// Writes down the last that there is to say. The names of the directories above are synced as well where nobody else
+    /// makes the end durable: if its supervisor hears of it, the journal does.
+    fn keep(&mut self, record: &ExitRecord) -> bool {
+        let Self { directory, opened, notices, .. } = self;
+        let kept = end::keep(record, directory, &opened.room, |error| trouble(notices, &error.to_string()));
+        if kept.is_err() {
+            notices.release();
+            return false;
+        }
+        let asked_to = self.assignment.options.sync_output;
+        if asked_to {
+            sync_names(directory, notices);
+        }
+        if !notices.tell(&Notice::Recorded {}) && !asked_to {
+            sync_names(directory, notices);
+        }
+        true
+    }
 }
 
-fn keep(record: &ExitRecord, directory: &AttemptDirectory, room: &Room, notices: &File) -> bool {
-    let kept = end::keep(record, directory, room, |error| trouble(notices, &error.to_string()));
-    if kept.is_ok() {
-        Notice::Recorded {}.tell(notices);
+/// The record is there whether or not this can be done; after a power cut it may not be found then.
+fn sync_names(directory: &AttemptDirectory, notices: &mut Teller) {
+    if let Err(error) = directory.sync_names() {
+        trouble(notices, &error.to_string());
     }
-    kept.is_ok()
 }
 
 /// Stays until a group that was asked to end has ended or was killed.
