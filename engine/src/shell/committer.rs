@@ -206,10 +206,7 @@ impl Committer {
         let mut plan = Plan::begin(self.clock.now(), batch.len());
         let mut rest = batch.into_iter();
         while let Some(queued) = rest.next() {
-            let before = plan.planned.last().filter(|_| queued.follows).map(|before| &before.verdict);
-            if let Some(Verdict::Refused { refusal, .. }) = before {
-                // One refusal is recorded for both.
-                let verdict = Verdict::Refused { refusal: refusal.clone(), draft: None, effects: Vec::new() };
+            if let Some(verdict) = plan.shared_refusal().filter(|_| queued.follows) {
                 plan.planned.push(Planned { queued, verdict });
                 continue;
             }
@@ -488,6 +485,24 @@ impl Plan {
             drafts: Vec::with_capacity(commands),
             commands: FastMap::with_capacity_and_hasher(commands, FastHash::default()),
             ends: FastMap::default(),
+        }
+    }
+
+    /// What whoever follows the last command is told if that is refused, or was when it came first: one refusal is recorded
+    /// for both.
+    fn shared_refusal(&self) -> Option<Verdict> {
+        match &self.planned.last()?.verdict {
+            Verdict::Refused { refusal, .. } => {
+                Some(Verdict::Refused { refusal: refusal.clone(), draft: None, effects: Vec::new() })
+            }
+            Verdict::Repeats(first @ FirstAnswer::Refused { .. }, _) => {
+                Some(Verdict::Repeats(first.clone(), Vec::new()))
+            }
+            Verdict::RepeatsPlanned(first) => {
+                let is_refused = matches!(self.planned.get(*first)?.verdict, Verdict::Refused { .. });
+                is_refused.then_some(Verdict::RepeatsPlanned(*first))
+            }
+            Verdict::Events { .. } | Verdict::Repeats(FirstAnswer::Written { .. }, _) => None,
         }
     }
 }

@@ -137,7 +137,8 @@ impl Engine {
 
     /// Submits two commands of which the second is decided right after the first, and durable with it: both cost one sync.
     /// The answers are in the same order. If the first is refused, the second is not decided and gets the same refusal,
-    /// which is recorded once.
+    /// which is recorded once. A pair that is repeated because its answers were lost gets that refusal again, however the run
+    /// has moved on since.
     ///
     /// If the future is dropped, both may be committed all the same, or after a crash the first alone: repeat them with the
     /// same ids to learn their answers.

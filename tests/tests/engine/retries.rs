@@ -1,7 +1,7 @@
 //! A command is answered once, however often it comes (invariant 5).
 
-use tachograph_engine::domain::{FailureKind, StartMode};
-use tachograph_engine::shell::{CommandOutcome, FirstAnswer, Options};
+use tachograph_engine::domain::{Command, FailureKind, Position, Refusal, StartMode};
+use tachograph_engine::shell::{Answer, CommandOutcome, FirstAnswer, Options};
 use tachograph_tests::supervisor::{Expect, code, failure};
 use tachograph_tests::{Place, Supervisor};
 
@@ -57,6 +57,77 @@ async fn the_same_command_later_gets_the_first_answer_also_after_reopening() {
         assert_eq!(supervisor.entries().await.len(), entries, "a duplicate writes nothing");
         engine.close().await.unwrap();
     }
+}
+
+/// The creation and the first start of a run whose name another one holds.
+fn refused_pair(supervisor: &Supervisor) -> (Command, Command) {
+    let creation = supervisor.creation(Some("build"));
+    let start = supervisor.starting(&supervisor.claim(creation.run, "r1"), StartMode::Fresh);
+    (creation, start)
+}
+
+#[track_caller]
+fn both_refused((first, then): &(Answer, Answer), at: Position) {
+    assert_eq!(first.outcome.refusal().map(Refusal::code), Some("name_held"), "{first:?}");
+    assert_eq!(then.outcome.refusal().map(Refusal::code), Some("name_held"), "{then:?}");
+    for answer in [first, then] {
+        let told = match &answer.outcome {
+            CommandOutcome::Duplicate { of: FirstAnswer::Refused { position, .. } } => Some(*position),
+            CommandOutcome::Refused { recorded, .. } => *recorded,
+            other => panic!("{other:?}"),
+        };
+        assert!(told.is_none_or(|told| told == at), "{answer:?} instead of {at}");
+    }
+}
+
+#[tokio::test]
+async fn a_pair_whose_first_command_was_refused_gets_that_refusal_again_also_after_reopening() {
+    let place = Place::new(15);
+    let (engine, _) = place.open().await;
+    let supervisor = Supervisor::of(&engine);
+    let holder = supervisor.create(Some("build")).await;
+    let (creation, start) = refused_pair(&supervisor);
+    let pair = engine.submit_both(creation.clone(), start.clone()).await.unwrap();
+    let at = engine.head().position;
+    both_refused(&pair, at);
+    let again = engine.submit_both(creation.clone(), start.clone()).await.unwrap();
+    both_refused(&again, at);
+    let holding = supervisor.start(holder, "r2").await;
+    supervisor.exit(&holding, code(0)).await.expect_written();
+    // The name is free by now, and the run may have been created by another command.
+    let other = Command { id: supervisor.creation(None).id, ..creation.clone() };
+    supervisor.submit(other).await.expect_written();
+    engine.close().await.unwrap();
+    let (engine, _) = place.open().await;
+    let entries = Supervisor::of(&engine).entries().await.len();
+    both_refused(&engine.submit_both(creation, start).await.unwrap(), at);
+    assert_eq!(Supervisor::of(&engine).entries().await.len(), entries, "nothing is decided anew");
+    engine.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_pair_twice_in_one_batch_is_refused_once() {
+    let (supervisor, gate) = gated(16, Options::default()).await;
+    supervisor.create(Some("build")).await;
+    let (creation, start) = refused_pair(&supervisor);
+    gate.hold();
+    let plug = supervisor.engine.try_submit(supervisor.creation(None)).unwrap();
+    gate.until_waiting().await;
+    let pair = || supervisor.engine.submit_both(creation.clone(), start.clone());
+    let (mut first, mut again) = (Box::pin(pair()), Box::pin(pair()));
+    // Both are in the queue once they wait.
+    let waits = std::future::poll_fn(|context| {
+        assert!(first.as_mut().poll(context).is_pending() && again.as_mut().poll(context).is_pending());
+        std::task::Poll::Ready(())
+    });
+    waits.await;
+    gate.release();
+    plug.await.unwrap().expect_written();
+    let (first, again) = (first.await.unwrap(), again.await.unwrap());
+    let at = supervisor.engine.head().position;
+    both_refused(&first, at);
+    both_refused(&again, at);
+    assert_eq!(gate.batches().last(), Some(&1), "one batch, one refusal");
 }
 
 #[tokio::test]
