@@ -17,7 +17,8 @@ use tachograph_engine::domain::{Diagnostics, Failure, FailureKind, limits};
 use super::super::adoption::recorded_kind;
 use super::super::directory::AttemptDirectory;
 use super::super::identity::{Identity, ProcessIdentity};
-use super::super::spawn_failure::{PATH_DEFAULT, spawn_failure};
+use super::super::scarcity::despite_scarcity;
+use super::super::spawn_failure::{PATH_DEFAULT, exhausted, spawn_failure};
 use super::super::text::cut;
 use super::assignment::{CommandBlock, Words};
 use super::fork::fork;
@@ -97,12 +98,12 @@ impl Gate<'_> {
         let before = before.transpose()?;
         let places = places(&words)?;
         (&self.channel).write_all(&[TRYING])?;
-        let errno = execute_unmasked(&words, &places)?;
+        let error = persistently(|| execute_unmasked(&words, &places));
         // Why it failed is looked for from where the supervisor is: a relative working directory means something there.
         if let Some(Ok(before)) = before {
             let _ = rustix::process::fchdir(before);
         }
-        Err(errno.into())
+        Err(error)
     }
 }
 
@@ -127,6 +128,15 @@ fn places(words: &Words<'_>) -> io::Result<Vec<CString>> {
         place => Ok(CString::new([place, b"/", text].concat())?),
     };
     path.unwrap_or(PATH_DEFAULT.as_bytes()).split(|byte| *byte == b':').map(within).collect()
+}
+
+/// What it comes to in the end: while the machine is short of something it is tried again for a while, as without a shim.
+fn persistently(mut attempt: impl FnMut() -> io::Result<Errno>) -> io::Error {
+    let tried = despite_scarcity(|| Err::<Infallible, _>(attempt()?.into()));
+    match tried {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
 }
 
 /// The shim's mask was inherited, and the command would inherit it. Whoever is not executed goes on in the shim's own
@@ -179,7 +189,8 @@ impl FailedExec {
 pub(super) fn not_begun(error: &io::Error) -> Failure {
     let message = format!("its shim cannot start it: {error}");
     let message = cut(&message, limits::MESSAGE_BYTES_MAX).to_owned();
-    Failure { kind: FailureKind::SpawnFailed, message, diagnostics: Diagnostics::default() }
+    let diagnostics = Diagnostics { likely_cause: exhausted(Errno::from_io_error(error)), ..Diagnostics::default() };
+    Failure { kind: FailureKind::SpawnFailed, message, diagnostics }
 }
 
 /// What the gate said until its channel was closed, by the exec or by its end. `None` if the command is executed.
@@ -212,6 +223,13 @@ pub(super) fn listen(channel: &mut PipeReader, said: &mut Vec<u8>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_short_for_a_moment_when_the_command_is_executed_is_waited_for() {
+        let mut left = vec![Errno::NOENT, Errno::NOMEM, Errno::AGAIN];
+        let error = persistently(|| Ok(left.pop().unwrap()));
+        assert_eq!((Errno::from_io_error(&error), left.len()), (Some(Errno::NOENT), 0));
+    }
 
     #[test]
     fn signals_are_blocked_again_after_an_exec_that_failed() {
