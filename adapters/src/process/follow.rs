@@ -23,6 +23,9 @@ use super::supervise::{next_signal, next_time_up, until};
 /// it.
 const BEFORE_LIMIT: Duration = Duration::from_millis(100);
 
+/// So long after the time to kill it a shim that has not started its command is killed itself, unless somebody gives it less.
+const START_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Between two TERMs at least: two that are pending together are one.
 const TERM_PAUSE: Duration = Duration::from_millis(50);
 
@@ -299,11 +302,15 @@ impl<'held> Follower<'held> {
     }
 }
 
-/// Returns once nobody waits any longer for a start that is under way. A wish without a last moment leaves it the time
-/// that it takes.
+/// Returns once nobody waits any longer for a start that is under way: a moment after what it starts would be killed, or
+/// when its output would be given up, if that comes first.
 async fn start_given_up(clock: &dyn Clock, mut stop: watch::Receiver<Option<Stop>>) {
     loop {
-        let by = stop.borrow_and_update().and_then(|stop| stop.drain_by);
+        let last = |Stop { kill_at, drain_by }| {
+            let patient = kill_at.saturating_add(START_PATIENCE);
+            drain_by.map_or(patient, |drain_by| drain_by.min(patient))
+        };
+        let by = stop.borrow_and_update().map(last);
         tokio::select! {
             biased;
             () = until(clock, by) => return,

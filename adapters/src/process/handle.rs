@@ -295,7 +295,8 @@ impl RunHandle {
 
     /// Asks for its end: the polite signal to the whole process group now, and CONT for those that are stopped, the
     /// killing one after the grace. Whoever holds the attempt [still](super::Standstill) lets it go first. Asking
-    /// again can only bring the killing one forward. Output is still captured; [`wait`](Self::wait) tells the end.
+    /// again can only bring the killing one forward. Output is still captured; [`wait`](Self::wait) tells the end. A shim
+    /// that has not come to starting its command two seconds after the time of the killing one is killed, and that is told.
     pub fn terminate(&self, grace: Duration) {
         let kill_at = self.clock.0.monotonic().saturating_add(grace);
         self.live.stop(Stop { kill_at, drain_by: None });

@@ -30,6 +30,8 @@ use super::usage::{self, RunnerUsage};
 /// Begins the id of every runner of this kind, so that recovery leaves attempts of other kinds alone.
 const RUNNER_PREFIX: &str = "process/";
 const HOST_BYTES_MAX: usize = 64;
+/// So long a start that is left may take to be let go of.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// Runs commands as attempts of runs that an engine records. Cheap to clone; needs a Tokio runtime with IO and time.
 ///
@@ -235,8 +237,8 @@ impl ProcessRunner {
     }
 
     /// Starts nothing more and leaves what is under way to its shims: each attempt goes on, its shim writes its end down,
-    /// and the next supervisor finds it. Starts that are being made get so long to come to something. Returns how many
-    /// attempts were left; waiting for one of them is [`RunnerError::Abandoned`]. Without shims nothing is left, since
+    /// and the next supervisor finds it. Starts that are being made get so long to come to something, and are left as they are
+    /// then, if a shim has them. Returns how many attempts were left; waiting for one of them is [`RunnerError::Abandoned`]. Without shims nothing is left, since
     /// nobody would see the end of this process's own children.
     pub async fn leave(&self, budget: Duration) -> usize {
         self.close_to_starts();
@@ -253,11 +255,18 @@ impl ProcessRunner {
                 _ = phase.wait_for(|phase| !matches!(phase, Phase::Starting)) => {}
                 () = clock.sleep(deadline.saturating_sub(clock.monotonic())) => {}
             }
-            if matches!(*live.phase.borrow(), Phase::Starting | Phase::Ended(_) | Phase::Abandoned) {
+            if matches!(*live.phase.borrow(), Phase::Ended(_) | Phase::Abandoned) {
                 continue;
             }
+            let is_starting = matches!(*live.phase.borrow(), Phase::Starting);
             live.released.send_replace(true);
-            let _ = live.settled.subscribe().wait_for(|settled| *settled).await;
+            let mut settled = live.settled.subscribe();
+            tokio::select! {
+                biased;
+                _ = settled.wait_for(|settled| *settled) => {}
+                // It has no shim yet, and may get one or not.
+                () = clock.sleep(LEAVING), if is_starting => continue,
+            }
             // It may have ended just now, and be recorded.
             left += usize::from(!matches!(*live.phase.borrow(), Phase::Ended(_)));
         }

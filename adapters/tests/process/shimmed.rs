@@ -116,6 +116,35 @@ async fn a_shim_that_does_not_start_its_command_is_killed_within_the_budget_of_a
     assert_eq!((report.ended, report.unfinished.len()), (1, 0));
 }
 
+#[tokio::test]
+async fn a_shim_that_does_not_start_its_command_is_killed_when_the_attempt_is_terminated() {
+    let place = tempfile::tempdir().unwrap();
+    let (bench, clock, launching) = stuck_start(place.path()).await;
+    bench.runner.handles()[0].terminate(Duration::from_secs(5));
+    within_a_minute("it has heard of the end", clock.until_asleep(1)).await;
+    clock.advance(Duration::from_millis(6_999));
+    assert!(!launching.is_finished(), "it may still come to its start");
+    clock.advance(Duration::from_millis(1));
+    let handle = within_a_minute("its start is over", launching).await.unwrap();
+    let told = format!("{:?}", handle.wait().await.unwrap().outcome);
+    assert!(told.contains("killed by signal 9") && told.contains("before the time to end it was over"), "{told}");
+}
+
+#[tokio::test]
+async fn a_start_that_comes_to_nothing_is_left_to_its_shim_within_the_time_for_that() {
+    let place = tempfile::tempdir().unwrap();
+    let (bench, clock, launching) = stuck_start(place.path()).await;
+    let runner = bench.runner.clone();
+    let leaving = tokio::spawn(async move { runner.leave(Duration::from_secs(10)).await });
+    within_a_minute("it waits for the start", clock.until_asleep(1)).await;
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(within_a_minute("all is left", leaving).await.unwrap(), 1);
+    let handle = within_a_minute("its start is not waited for", launching).await.unwrap();
+    assert!(handle.is_left() && handle.wait().await.is_err());
+    assert_eq!(bench.story(handle.run()).await, ["Created", "Started"], "nothing is made up about it");
+    crate::support::end_all_of(handle.attempt());
+}
+
 /// A command whose child tells its pid, and is deaf to everything that can be ignored; neither ends by itself.
 fn deaf_child(ready: impl std::fmt::Display, never: impl std::fmt::Display) -> String {
     format!(
