@@ -37,7 +37,7 @@ pub use self::ready::ReadyArgs;
 pub use self::rule::{RecheckArgs, RuleArgs, WhatifArgs};
 pub use self::verify::VerifyArgs;
 
-use crate::duration::DurationMs;
+use crate::duration::{DurationMs, STOP_WITHIN_DEFAULT};
 use crate::output::{Color, Format};
 use crate::size::Size;
 use crate::when::{AsOf, When};
@@ -240,6 +240,9 @@ pub struct SuperviseArgs {
     /// Be the parent of the commands itself: if tacho is killed, their output and exit codes are lost
     #[arg(long)]
     pub no_shim: bool,
+    /// What all runs get together to end after a signal: asked, then killed, then recorded
+    #[arg(long, value_name = "DURATION", default_value_t = STOP_WITHIN_DEFAULT)]
+    pub stop_within: DurationMs,
     /// When asked to end by a signal, leave the runs to their shims instead of ending them
     #[arg(long, conflicts_with = "no_shim")]
     pub detach: bool,

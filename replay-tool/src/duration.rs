@@ -13,6 +13,9 @@ pub const DURATION_MS_MAX: u64 = 100 * 365 * 24 * 60 * 60 * 1_000;
 /// How long a run may take to become ready, unless something else is said.
 pub const READY_WITHIN_DEFAULT: DurationMs = DurationMs(30_000);
 
+/// What the runs of a supervisor get together to end after a signal, unless something else is said.
+pub const STOP_WITHIN_DEFAULT: DurationMs = DurationMs(10_000);
+
 /// Units from the longest to the shortest, with their length in milliseconds.
 const UNITS: [(&str, u64); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 

@@ -5,8 +5,11 @@ mod passthrough;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use rustix::process::Signal;
 use tachograph_adapters::process::{
     AttemptEnd, DIRECTORY_FACT, EndRecord, Launch, NotReady, Passthrough, RunHandle, RunnerError,
 };
@@ -24,6 +27,9 @@ use crate::size::Size;
 use crate::table::printable;
 use crate::words;
 use crate::writer::{SnapshotCommands, Writer, parent};
+
+/// So long after a signal a start may take until it is ended.
+const START_BUDGET: Duration = Duration::from_secs(5);
 
 /// Runs the command and returns the exit code for the process: the command's own, or 128 + n for signal n.
 ///
@@ -117,7 +123,7 @@ async fn record(writer: &Writer, spec: RunSpec, args: RunArgs, interrupts: &mut 
         ready: args.ready.check(),
         ..Launch::default()
     };
-    let handle = writer.runner.launch(spec, launch).await?;
+    let handle = begin(writer, spec, launch, async || interrupts.next().await).await?;
     let run = handle.run();
     tracing::info!(%run, "recording");
     if args.detach {
@@ -152,6 +158,48 @@ async fn record(writer: &Writer, spec: RunSpec, args: RunArgs, interrupts: &mut 
         Some(error) => Err(Error::Output(error)),
         None => Ok(code),
     }
+}
+
+/// Starts it. A signal that comes before is passed on to it; one that it does not come to in time ends the start.
+async fn begin(
+    writer: &Writer,
+    spec: RunSpec,
+    launch: Launch,
+    mut interrupted: impl AsyncFnMut() -> Signal,
+) -> Result<RunHandle, RunnerError> {
+    let clock = writer.engine.clock().clone();
+    let mut launching = pin!(writer.runner.launch(spec, launch));
+    let first = tokio::select! {
+        biased;
+        launched = &mut launching => return launched,
+        signal = interrupted() => signal,
+    };
+    let mut asked = vec![first];
+    let launched = tokio::select! {
+        biased;
+        launched = &mut launching => launched,
+        // Somebody who asks once more does not want to wait.
+        signal = interrupted() => {
+            asked.push(signal);
+            give_up_start(writer);
+            launching.await
+        }
+        () = clock.sleep(START_BUDGET) => {
+            give_up_start(writer);
+            launching.await
+        }
+    };
+    let handle = launched?;
+    for signal in asked {
+        handle.signal(signal);
+    }
+    Ok(handle)
+}
+
+/// What this writer has adopted is nobody's here to end.
+fn give_up_start(writer: &Writer) {
+    let own = writer.runner.handles().into_iter().filter(|handle| !handle.is_adopted());
+    own.for_each(|handle| handle.terminate(Duration::ZERO));
 }
 
 /// Waits for the end, and passes on what happens meanwhile.
@@ -228,4 +276,33 @@ fn failed(failure: &Failure) -> Error {
 
 fn ended(outcome: &Outcome) -> String {
     outcome.exit_status().map_or_else(|| outcome.to_string(), words::exit_status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::supervise::stuck::Stuck;
+
+    #[tokio::test]
+    async fn a_start_that_comes_to_nothing_ends_once_it_was_asked_to_twice() {
+        let data = tempfile::tempdir().unwrap();
+        let stuck = Stuck::within(data.path());
+        let writer = Writer::open_with(&data.path().join("data"), SnapshotCommands::new(), stuck.shim()).await.unwrap();
+        let spec =
+            RunSpec { workload: Workload::Command { argv: vec!["true".to_owned()], cwd: None }, ..RunSpec::default() };
+        let mut asked = 0;
+        let interrupted = async || {
+            if asked == 0 {
+                stuck.until_there().await;
+            }
+            asked += 1;
+            if asked > 2 { std::future::pending().await } else { Signal::TERM }
+        };
+        let beginning = begin(&writer, spec, Launch::default(), interrupted);
+        let limit = Duration::from_secs(60);
+        let handle = tokio::time::timeout(limit, beginning).await.expect("the start is waited for").unwrap();
+        let told = format!("{:?}", handle.wait().await.unwrap().outcome);
+        assert!(told.contains("killed by signal 9"), "{told}");
+        writer.close().await.unwrap();
+    }
 }

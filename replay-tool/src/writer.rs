@@ -220,8 +220,19 @@ impl Writer {
     ///
     /// As [`close`](Self::close).
     pub async fn detach(self) -> Result<(), Error> {
-        self.stop_timers(CLOSE_BUDGET).await;
-        self.runner.leave(CLOSE_BUDGET).await;
+        self.detach_within(CLOSE_BUDGET).await
+    }
+
+    /// The same, and all that is waited for shares one budget.
+    ///
+    /// # Errors
+    ///
+    /// As [`close`](Self::close).
+    pub async fn detach_within(self, budget: Duration) -> Result<(), Error> {
+        let clock = self.engine.clock().clone();
+        let deadline = clock.monotonic().saturating_add(budget);
+        self.stop_timers(budget).await;
+        self.runner.leave(deadline.saturating_sub(clock.monotonic())).await;
         self.give_back().await
     }
 

@@ -155,8 +155,10 @@ fn given_up(run: RunId) -> Error {
 #[cfg(test)]
 mod tests {
     use super::super::progress::Lines;
+    use super::super::stuck::{Stuck, kill};
     use super::*;
     use crate::jobs::parse;
+    use crate::writer::SnapshotCommands;
 
     fn job(text: &str) -> Job {
         parse(format!("[jobs.a]\ncommand = {text}\n").as_bytes()).unwrap().remove(0)
@@ -176,6 +178,58 @@ mod tests {
         assert_eq!(launcher.create(&job).await.unwrap(), None);
         assert_eq!(writer.engine.head(), head, "nothing holds its name");
         writer.close().await.unwrap();
+    }
+
+    async fn stuck_writer(place: &std::path::Path) -> (Stuck, Writer) {
+        let stuck = Stuck::within(place);
+        let writer = Writer::open_with(&place.join("data"), SnapshotCommands::new(), stuck.shim()).await.unwrap();
+        (stuck, writer)
+    }
+
+    #[tokio::test]
+    async fn starts_that_come_to_nothing_are_not_waited_for_once_they_are_given_up() {
+        let place = tempfile::tempdir().unwrap();
+        let (stuck, writer) = stuck_writer(place.path()).await;
+        let stop = Stop::default();
+        let launcher = ProcessLauncher::new(&writer, stop.clone(), &Lines);
+        let first = job("[\"true\"]");
+        stuck.stand_still(false);
+        let run = launcher.create(&first).await.unwrap().unwrap();
+        let Attempted::Ended(ended) = launcher.attempt(&first, run, None).await.unwrap() else { panic!("not ended") };
+        stuck.stand_still(true);
+        stop.request(Urgency::GivenUp);
+        let limit = Duration::from_secs(60);
+        let retried = launcher.attempt(&first, run, Some(ended.attempt));
+        let retried = tokio::time::timeout(limit, retried).await.expect("the retry is waited for");
+        assert_eq!(retried.unwrap_err().code(), "not_ended");
+        kill(stuck.until_there().await);
+        let second = parse(b"[jobs.b]\ncommand = [\"true\"]\n").unwrap().remove(0);
+        let created = tokio::time::timeout(limit, launcher.create(&second)).await.expect("the creation is waited for");
+        assert_eq!(created.unwrap_err().code(), "not_ended", "its run is named");
+        kill(stuck.until_there().await);
+        writer.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_start_that_is_left_to_its_shim_is_told_as_left() {
+        let place = tempfile::tempdir().unwrap();
+        let (stuck, writer) = stuck_writer(place.path()).await;
+        let launcher = ProcessLauncher::new(&writer, Stop::default(), &Lines);
+        let job = job("[\"true\"]");
+        let attempted = async {
+            let run = launcher.create(&job).await.unwrap().unwrap();
+            launcher.attempt(&job, run, None).await.unwrap()
+        };
+        let left = async {
+            let shim = stuck.until_there().await;
+            (writer.runner.leave(Duration::ZERO).await, shim)
+        };
+        let both = async { tokio::join!(attempted, left) };
+        let (attempted, (left, shim)) =
+            tokio::time::timeout(Duration::from_secs(60), both).await.expect("it is waited for");
+        assert_eq!((attempted, left), (Attempted::Left, 1));
+        kill(shim);
+        writer.detach().await.unwrap();
     }
 
     #[tokio::test]

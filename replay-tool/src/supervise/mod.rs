@@ -4,6 +4,8 @@ mod bars;
 mod launcher;
 mod progress;
 pub mod schedule;
+#[cfg(test)]
+pub(crate) mod stuck;
 mod summary;
 mod unexpected;
 mod waits;
@@ -40,8 +42,6 @@ use crate::signal::shell_code;
 use crate::stop::{Stop, Urgency};
 use crate::writer::{Writer, parent};
 
-/// What all runs get together to end after a signal: asked, then killed, then recorded.
-const SHUTDOWN_BUDGET: Duration = Duration::from_secs(10);
 /// What they get after a second signal, once they were killed.
 const HASTE_BUDGET: Duration = Duration::from_secs(1);
 /// How long snapshots that are being taken may go on once all jobs have ended.
@@ -61,11 +61,12 @@ pub async fn execute(context: &Context, args: SuperviseArgs) -> Result<u8, Error
         Interrupts::install().map_err(|error| Error::internal(format!("cannot catch signals: {error}")))?;
     let commands = jobs.iter().filter_map(|job| Some((job.name.clone(), job.snapshot_command.clone()?)));
     let writer = Writer::open_with(&context.data, commands.collect(), parent(args.no_shim)).await?;
-    let ending = Ending::default();
+    let ending = Ending { budget: args.stop_within.as_duration(), ..Ending::default() };
     let supervised = supervise(context, &args, &jobs, &writer, interrupts, &ending).await;
     // Whoever asked for the end waits for all of it.
     let closed = match ending.left(writer.engine.clock().monotonic()) {
-        _ if args.detach => writer.detach().await,
+        None if args.detach => writer.detach().await,
+        Some(left) if args.detach => writer.detach_within(left).await,
         Some(left) => writer.close_within(left).await,
         None => writer.close().await,
     };
@@ -77,6 +78,7 @@ pub async fn execute(context: &Context, args: SuperviseArgs) -> Result<u8, Error
 #[derive(Debug, Default)]
 struct Ending {
     stop: Stop,
+    budget: Duration,
     /// On the monotonic clock.
     deadline: OnceLock<Duration>,
 }
@@ -84,7 +86,7 @@ struct Ending {
 impl Ending {
     /// Counts from the first time that somebody asks.
     fn deadline(&self, clock: &dyn Clock) -> Duration {
-        *self.deadline.get_or_init(|| clock.monotonic().saturating_add(SHUTDOWN_BUDGET))
+        *self.deadline.get_or_init(|| clock.monotonic().saturating_add(self.budget))
     }
 
     /// Has it count from the first wish.
@@ -151,7 +153,7 @@ async fn supervise(
         };
         tokio::select! {
             reports = work => reports,
-            never = watch(&mut interrupts, &stop, &signal, args.detach, &*progress) => match never {},
+            never = watch(&mut interrupts, &stop, &signal, args, &*progress) => match never {},
             never = ending.note_deadline(&*clock) => match never {},
             never = tick(&*progress) => match never {},
             never = waits.watch() => match never {},
@@ -214,9 +216,18 @@ async fn stop_all(writer: &Writer, ending: &Ending, detach: bool, progress: &dyn
     if !detach {
         return end_all(writer, ending).await;
     }
-    ending.stop.reached(Urgency::Soon).await;
+    let (stop, runner) = (&ending.stop, &writer.runner);
+    stop.reached(Urgency::Soon).await;
     writer.stop_timers(Duration::ZERO).await;
-    let left = writer.runner.leave(SHUTDOWN_BUDGET).await;
+    let clock = writer.engine.clock().clone();
+    let budget = ending.deadline(&*clock).saturating_sub(clock.monotonic()).mul_f64(0.9);
+    let left = tokio::select! {
+        biased;
+        left = runner.leave(budget) => left,
+        () = stop.reached(Urgency::Now) => runner.leave(Duration::ZERO).await,
+    };
+    // A start that has no shim yet is not waited for.
+    stop.request(Urgency::GivenUp);
     let text = format!("left {left} runs to their shims; whoever opens the data directory next finds them");
     progress.show(&Step::Remark { text: &text });
 }
@@ -250,21 +261,20 @@ async fn watch(
     interrupts: &mut Interrupts,
     stop: &Stop,
     first: &OnceLock<Signal>,
-    detach: bool,
+    args: &SuperviseArgs,
     progress: &dyn Progress,
 ) -> Infallible {
     loop {
         let signal = interrupts.next().await;
         // Only the first one counts for the exit code.
         let _ = first.set(signal);
-        if detach {
-            stop.request(Urgency::Soon);
+        if args.detach {
+            stop.request(if stop.is_requested() { Urgency::Now } else { Urgency::Soon });
         } else if stop.is_requested() {
             progress.show(&Step::Remark { text: "stopping at once" });
             stop.request(Urgency::Now);
         } else {
-            let seconds = SHUTDOWN_BUDGET.as_secs();
-            let text = format!("stopping: runs have {seconds} s to end; a second signal ends them at once");
+            let text = format!("stopping: runs have {} to end; a second signal ends them at once", args.stop_within);
             progress.show(&Step::Remark { text: &text });
             stop.request(Urgency::Soon);
         }

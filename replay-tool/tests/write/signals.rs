@@ -194,6 +194,30 @@ fn a_signal_that_was_ignored_from_the_beginning_stays_ignored() {
 }
 
 #[test]
+fn what_does_not_end_within_the_time_for_all_is_given_up_and_the_journal_is_closed() {
+    let place = Place::new();
+    let ready = Ready::at(&place.path("ready"));
+    let jobs = two_jobs(&place, &ready, ":");
+    let arguments = ["--format", "json", "supervise", "--jobs", "1", "--stop-within", "1s", &jobs];
+    let mut child = place.tacho(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = Lines::of(child.stderr.take().unwrap());
+    let shim = parent_of(ready.next().parse().unwrap());
+    // Its supervisor has heard of the process then, and the shim is not stopped in the middle of a start.
+    while !lines.next().contains("started") {}
+    let stopped = Stopped::of(shim);
+    send(child.id(), Signal::TERM);
+    while lines.next() != "stopping: runs have 1s to end; a second signal ends them at once" {}
+    // Nobody asks a second time.
+    let finished = Finished::of(child);
+    drop(stopped);
+    assert_eq!(finished.code, Some(143), "{}", finished.stdout);
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&finished.stdout).unwrap();
+    assert_eq!((&rows[0]["error"]["code"], &rows[1]["attempts"]), (&"not_ended".into(), &0.into()), "{rows:?}");
+    assert_eq!(place.record().run.status.name(), StatusName::Started, "nothing is made up about its end");
+    place.assert_closed_cleanly();
+}
+
+#[test]
 fn what_a_second_signal_leaves_is_not_waited_for_again_when_the_journal_is_closed() {
     let place = Place::new();
     let ready = Ready::at(&place.path("ready"));

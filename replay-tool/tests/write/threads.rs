@@ -46,6 +46,25 @@ fn too_few_threads_are_an_error_that_says_so_and_what_to_do() {
 }
 
 #[test]
+fn whatever_room_there_is_it_suffices_or_the_limit_is_named() {
+    if lonely().is_none() {
+        return;
+    }
+    let processors = std::thread::available_parallelism().unwrap().get();
+    // What opening takes, and the shim, its command and what they start; and some to spare.
+    let most = u32::try_from(processors).unwrap() + 24;
+    let enough = (9..=most).find(|most| {
+        let finished = finish(&Place::new(), *most, &["run", "--", "true"]);
+        let told = format!("at most {most}: {:?}, {}", finished.code, finished.stderr);
+        let named = ["tacho: error[short_of_threads]", "tacho: error[spawn_failed]"];
+        assert!(finished.code == Some(0) || named.iter().any(|named| finished.stderr.starts_with(named)), "{told}");
+        assert!(finished.code == Some(0) || finished.stderr.contains("`ulimit -u`"), "{told}");
+        finished.code == Some(0)
+    });
+    assert!(enough.is_some(), "{most} are not enough");
+}
+
+#[test]
 fn an_operator_without_threads_is_told_the_same_and_nothing_is_lost() {
     let place = Place::new();
     if lonely().is_some() {
