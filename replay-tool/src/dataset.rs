@@ -1,6 +1,9 @@
-//! A journal that is read: which runs there are, which one is meant, and what happened to it.
+//! A journal that is read: which part of it there is, and its entries.
 
-use std::collections::BTreeMap;
+mod fleet;
+mod history;
+mod resolving;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,18 +11,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tachograph_adapters::bundle::BundleReader;
 use tachograph_adapters::checkpoint::FileCheckpoints;
 use tachograph_adapters::journal::ArchivedIn;
-use tachograph_engine::domain::{Entry, Position, RunId, RunRecord, Timestamp};
+use tachograph_engine::domain::{Entry, Position, RunId, Timestamp};
 use tachograph_engine::ports::{JournalError, JournalReader};
-use tachograph_projections::{CurrentState, Projection, Timeline};
 
 use crate::error::Error;
-use crate::held::{BegunBefore, Held, Strangers, Stretch};
-use crate::machine::{LastWriter, WriterSearch};
+use crate::held::{Held, Stretch};
+use crate::machine::LastWriter;
 use crate::progress::Bar;
-use crate::replay;
 use crate::salvaging::SalvagingReader;
-use crate::search::Search;
 use crate::when::AsOf;
+
+pub(crate) use self::fleet::AllRuns;
+pub use self::fleet::Current;
+pub use self::history::{Border, History};
 
 /// Directory of the runs' own files in a data directory.
 pub(crate) const RUNS_DIR: &str = "runs";
@@ -41,64 +45,6 @@ pub struct Dataset {
     shows_progress: bool,
     /// What ends a long look through the entries early once it is set.
     stop: Arc<AtomicBool>,
-}
-
-/// All runs at a position, with what else the entries up to there tell.
-#[derive(Debug, Clone)]
-pub struct Current {
-    /// The runs.
-    pub state: CurrentState,
-    /// When the last entry was recorded.
-    pub recorded_at: Option<Timestamp>,
-    /// The last writer by then.
-    pub last_writer: Option<LastWriter>,
-    /// Runs of which entries can be read, but not the creation: they are not in the state.
-    pub begun_before: Vec<BegunBefore>,
-}
-
-/// All runs at a position.
-pub(crate) struct AllRuns {
-    /// The runs.
-    pub(crate) state: CurrentState,
-    /// Position of the checkpoint that was used; zero if none was.
-    pub(crate) began_at: Position,
-    /// When the last entry up to there was recorded.
-    pub(crate) recorded_at: Option<Timestamp>,
-    /// Runs of which entries can be read, but not the creation: they are not in the state.
-    pub(crate) begun_before: Vec<BegunBefore>,
-}
-
-/// Where the archived part of a run's history ends, if another part stays.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Border {
-    /// The last position that was archived.
-    pub up_to: Position,
-    /// The bundle with the last archived entry about the run, as it was named then.
-    pub bundle: String,
-    /// The run as it was there.
-    pub base: RunRecord,
-}
-
-/// One run's history with the entries that it was made from.
-#[derive(Debug, Clone)]
-pub struct History {
-    /// What happened, in order.
-    pub timeline: Timeline,
-    /// Where it begins, if what was before is archived.
-    pub border: Option<Border>,
-    entries: BTreeMap<Position, Entry>,
-}
-
-impl History {
-    /// The entry about the run at a position.
-    pub fn entry(&self, at: Position) -> Option<&Entry> {
-        self.entries.get(&at)
-    }
-
-    /// The last entry about the run.
-    pub fn last(&self) -> Option<&Entry> {
-        self.entries.values().next_back()
-    }
 }
 
 impl Dataset {
@@ -177,13 +123,14 @@ impl Dataset {
 
     /// Which part of a journal it is. Of a data directory that may become less while it is read, by archiving.
     pub fn held(&self) -> Held {
-        match self.salvaging.as_ref().and_then(|salvaging| salvaging.archived_in().pop()) {
-            Some(archived) => {
+        match self.archived_in().pop() {
+            // Read together with what was archived, it is whole.
+            Some(archived) if self.reader.archived() > Position::ZERO => {
                 let last = self.reader.head().position;
                 let stretch = Stretch { first: archived.last.next(), last, of: last };
                 Held::Rest { stretch, bundle: archived.bundle }
             }
-            None => self.held.clone(),
+            _ => self.held.clone(),
         }
     }
 
@@ -222,32 +169,6 @@ impl Dataset {
         let bundles = self.archived_in();
         let holds = |archived: &&ArchivedIn| position <= archived.last;
         bundles.iter().find(holds).or(bundles.last()).map(|archived| archived.bundle.clone()).unwrap_or_default()
-    }
-
-    /// Where the archived part of a run's history ends; absent if none of it was archived.
-    ///
-    /// # Errors
-    ///
-    /// As [`position`](Self::position).
-    pub async fn border(&self, run: RunId) -> Result<Option<Border>, JournalError> {
-        let base = self.reader.base(run).await?;
-        Ok(base.map(|base| Border { up_to: self.reader.archived(), bundle: self.bundle_of(base.last), base }))
-    }
-
-    /// The entries about a run that are held.
-    ///
-    /// # Errors
-    ///
-    /// [`JournalError::Archived`] if all of them are archived, or as [`position`](Self::position).
-    pub(crate) async fn own(&self, run: RunId) -> Result<Vec<Entry>, Error> {
-        let own = self.reader.history(run).await?;
-        match own.is_empty() {
-            true => match self.reader.base(run).await? {
-                Some(base) => Err(self.archived(base.last)),
-                None => Ok(own),
-            },
-            false => Ok(own),
-        }
     }
 
     /// The data directory, as messages name it.
@@ -366,85 +287,6 @@ impl Dataset {
         }
     }
 
-    /// All runs as they were at a position.
-    ///
-    /// # Errors
-    ///
-    /// As [`position`](Self::position).
-    pub async fn current(&self, at: Position) -> Result<Current, Error> {
-        let state = self.saved(at).await;
-        let since = state.position();
-        let recorded_at = if since == Position::ZERO { None } else { self.recorded_at(since).await? };
-        let mut current = Current { state, recorded_at, last_writer: None, begun_before: Vec::new() };
-        let mut strangers = Strangers::default();
-        let mut writers = WriterSearch::default();
-        self.visit(since, at, |entry| {
-            current.state.apply(&entry);
-            if entry.run().is_some_and(|run| current.state.run(run).is_none()) {
-                strangers.see(&entry);
-            }
-            current.recorded_at = Some(entry.recorded_at);
-            writers.see(&entry);
-            true
-        })
-        .await?;
-        current.begun_before = strangers.into_vec();
-        current.last_writer = match writers.found() {
-            Some(writer) => Some(writer),
-            None => self.last_writer_by(at).await?,
-        };
-        Ok(current)
-    }
-
-    /// The fold of all runs at the latest checkpoint up to a position; the empty one if there is none to go by.
-    pub(crate) async fn saved(&self, at: Position) -> CurrentState {
-        let begun = match &self.checkpoints {
-            Some(checkpoints) => replay::begin(&*self.reader, &**checkpoints, at).await,
-            None => replay::first(&*self.reader).await,
-        };
-        begun.unwrap_or_else(|error| {
-            tracing::debug!(%error, "no checkpoint is used");
-            CurrentState::empty()
-        })
-    }
-
-    /// All runs at a position.
-    pub(crate) async fn all_runs(&self, at: Position) -> Result<AllRuns, Error> {
-        let mut state = self.saved(at).await;
-        let began_at = state.position();
-        let mut strangers = Strangers::default();
-        self.visit(began_at, at, |entry| {
-            state.apply(&entry);
-            if entry.run().is_some_and(|run| state.run(run).is_none()) {
-                strangers.see(&entry);
-            }
-            true
-        })
-        .await?;
-        let recorded_at = self.recorded_at(at).await?;
-        Ok(AllRuns { state, began_at, recorded_at, begun_before: strangers.into_vec() })
-    }
-
-    /// Where there are checkpoints of all runs, sound or not, in order.
-    pub(crate) fn saved_positions(&self) -> Vec<Position> {
-        let saved = |checkpoints: &Arc<FileCheckpoints>| checkpoints.saved(CurrentState::NAME, CurrentState::VERSION);
-        self.checkpoints.as_ref().map(saved).unwrap_or_default()
-    }
-
-    /// The open runs at the latest checkpoint of the engine up to a position, and where that is; none at the beginning if
-    /// there is no checkpoint to go by.
-    pub(crate) async fn saved_open(&self, at: Position) -> (Position, Vec<RunRecord>) {
-        let nothing = (Position::ZERO, Vec::new());
-        let begun = match &self.checkpoints {
-            Some(checkpoints) => replay::begin_open(&*self.reader, &**checkpoints, at).await,
-            None => replay::first_open(&*self.reader).await,
-        };
-        begun.unwrap_or_else(|error| {
-            tracing::debug!(%error, "no checkpoint is used");
-            nothing
-        })
-    }
-
     /// When the last entry up to a position was recorded; absent if there is none that can be read.
     ///
     /// # Errors
@@ -477,166 +319,6 @@ impl Dataset {
     pub async fn last_writer(&self) -> Result<Option<LastWriter>, Error> {
         Ok(self.last_writer_by(self.reader.head().position).await?)
     }
-
-    /// The run that is meant by a run id, the beginning of one, or a name. A name stands for the run that holds it at
-    /// that position, else the last one that did.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::UnknownRun`] or [`Error::AmbiguousRun`], or as [`position`](Self::position).
-    pub async fn resolve(&self, text: &str, as_of: Option<Position>) -> Result<RunId, Error> {
-        if let Ok(run) = text.parse::<RunId>() {
-            return match self.reader.run_head(run).await? {
-                Some(_) => Ok(run),
-                None => Err(self.unknown(text, None)),
-            };
-        }
-        let head = self.reader.head().position;
-        let mut search = Search::of(text, as_of.unwrap_or(head)).beginning_after(self.held_after());
-        self.begin_search(&mut search, text, &self.reader.bases().await?)?;
-        self.visit(Position::ZERO, head, |entry| {
-            search.see(&entry);
-            true
-        })
-        .await?;
-        search.answer(|similar| self.unknown(text, similar))
-    }
-
-    /// The runs that are meant, as [`resolve`](Self::resolve) finds them one by one, after one pass over the entries for all
-    /// of them; and how many entries that were: none if all are whole ids.
-    pub(crate) async fn resolve_all(&self, texts: &[String], as_of: Position) -> Result<(Vec<RunId>, u64), Error> {
-        let head = self.reader.head().position;
-        let is_id = |text: &String| text.parse::<RunId>().is_ok();
-        let begun = self.held_after();
-        let named = texts.iter().filter(|text| !is_id(text));
-        let mut searches: Vec<Search<'_>> = named.map(|text| Search::of(text, as_of).beginning_after(begun)).collect();
-        let mut entries = 0;
-        if !searches.is_empty() {
-            let bases = self.reader.bases().await?;
-            for (search, text) in searches.iter_mut().zip(texts.iter().filter(|text| !is_id(text))) {
-                self.begin_search(search, text, &bases)?;
-            }
-            self.visit(Position::ZERO, head, |entry| {
-                entries += 1;
-                searches.iter_mut().for_each(|search| search.see(&entry));
-                true
-            })
-            .await?;
-        }
-        let (mut searches, mut runs) = (searches.into_iter(), Vec::with_capacity(texts.len()));
-        for text in texts {
-            let search = if is_id(text) { None } else { searches.next() };
-            runs.push(match search {
-                Some(search) => search.answer(|similar| self.unknown(text, similar))?,
-                None => self.resolve(text, Some(as_of)).await?,
-            });
-        }
-        Ok((runs, entries))
-    }
-
-    pub(crate) fn begin_search(
-        &self,
-        search: &mut Search<'_>,
-        text: &str,
-        bases: &[RunRecord],
-    ) -> Result<(), JournalError> {
-        let Some(salvaging) = self.salvaging.as_ref().filter(|_| !bases.is_empty()) else { return Ok(()) };
-        search.begin(bases, &salvaging.archived_bearers(text)?);
-        Ok(())
-    }
-
-    fn unknown(&self, text: &str, similar: Option<String>) -> Error {
-        let text = text.chars().take(128).collect();
-        Error::UnknownRun { text, data: self.data.clone(), similar, held: Box::new(self.held()) }
-    }
-
-    /// One run as it was at a position, found by way of its own entries alone.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::NotYet`] if it was created later, [`Error::BegunBefore`] if that is not held, [`Error::UnknownRun`] if
-    /// never, or as [`position`](Self::position).
-    pub async fn record(&self, run: RunId, at: Position) -> Result<RunRecord, Error> {
-        let base = self.reader.base(run).await?;
-        let history = self.reader.history(run).await?;
-        let until_then = history.iter().take_while(|entry| entry.position <= at);
-        match until_then.fold(base, RunRecord::fold) {
-            Some(record) => Ok(record),
-            None => Err(match history.iter().fold(None, RunRecord::fold) {
-                Some(record) => Error::NotYet { run, at, created: record.created },
-                None if self.held().is_part() && !history.is_empty() => {
-                    let first = history.first().map_or(at, |entry| entry.position);
-                    Error::BegunBefore { run, first, data: self.data.clone() }
-                }
-                None => self.unknown(&run.to_string(), None),
-            }),
-        }
-    }
-
-    /// The history of the run that is meant, with the facts about the journal that fall within it. For the full id of
-    /// a run that was never created, what was refused about it.
-    ///
-    /// # Errors
-    ///
-    /// As [`resolve`](Self::resolve).
-    pub async fn history(&self, text: &str) -> Result<History, Error> {
-        let run = match (self.resolve(text, None).await, text.parse()) {
-            (Ok(run), _) | (Err(Error::UnknownRun { .. }), Ok(run)) => run,
-            (Err(error), _) => return Err(error),
-        };
-        let own = self.own(run).await?;
-        let border = self.border(run).await?;
-        let (after, up_to) = self.stretch_of(&own, border.as_ref().map(|border| border.base.clone()));
-        let history = match self.stretch(History::of(run, border.clone()), after, up_to).await {
-            Ok(history) => history,
-            // Damage elsewhere must not hide what the run's own entries say.
-            Err(JournalError::Damaged { .. }) if !own.is_empty() => History::of(run, border).with(own),
-            Err(error) => return Err(error.into()),
-        };
-        if history.timeline.items().is_empty() { Err(self.unknown(text, None)) } else { Ok(history) }
-    }
-
-    /// Between which positions facts about the journal matter to a run: from its creation to its last entry if it has
-    /// ended, else to the end. A run that was never created has no back pointers, so that all must be gone through.
-    fn stretch_of(&self, own: &[Entry], base: Option<RunRecord>) -> (Position, Position) {
-        let end = self.reader.head().position;
-        match own.iter().fold(base, RunRecord::fold) {
-            Some(record) => {
-                let after = Position(record.created.0.saturating_sub(1)).max(self.reader.archived());
-                (after, if record.run.is_ended() { record.last } else { end })
-            }
-            None => (Position::ZERO, end),
-        }
-    }
-
-    async fn stretch(&self, mut history: History, after: Position, up_to: Position) -> Result<History, JournalError> {
-        self.visit(after, up_to, |entry| {
-            history.apply(entry);
-            true
-        })
-        .await?;
-        Ok(history)
-    }
-}
-
-impl History {
-    /// The history before the first entry that is held.
-    fn of(run: RunId, border: Option<Border>) -> Self {
-        let timeline = border.as_ref().map_or_else(|| Timeline::of(run), |border| Timeline::continuing(&border.base));
-        Self { timeline, border, entries: BTreeMap::new() }
-    }
-
-    fn with(mut self, entries: Vec<Entry>) -> Self {
-        entries.into_iter().for_each(|entry| self.apply(entry));
-        self
-    }
-
-    fn apply(&mut self, entry: Entry) {
-        self.timeline.apply(&entry);
-        if entry.run() == Some(self.timeline.run()) {
-            self.entries.insert(entry.position, entry);
-        }
-    }
 }
 
 impl std::fmt::Debug for Dataset {
@@ -649,6 +331,7 @@ impl std::fmt::Debug for Dataset {
 mod tests {
     use tachograph_adapters::process::Launch;
     use tachograph_engine::domain::{RunSpec, Workload};
+    use tachograph_projections::Projection;
 
     use super::*;
     use crate::writer::Writer;
