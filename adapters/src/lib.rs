@@ -15,6 +15,7 @@ mod lock;
 pub mod memory;
 pub mod oci;
 pub mod process;
+pub mod sealing;
 pub mod snapshot;
 pub mod threads;
 

@@ -1,5 +1,6 @@
 //! What the questions with a name cost on a journal of a million events, as whole processes from the start to the last row,
 //! beside DuckDB on the exported Parquet, in turns in the same run. Then how long one waits at the prompt for the first row.
+//! At last what it costs to archive all of it but its last segment.
 //!
 //! `TACHO_TEST_PYTHON=$PWD/target/peers/bin/python cargo bench -p tachograph-benches --bench audit`
 //!
@@ -85,6 +86,7 @@ fn bench() -> Result<(), Failure> {
     );
     questions.iter().try_for_each(|question| bench.compare(question))?;
     bench.prompt(&run)?;
+    bench.archive()?;
     println!("load after: {}", load());
     Ok(())
 }
@@ -99,8 +101,11 @@ impl Bench {
     }
 
     fn tacho(&self, arguments: &[&str]) -> Result<(String, Cost), Failure> {
-        let data = self.data();
-        let mut all = vec!["--data", text(&data)?];
+        self.tacho_over(&self.data(), arguments)
+    }
+
+    fn tacho_over(&self, data: &Path, arguments: &[&str]) -> Result<(String, Cost), Failure> {
+        let mut all = vec!["--data", text(data)?];
         all.extend(arguments);
         Program { path: &self.tacho, name: TACHO, arguments: &all, input: "" }.measure(self.place.path())
     }
@@ -133,6 +138,41 @@ impl Bench {
         ] {
             let (_, cost) = self.tacho(&arguments)?;
             println!("{what}: {:.2} s, peak {:.0} MB; {:.1} MB", cost.seconds, cost.peak_mb(), size(file)?);
+        }
+        Ok(())
+    }
+
+    /// Says what would be archived, and archives it twice: without tables and with them. Each time the journal is the same one: its
+    /// files have second names, since archiving writes to none that is there.
+    fn archive(&self) -> Result<(), Failure> {
+        let archive = ["--format", "json", "archive", "--before", "0s"];
+        for (what, more) in [
+            ("archive, the plan", &[][..]),
+            ("archive --apply --no-parquet", &["--apply", "--no-parquet"]),
+            ("archive --apply, with tables", &["--apply"]),
+        ] {
+            let data = self.place.path().join("archived");
+            std::fs::create_dir_all(data.join("journal"))?;
+            for segment in std::fs::read_dir(self.data().join("journal"))? {
+                let segment = segment?;
+                std::fs::hard_link(segment.path(), data.join("journal").join(segment.file_name()))?;
+            }
+            let (told, cost) = self.tacho_over(&data, &[&archive[..], more].concat())?;
+            let told: Value = serde_json::from_str(&told)?;
+            let (seconds, peak) = (cost.seconds, cost.peak_mb());
+            print!(
+                "{what}: {seconds:.2} s, peak {peak:.0} MB; {} events in {} segments",
+                told["entries"], told["segments"]
+            );
+            if let Some(bundle) = told["bundle"].as_str() {
+                let stub = data.join("journal").join(format!("{:020}.seg", 1));
+                print!(", bundle {:.1} MB, stub {:.1} MB", size(Path::new(bundle))?, size(&stub)?);
+            }
+            match told["parquet"].as_str() {
+                Some(tables) => println!(", tables {:.1} MB", size(Path::new(tables))?),
+                None => println!(),
+            }
+            std::fs::remove_dir_all(&data)?;
         }
         Ok(())
     }

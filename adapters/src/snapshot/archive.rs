@@ -12,10 +12,10 @@ use super::handover::{Claim, GiveUp, Handover, Threads};
 use super::listing::list;
 use super::pack::{Packer, compressed, finish_compressed};
 use super::place::{Partial, Place};
-use super::sealing::{Seal, Sealing};
 use super::standstill::Standstill;
 use crate::freeze::{FreezeTarget, Freezer};
 use crate::process::AttemptDirectory;
+use crate::sealing::{Seal, Sealing};
 
 const EXTENSION: &str = ".tar.zst";
 
@@ -150,7 +150,7 @@ impl Taking {
     }
 
     /// Archives the attempt while it stands still; it goes on when this returns, in every outcome.
-    fn read_frozen(&self, sink: Sealing, partial: &Path) -> Result<(std::fs::File, Seal), TakeError> {
+    fn read_frozen(&self, sink: Sealing<std::fs::File>, partial: &Path) -> Result<(std::fs::File, Seal), TakeError> {
         let _thaw = self.standstill.begin(self.freezer.as_ref(), &self.target)?;
         // Given up while it was being frozen: whoever did that found nothing to thaw yet.
         self.handover.check()?;

@@ -14,8 +14,9 @@ use super::error::{TakeError, at};
 use super::handover::{Claim, GiveUp, Handover, Threads};
 use super::place::{Partial, Place, open_image};
 use super::program::{Ended, Program};
-use super::sealing::{Seal, seal_of};
+use super::sealing::seal_of;
 use crate::process::{ATTEMPT_VARIABLE, AttemptDirectory, DIRECTORY_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE};
+use crate::sealing::Seal;
 
 /// Environment variable that names the snapshot to the program that takes it.
 pub const SNAPSHOT_VARIABLE: &str = "TACHO_SNAPSHOT_ID";

@@ -13,7 +13,8 @@ use tachograph_engine::ports::{SnapshotImage, WantedSnapshot};
 
 use super::error::{StepError, TakeError, at};
 use super::handover::Handover;
-use super::sealing::{Seal, seal_of};
+use super::sealing::seal_of;
+use crate::sealing::Seal;
 
 const FOLDER: &str = "snapshots";
 const PARTIAL: &str = ".partial";

@@ -1,7 +1,7 @@
 //! One Parquet file in the making: rows are gathered column by column and written in groups.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnPath, Type, TypePtr};
 use rusqlite::types::Value;
+use tachograph_adapters::sealing::{Seal, Sealing};
 use tachograph_engine::domain::Digest;
 
 use super::super::super::column::TableInfo;
@@ -78,7 +79,7 @@ pub(super) struct Made {
 /// A file in the making.
 pub(super) struct Part {
     draft: PathBuf,
-    writer: SerializedFileWriter<Hashing>,
+    writer: SerializedFileWriter<Sealing<BufWriter<File>>>,
     columns: Vec<Gathered>,
     rows_gathered: usize,
     bytes_gathered: usize,
@@ -91,8 +92,8 @@ impl Part {
         // Evidence may hold what is nobody else's business.
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft);
         let file = file.map_err(|source| ExportProblem::Step { step: "create", path: draft.clone(), source })?;
-        let hashing = Hashing { file: BufWriter::new(file), hasher: blake3::Hasher::new(), bytes: 0 };
-        let writer = SerializedFileWriter::new(hashing, shape.schema.clone(), shape.properties.clone());
+        let sealing = Sealing::of(BufWriter::new(file));
+        let writer = SerializedFileWriter::new(sealing, shape.schema.clone(), shape.properties.clone());
         let columns = shape.columns.iter().map(|physical| Gathered::of(*physical)).collect();
         match writer {
             Ok(writer) => Ok(Self { draft, writer, columns, rows_gathered: 0, bytes_gathered: 0, rows: 0 }),
@@ -119,9 +120,8 @@ impl Part {
             self.write_group().map_err(|error| problem(&self.draft, error))?;
         }
         let Self { draft, writer, rows, .. } = self;
-        let hashing = writer.into_inner().map_err(|error| problem(&draft, error))?;
-        let (bytes, digest) = (hashing.bytes, Digest(*hashing.hasher.finalize().as_bytes()));
-        let synced = hashing.file.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
+        let (file, Seal { bytes, digest }) = writer.into_inner().map_err(|error| problem(&draft, error))?.finish();
+        let synced = file.into_inner().map_err(io::IntoInnerError::into_error).and_then(|file| file.sync_all());
         synced.map_err(|source| ExportProblem::Step { step: "write", path: draft.clone(), source })?;
         Ok(Made { draft, rows, bytes, digest })
     }
@@ -199,26 +199,6 @@ impl Gathered {
         }
         self.levels.clear();
         Ok(())
-    }
-}
-
-/// A file whose digest is known when it is written.
-struct Hashing {
-    file: BufWriter<File>,
-    hasher: blake3::Hasher,
-    bytes: u64,
-}
-
-impl Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..written]);
-        self.bytes += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
     }
 }
 
