@@ -12,10 +12,29 @@ use tachograph_engine::ports::{JournalError, RunHead};
 use super::kept;
 use super::{RunRow, Stub, StubHead};
 
-/// What is known of the archived runs so far. Grows with them and their commands, some 50 bytes for each of those.
+/// What is known of the archived runs so far. Grows with them and their commands: what is known of runs that have ended is held
+/// as it will be in the stub, some hundred bytes for each and 50 for a command.
 #[derive(Debug, Default)]
 pub(crate) struct Gathering {
-    runs: BTreeMap<RunId, Gathered>,
+    runs: BTreeMap<RunId, Known>,
+}
+
+#[derive(Debug)]
+enum Known {
+    /// Something happens to it.
+    Open(Box<Gathered>),
+    /// It ended, and nothing came since.
+    Packed(Packed),
+}
+
+/// What is known of a run, as it will be in the stub.
+#[derive(Debug)]
+struct Packed {
+    block: Box<[u8]>,
+    is_open: bool,
+    /// The row of its name.
+    name: Option<(u128, Position, RunId)>,
+    taken: Position,
 }
 
 #[derive(Debug)]
@@ -47,12 +66,13 @@ impl Gathering {
         for index in 0..stub.head.runs {
             let row = stub.run_row(index)?;
             let known = Gathered::of(&stub.block(row)?).ok_or_else(|| stub.undecodable(row))?;
-            gathering.runs.insert(row.run, known);
+            gathering.runs.insert(row.run, Known::Packed(known.pack(row.run)));
         }
         for index in 0..stub.head.names {
             let (_, taken, run) = stub.name_row(index)?;
-            if let Some(known) = gathering.runs.get_mut(&run) {
+            if let Some(Known::Packed(known)) = gathering.runs.get_mut(&run) {
                 known.taken = taken;
+                known.name = known.name.map(|(hash, _, run)| (hash, taken, run));
             }
         }
         Ok(gathering)
@@ -61,7 +81,15 @@ impl Gathering {
     /// Takes in the next entry.
     pub(crate) fn see(&mut self, entry: &Entry) {
         let (Some(run), Some(command)) = (entry.run(), entry.command_id()) else { return };
-        let known = self.runs.entry(run).or_default();
+        let mut known = match self.runs.remove(&run) {
+            Some(Known::Open(known)) => known,
+            Some(Known::Packed(packed)) => match packed.unpack() {
+                Some(known) => Box::new(known),
+                // What was packed can be read, or the stub is refused when it is read back: it stays what it is.
+                None => return drop(self.runs.insert(run, Known::Packed(packed))),
+            },
+            None => Box::default(),
+        };
         let answer = known.answer(entry, run, command);
         if let Some(answer) = answer {
             known.answers.entry(command).or_insert(answer);
@@ -75,30 +103,31 @@ impl Gathering {
             known.head.version = committed.version;
         }
         known.record = RunRecord::fold(known.record.take(), entry);
+        // Packed when it ends, and not again for each late report.
+        let ends = !entry.events().is_empty() && known.record.as_ref().is_some_and(|record| record.run.is_ended());
+        self.runs.insert(run, if ends { Known::Packed(known.pack(run)) } else { Known::Open(known) });
     }
 
     /// The bytes of the stub.
-    pub(crate) fn encode(&self, head: StubHead) -> Vec<u8> {
-        let (mut blocks, mut rows, mut names) = (Vec::new(), Vec::new(), Vec::new());
-        for (run, known) in &self.runs {
-            let at = blocks.len();
-            kept::encode(known.record.as_ref(), known.head, known.answers.values(), &mut blocks);
-            // What is known of one run has far fewer bytes than 4 GiB, by the bounds of what is in it.
-            let length = (blocks.len() - at) as u32;
-            let is_open = known.record.as_ref().is_some_and(|record| !record.run.is_ended());
-            rows.push(RunRow { run: *run, at: at as u64, length, is_open });
-            if let Some(name) = known.record.as_ref().and_then(|record| record.run.spec.name.as_deref()) {
-                names.push(kept::name_row(name, known.taken, *run));
-            }
-        }
+    pub(crate) fn encode(self, head: StubHead) -> Vec<u8> {
+        let pack = |(run, known)| match known {
+            Known::Open(known) => (run, Gathered::pack(&known, run)),
+            Known::Packed(packed) => (run, packed),
+        };
+        let packed: Vec<(RunId, Packed)> = self.runs.into_iter().map(pack).collect();
+        let mut names: Vec<_> = packed.iter().filter_map(|(_, packed)| packed.name).collect();
         names.sort_unstable();
+        let blocks_bytes: usize = packed.iter().map(|(_, packed)| packed.block.len()).sum();
         let mut head = head;
-        head.place(blocks.len() as u64, rows.len() as u64, names.len() as u64);
+        head.place(blocks_bytes as u64, packed.len() as u64, names.len() as u64);
         let mut bytes = head.encode();
-        bytes.append(&mut blocks);
-        for row in rows {
-            RunRow { at: head.blocks_at + row.at, ..row }.encode(&mut bytes);
+        let mut rows = Vec::with_capacity(packed.len());
+        for (run, Packed { block, is_open, .. }) in packed {
+            // What is known of one run has far fewer bytes than 4 GiB, by the bounds of what is in it.
+            rows.push(RunRow { run, at: bytes.len() as u64, length: block.len() as u32, is_open });
+            bytes.extend(block);
         }
+        rows.into_iter().for_each(|row| row.encode(&mut bytes));
         for (hash, taken, run) in names {
             bytes.extend(hash.to_be_bytes());
             bytes.extend(taken.0.to_le_bytes());
@@ -110,7 +139,23 @@ impl Gathering {
     }
 }
 
+impl Packed {
+    fn unpack(&self) -> Option<Gathered> {
+        Some(Gathered { taken: self.taken, ..Gathered::of(&self.block)? })
+    }
+}
+
 impl Gathered {
+    fn pack(&self, run: RunId) -> Packed {
+        let mut block = Vec::new();
+        let record = self.record.as_ref();
+        kept::encode(record, self.head, self.answers.values(), &mut block);
+        let name = record.and_then(|record| record.run.spec.name.as_deref());
+        let name = name.map(|name| kept::name_row(name, self.taken, run));
+        let is_open = record.is_some_and(|record| !record.run.is_ended());
+        Packed { block: block.into(), is_open, name, taken: self.taken }
+    }
+
     fn of(bytes: &[u8]) -> Option<Self> {
         let (record, last, version, rows) = kept::split(bytes)?;
         let answers = rows.into_iter().map(|row| Some((kept::command_of(row)?, row.to_vec())));
