@@ -121,6 +121,7 @@ impl HeldAttempt {
         let record = end_record(answer);
         let end = AttemptEnd { run: self.claim.run, attempt: self.claim.attempt, outcome, record };
         self.live().phase.send_replace(Phase::Ended(Arc::new(end)));
+        self.live().over.send_replace(true);
     }
 
     fn exit_record(&self, seen: &Seen) -> ExitRecord {

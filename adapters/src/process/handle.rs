@@ -108,6 +108,8 @@ pub(super) struct Live {
     pub(super) opened: OnceLock<Opened>,
     pub(super) pid: OnceLock<u32>,
     pub(super) phase: watch::Sender<Phase>,
+    /// Whether that is the last one, for those who wait for nothing else: each phase would wake them.
+    pub(super) over: watch::Sender<bool>,
     pub(super) stop: watch::Sender<Option<Stop>>,
     /// Why its time is up, if somebody else than its limit says so.
     pub(super) time_up: watch::Sender<Option<TimeUp>>,
@@ -137,6 +139,7 @@ impl Live {
             opened: OnceLock::new(),
             pid: OnceLock::new(),
             phase: watch::Sender::new(Phase::Starting),
+            over: watch::Sender::new(false),
             stop: watch::Sender::new(None),
             time_up: watch::Sender::new(None),
             ending: watch::Sender::new(false),
@@ -259,10 +262,12 @@ impl RunHandle {
     ///
     /// [`RunnerError::Abandoned`] if the supervising task was lost, for example with its runtime.
     pub async fn wait(&self) -> Result<Arc<AttemptEnd>, RunnerError> {
-        let over = |phase: &Phase| matches!(phase, Phase::Ended(_) | Phase::Abandoned);
-        match self.phase(over).await {
-            Some(Phase::Ended(end)) => Ok(end),
-            _ => Err(RunnerError::Abandoned { run: self.run(), attempt: self.attempt() }),
+        let _ = self.live.over.subscribe().wait_for(|over| *over).await;
+        match &*self.live.phase.borrow() {
+            Phase::Ended(end) => Ok(end.clone()),
+            Phase::Starting | Phase::Running | Phase::Exited | Phase::Abandoned => {
+                Err(RunnerError::Abandoned { run: self.run(), attempt: self.attempt() })
+            }
         }
     }
 

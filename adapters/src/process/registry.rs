@@ -63,6 +63,7 @@ impl Drop for Registration {
             }
             abandoned
         });
+        self.live.over.send_replace(true);
         self.live.settled.send_replace(true);
     }
 }
