@@ -190,11 +190,9 @@ impl AttemptDirectory {
 
     /// Makes the directory, durably. It must not exist: an attempt is opened once.
     pub(crate) fn create(&self) -> Result<(), DirectoryError> {
-        let first_run = !self.runs.exists();
         self.make()?;
-        if first_run {
-            self.sync_data()?;
-        }
+        // Whoever made the directory of all runs need not have synced it, now or before: of most attempts nothing is.
+        self.sync_data()?;
         sync_directory(&self.runs)?;
         sync_directory(&self.run)
     }

@@ -180,10 +180,9 @@ fn a_signal_that_was_ignored_from_the_beginning_stays_ignored() {
     let place = Place::new();
     let ready = Ready::at(&place.path("ready"));
     let jobs = two_jobs(&place, &ready, ":");
-    let tool = place.tacho(["supervise", &jobs]);
     // As `nohup` and background jobs of a shell do: ignored, then executed.
     let mut shell = Command::new("sh");
-    shell.args(["-c", "trap '' HUP INT; exec \"$0\" \"$@\""]).arg(tool.get_program()).args(tool.get_args());
+    shell.args(["-c", "trap '' HUP INT; exec \"$0\" \"$@\""]).args([env!("CARGO_BIN_EXE_tacho"), "supervise", &jobs]);
     shell.env("TACHO_DATA", place.data()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = shell.spawn().unwrap();
     ready.next();

@@ -102,6 +102,23 @@ fn it_is_followed_by_what_its_shim_is_called_and_told_truly() {
 }
 
 #[test]
+fn without_shim_and_identity_the_end_is_unknown_and_what_is_left_is_named() {
+    let left = "sleep 600 > /dev/null 2>&1 & echo $! > \"$TACHO_RUN_DIR/left\"";
+    let gone = TakenAway::by(&format!("{left}; {IDENTITY}"));
+    let left = gone.place.data().join(format!("runs/{}/attempt-1/left", gone.run));
+    let left: u32 = std::fs::read_to_string(left).unwrap().trim().parse().unwrap();
+    send(gone.shim.pid, Signal::KILL);
+    gone.until_gone();
+    let opened = gone.open();
+    send(left, Signal::KILL);
+    let Some(ExitStatus::Unknown { cause }) = status(&gone.record()) else { panic!("{:?}", gone.record()) };
+    assert!(cause.contains("there is no identity in its directory: it may have been executed"), "{cause}");
+    assert!(opened.stderr.contains(&format!("was left open: unknown: {cause}")), "{}", opened.stderr);
+    let told = format!("process {left}");
+    assert!(opened.stderr.contains("has left something alive: ") && opened.stderr.contains(&told), "{}", opened.stderr);
+}
+
+#[test]
 fn whoever_follows_it_can_end_it_and_has_the_end_recorded() {
     for what in [IDENTITY, DIRECTORY] {
         let gone = TakenAway::by(what);
