@@ -1,6 +1,7 @@
 //! The process around a command: arguments, logs, panics, runtime, exit code.
 
 use std::ffi::{OsStr, OsString};
+use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
@@ -60,7 +61,7 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
     if let Some(told) = audit::command::without_journal(context, &command) {
         return told;
     }
-    let runtime = runtime(matches!(command, Command::Run(_) | Command::Supervise(_)))?;
+    let runtime = runtime(needs_threads(&command))?;
     let result = runtime.block_on(async {
         match command {
             Command::Run(args) => run::execute(context, args).await,
@@ -110,9 +111,20 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
     result
 }
 
-/// Who has runs to look after does it on as many threads as there are processors.
-fn runtime(is_supervisor: bool) -> Result<Runtime, Error> {
-    let built = if is_supervisor {
+/// Whether something else must go on while a terminal or a reader takes its time. Jobs are looked after by one thread where
+/// nothing waits for either: each step of a short job is then taken where the last one was, instead of waking another
+/// thread for it.
+fn needs_threads(command: &Command) -> bool {
+    match command {
+        Command::Run(_) => true,
+        Command::Supervise(_) => std::io::stderr().is_terminal(),
+        _ => false,
+    }
+}
+
+/// With threads there are as many as processors.
+fn runtime(with_threads: bool) -> Result<Runtime, Error> {
+    let built = if with_threads {
         let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
         // It panics if it cannot start its threads, and waits for them for ever.
         room_for(workers).map_err(Error::short_of_threads("looking after runs"))?;

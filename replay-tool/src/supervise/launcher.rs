@@ -154,7 +154,7 @@ fn given_up(run: RunId) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::progress::Lines;
+    use super::super::lines::Lines;
     use super::super::stuck::{Stuck, kill};
     use super::*;
     use crate::jobs::parse;
@@ -168,7 +168,8 @@ mod tests {
     async fn a_run_that_a_stop_forestalls_is_not_created_and_a_retry_is_left_out() {
         let data = tempfile::tempdir().unwrap();
         let writer = Writer::open(data.path()).await.unwrap();
-        let launcher = ProcessLauncher::new(&writer, Stop::default(), &Lines);
+        let lines = Lines::default();
+        let launcher = ProcessLauncher::new(&writer, Stop::default(), &lines);
         let job = job("[\"true\"]");
         let run = launcher.create(&job).await.unwrap().unwrap();
         let Attempted::Ended(ended) = launcher.attempt(&job, run, None).await.unwrap() else { panic!("not ended") };
@@ -191,7 +192,8 @@ mod tests {
         let place = tempfile::tempdir().unwrap();
         let (stuck, writer) = stuck_writer(place.path()).await;
         let stop = Stop::default();
-        let launcher = ProcessLauncher::new(&writer, stop.clone(), &Lines);
+        let lines = Lines::default();
+        let launcher = ProcessLauncher::new(&writer, stop.clone(), &lines);
         let first = job("[\"true\"]");
         stuck.stand_still(false);
         let run = launcher.create(&first).await.unwrap().unwrap();
@@ -214,7 +216,8 @@ mod tests {
     async fn a_start_that_is_left_to_its_shim_is_told_as_left() {
         let place = tempfile::tempdir().unwrap();
         let (stuck, writer) = stuck_writer(place.path()).await;
-        let launcher = ProcessLauncher::new(&writer, Stop::default(), &Lines);
+        let lines = Lines::default();
+        let launcher = ProcessLauncher::new(&writer, Stop::default(), &lines);
         let job = job("[\"true\"]");
         let attempted = async {
             let run = launcher.create(&job).await.unwrap().unwrap();
@@ -237,7 +240,8 @@ mod tests {
         let data = tempfile::tempdir().unwrap();
         let writer = Writer::open(data.path()).await.unwrap();
         let stop = Stop::default();
-        let launcher = ProcessLauncher::new(&writer, stop.clone(), &Lines);
+        let lines = Lines::default();
+        let launcher = ProcessLauncher::new(&writer, stop.clone(), &lines);
         let job = job("[\"sleep\", \"60\"]");
         let run = launcher.create(&job).await.unwrap().unwrap();
         stop.request(Urgency::GivenUp);

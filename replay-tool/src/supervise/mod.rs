@@ -2,6 +2,7 @@
 
 mod bars;
 mod launcher;
+mod lines;
 mod progress;
 pub mod schedule;
 #[cfg(test)]
@@ -29,7 +30,7 @@ pub use waits::JobSnapshotView;
 
 use self::bars::Bars;
 use self::launcher::ProcessLauncher;
-use self::progress::Lines;
+use self::lines::Lines;
 use self::schedule::{JobReport, JobResult, Limits, run_all};
 use self::waits::Waits;
 use crate::cli::SuperviseArgs;
@@ -171,7 +172,7 @@ fn progress(context: &Context, count: usize) -> Box<dyn Progress> {
     if std::io::stderr().is_terminal() && !dumb && !context.is_json() {
         Box::new(Bars::for_jobs(count))
     } else {
-        Box::new(Lines)
+        Box::new(Lines::default())
     }
 }
 

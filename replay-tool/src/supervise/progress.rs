@@ -1,6 +1,5 @@
 //! What happens while jobs run, as it is shown to people.
 
-use std::io::Write;
 use std::time::Duration;
 
 use tachograph_engine::domain::{Outcome, RunId};
@@ -97,19 +96,6 @@ pub trait Progress: Send + Sync {
 
     /// Time has passed. Called several times a second.
     fn tick(&self) {}
-}
-
-/// One line on standard error per step.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Lines;
-
-impl Progress for Lines {
-    fn show(&self, step: &Step<'_>) {
-        if let Some(line) = line(step) {
-            // If nobody reads it, the jobs go on all the same.
-            let _ = writeln!(std::io::stderr().lock(), "{line}");
-        }
-    }
 }
 
 /// A step in one line; nothing for one that earlier lines told already.
