@@ -42,7 +42,8 @@ pub struct ExportArgs {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     #[arg(conflicts_with_all = ["jsonl", "out", "sqlite", "run", "from", "zstd", "seal", "redact", "salts", "guessable_ids", "force"])]
     pub parquet: Option<PathBuf>,
-    /// With --parquet: bundles of what was archived are in this directory now, and not where they were put
+    /// With --parquet: bundles of what was archived are in this directory now, and not where they were put; a new export then holds
+    /// what is in them as well
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "parquet")]
     pub bundles: Option<PathBuf>,
     /// The tables as a SQLite database in this file, which must not exist yet

@@ -82,6 +82,8 @@ pub struct ParquetExportView {
     /// What it was made of.
     #[serde(flatten)]
     pub source: SourceView,
+    /// The first position that it holds.
+    pub first: u64,
     /// The last position that it held before; absent if it is new.
     pub position_before: Option<u64>,
     /// Whether an export before it was cut off, and was completed first.
@@ -118,6 +120,7 @@ impl From<&crate::audit::export::parquet::ParquetExport> for ParquetExportView {
         Self {
             directory: made.path.display().to_string(),
             source: (&made.source).into(),
+            first: made.first.0,
             position_before: made.before.map(|position| position.0),
             completed: made.completed,
             tables: made.tables.iter().map(Into::into).collect(),

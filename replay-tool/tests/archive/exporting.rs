@@ -205,3 +205,37 @@ fn an_export_that_began_behind_the_archive_goes_on_and_over_the_next_one() {
     let rows: u64 = entries.map(|file| file["rows"].as_u64().unwrap()).sum();
     assert_eq!(rows, end + 1 - begun, "{said}");
 }
+
+#[test]
+fn a_first_export_says_where_it_begins_and_is_whole_with_the_bundles() {
+    let place = Place::new();
+    let told = |name: &str, more: &[&str]| {
+        told(&place.data(), &[&["export", "--parquet", place.at(name).to_str().unwrap()], more].concat())
+    };
+    let end = json(&place.data(), &["verify"])["head"]["position"].as_u64().unwrap();
+    let text = told("rest", &[]);
+    assert!(text.contains(&format!(": positions {} to {end};", place.last + 1)), "{text}");
+    assert_eq!(place.export(&place.data(), "told", &[])["first"].as_u64(), Some(place.last + 1));
+    // Of a bundle that is a part, too.
+    let part = place.at("part");
+    let made = json(&place.plain(), &["export", "--out", part.to_str().unwrap(), "--from", "11"]);
+    let first = made["first"].as_u64().unwrap();
+    assert!(first > 1);
+    assert_eq!(place.export(&part, "of-part", &[])["first"].as_u64(), Some(first));
+    // With the bundles it is the whole, and goes on as such.
+    let elsewhere = place.move_bundles();
+    let bundles = ["--bundles", elsewhere.to_str().unwrap()];
+    let text = told("whole", &bundles);
+    assert!(text.contains(&format!(": positions 1 to {end};")), "{text}");
+    place.export(&place.plain(), "all", &[]);
+    assert!(files(&place.at("whole")) == files(&place.at("all")), "byte by byte");
+    let again = place.export(&place.data(), "whole", &bundles);
+    assert_eq!((&again["first"], &again["part"]), (&1.into(), &Value::Null), "{again}");
+    // And without them it is refused, if they were asked for.
+    let none = place.at("none");
+    let asked = ["export", "--parquet", none.to_str().unwrap(), "--bundles", "nowhere"];
+    let (code, id, message) = failure(&place.data(), &asked);
+    assert_eq!((code, id.as_str()), (2, "archived"), "{message}");
+    assert!(message.contains(&format!("is to hold all, and positions 1 to {} are archived", place.last)), "{message}");
+    assert!(files(&none).is_empty());
+}

@@ -2,9 +2,6 @@
 
 use std::path::Path;
 
-#[cfg(feature = "parquet")]
-use tachograph_engine::domain::Position;
-
 use super::source::Source;
 use super::sqlite::{SqliteExport, write_sqlite};
 use crate::cli::ExportArgs;
@@ -105,7 +102,7 @@ fn parquet_text(made: &super::parquet::ParquetExport) -> String {
     let since = match made.before {
         Some(before) if before == position => format!("nothing is new since position {position}"),
         Some(before) => format!("positions {} to {position} added", before.next()),
-        None => format!("positions {} to {position}", Position(1)),
+        None => format!("positions {} to {position}", made.first),
     };
     text.push_str(&format!("{journal}: {since}; {} files in {place}, {} bytes\n", made.files_total, made.bytes_total));
     text

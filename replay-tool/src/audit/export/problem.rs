@@ -65,13 +65,13 @@ pub enum ExportProblem {
     /// What comes next was archived before it was exported, and cannot be read.
     #[cfg(feature = "parquet")]
     #[error(
-        "{} ends at position {exported}, and positions {} to {} are archived, in {}: {}",
-        path.display(), absent.first.max(exported.next()), absent.last, absent.bundle, absent.why
+        "{} {}, and positions {} to {} are archived, in {}: {}",
+        path.display(), reach(*exported), absent.first.max(exported.next()), absent.last, absent.bundle, absent.why
     )]
     Unexported {
         /// The directory.
         path: PathBuf,
-        /// The last position that it holds.
+        /// The last position that it holds; zero for a new one.
         exported: Position,
         /// The bundle.
         absent: Absent,
@@ -219,6 +219,15 @@ impl ExportProblem {
             Self::Encoding { .. } => "run it again with -v, and report it",
             Self::NotBuilt => "build it with the feature `parquet`, which is one of the default ones, or use --sqlite",
         }
+    }
+}
+
+/// How far an export has come that the next entries are wanted for.
+#[cfg(feature = "parquet")]
+fn reach(exported: Position) -> String {
+    match exported {
+        Position::ZERO => "is to hold all".to_owned(),
+        exported => format!("ends at position {exported}"),
     }
 }
 

@@ -39,6 +39,8 @@ pub struct ParquetExport {
     pub path: PathBuf,
     /// What it was made of.
     pub source: Source,
+    /// The first position that it holds.
+    pub first: Position,
     /// The last position that it held before; absent if it is new.
     pub before: Option<Position>,
     /// Whether an export before it was cut off, and was completed first.
@@ -65,14 +67,15 @@ pub struct ParquetExport {
 /// Of a damaged journal all that can be read is written into a new directory; the dataset tells of it, and so does the manifest.
 /// An existing export is not added to then.
 ///
-/// What was archived since the last time is read out of its bundles.
+/// What was archived since the last time is read out of its bundles. What was archived before the first time is so only if
+/// `source` names a directory with bundles: without, the export begins with what stayed.
 ///
 /// # Errors
 ///
 /// [`Error::Export`] if it cannot be written there or added to, [`Error::Journal`] if the journal cannot be read.
 pub async fn write_parquet(
     dataset: &Dataset,
-    source: Source,
+    mut source: Source,
     path: &Path,
     watch: Watch<'_>,
 ) -> Result<ParquetExport, Error> {
@@ -80,7 +83,7 @@ pub async fn write_parquet(
     let (directory, completed) = Directory::open(path, watch)?;
     let before = Manifest::read(path)?;
     let origin = match &before {
-        None if directory.is_empty()? => Origin::of(dataset),
+        None if directory.is_empty()? => Origin::new(dataset, &source, path)?,
         None => return Err(ExportProblem::Occupied { path: path.to_owned(), is_directory: true }.into()),
         Some(before) => {
             let origin = continues(path, dataset, &source, before).await?;
@@ -88,10 +91,15 @@ pub async fn write_parquet(
             origin
         }
     };
+    if origin.by_day.reader().archived() < dataset.reader().archived() {
+        // Read together with the bundles it is no part.
+        source.part = None;
+    }
     let after = before.as_ref().map(Manifest::position);
     let mut export = ParquetExport {
         path: path.to_owned(),
         source,
+        first: origin.begins(),
         before: after,
         completed,
         tables: Vec::new(),

@@ -25,8 +25,21 @@ pub(super) struct Origin {
 }
 
 impl Origin {
-    /// A new export is made of what is held.
-    pub(super) fn of(dataset: &Dataset) -> Self {
+    /// A new export is made of what is held, and of what was archived only if it is said where the bundles are: whoever keeps
+    /// the tables beside each bundle needs no more than the rest.
+    pub(super) fn new(dataset: &Dataset, source: &Source, path: &Path) -> Result<Self, ExportProblem> {
+        match source.bundles.as_deref() {
+            Some(bundles) if dataset.reader().archived() > Position::ZERO => {
+                let whole = Rejoined::after(Position::ZERO, dataset, Some(bundles));
+                let unexported =
+                    |absent| ExportProblem::Unexported { path: path.to_owned(), exported: Position::ZERO, absent };
+                Ok(Self::of(&dataset.rejoined(whole.map_err(unexported)?)))
+            }
+            _ => Ok(Self::of(dataset)),
+        }
+    }
+
+    fn of(dataset: &Dataset) -> Self {
         let first = match dataset.held() {
             Held::Rest { stretch, .. } => Some(stretch.first),
             Held::Whole | Held::Range(_) | Held::Run(..) => None,
@@ -56,6 +69,11 @@ impl Origin {
             Err(absent) => (dataset.clone(), Some(absent)),
         };
         Ok(Self { by_day: dataset.rejoined(later), standing, first, absent })
+    }
+
+    /// The first position that is held, whatever is the reason that none is before it.
+    pub(super) fn begins(&self) -> Position {
+        self.first.unwrap_or_else(|| self.by_day.held().before().next())
     }
 
     /// Up to here, what happened is not in the tables that say how things stand; absent if they tell all.
