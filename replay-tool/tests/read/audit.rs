@@ -146,6 +146,39 @@ fn what_became_of_attempts_and_snapshots_is_told() {
     assert_eq!(session, ["Integer(0)|Null|Null|Integer(1)", "Integer(1)|Integer(1)|Integer(77)|Integer(0)"]);
 }
 
+/// One attempt is lost in the outage; another begins after it, and for a while its end is not known, for a reason of its own.
+#[test]
+fn an_outage_costs_only_what_was_open_when_it_came() {
+    let unknown = "SELECT ended_position FROM attempts WHERE exit_amended";
+    let at = Scope { at: Position(u64::try_from(number(unknown, ALL)).unwrap()), ..ALL };
+    assert_eq!(number("SELECT count(*) FROM attempts WHERE exit_unknown IS NOT NULL", at), 1);
+    let answer = asked(&format!("audit outages --output csv --at {}", at.at)).unwrap();
+    let columns = "from_at,to_at,lasted_ms,open_runs,unknown_exits,supervisor_lost,late_snapshots,torn_bytes";
+    let Some((head, row)) = answer.split_once("\r\n") else { panic!("{answer}") };
+    assert_eq!(head, columns);
+    assert!(row.ends_with(",-1500,1,0,1,0,77\r\n"), "{answer}");
+}
+
+#[test]
+fn a_duration_that_is_none_is_told() {
+    assert_eq!(asked("audit stuck --param longer_than_ms=1s --output csv").unwrap().lines().count(), 2);
+    let (_dir, data) = binary::made();
+    for (wrong, tells) in [
+        ("longer_than_ms=1sec", "unknown unit"),
+        ("longer_than_ms=1 s", "unknown unit"),
+        ("longer_than_ms=abc", "neither a number nor a duration"),
+        ("longer_than_ms=", "neither a number nor a duration"),
+        ("longer_than_ms=007", "neither a number nor a duration"),
+        ("since_us=yesterday", "neither a number nor a duration"),
+    ] {
+        let output = binary::ran(&data, &["audit", "stuck", "--param", wrong]);
+        let text = binary::stderr(&output);
+        assert_eq!((binary::stdout(&output).as_str(), output.status.code()), ("", Some(2)), "{wrong}: {text}");
+        let name = wrong.split_once('=').unwrap().0;
+        assert!(text.contains(name) && text.contains(tells) && text.contains("1h30m"), "{wrong}: {text}");
+    }
+}
+
 #[test]
 fn one_run_is_read_by_its_own_entries_and_says_the_same_as_a_scan() {
     for text in [BUILD, BUILD_AGAIN, NIGHTLY] {

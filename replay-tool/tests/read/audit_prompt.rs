@@ -74,6 +74,24 @@ fn a_prompt_answers_completes_forgives_and_remembers() {
     assert_eq!(pty.ended().0, Some(0));
 }
 
+/// All at once, as a terminal without bracketed paste gives what is pasted, or as somebody types who does not wait.
+#[test]
+fn questions_that_arrive_at_once_are_all_answered() {
+    let (_dir, data) = binary::made();
+    let state = tempfile::tempdir().unwrap();
+    let mut pty = prompt(&data, state.path());
+    for end in ["\n", "\r"] {
+        let questions: Vec<String> = (100..160).map(|number| format!("SELECT 'q' || ({number} + 0);{end}")).collect();
+        pty.keys(&questions.concat());
+        for number in 100..160 {
+            pty.writes(&format!("q{number}\r\n"));
+        }
+    }
+    pty.writes(PROMPT).keys("SELECT 'x' || (3 - 2);\r.tables\rSELECT 'x' || (1 + 1);\r\u{4}");
+    pty.writes("x1\r\n").writes("labels").writes("x2\r\n");
+    assert_eq!(pty.ended(), (Some(0), String::new()), "the end that was typed with them comes behind them");
+}
+
 #[test]
 fn a_prompt_is_up_to_date_before_each_question() {
     let dir = tempfile::tempdir().unwrap();

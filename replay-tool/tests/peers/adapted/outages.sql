@@ -7,9 +7,11 @@ WITH outages AS (
 )
 SELECT from_at, to_at, lasted_ms, open_runs,
        (SELECT count(*) FROM attempts
-        WHERE ended_position > opened_position AND ended_position < next_position AND exit_unknown IS NOT NULL) AS unknown_exits,
+        WHERE ifnull(began_position, 0) < opened_position
+          AND ended_position > opened_position AND ended_position < next_position AND exit_unknown IS NOT NULL) AS unknown_exits,
        (SELECT count(*) FROM attempts
-        WHERE ended_position > opened_position AND ended_position < next_position
+        WHERE ifnull(began_position, 0) < opened_position
+          AND ended_position > opened_position AND ended_position < next_position
           AND failure_kind = 'supervisor_lost') AS supervisor_lost,
        (SELECT count(*) FROM snapshots
         WHERE due_us >= entry_before_at_us AND due_us < opened_at_us AND ifnull(armed_position, 0) < opened_position
