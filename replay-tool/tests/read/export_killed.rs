@@ -2,7 +2,7 @@
 //!
 //! The one that is killed is this program itself, started anew for it: the kill is a real one, with nothing done after it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -158,4 +158,25 @@ fn an_export_is_killed_twice_and_goes_on_from_another_position() {
     let hidden = fs::read_dir(&export).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(hidden.filter(|name| name.starts_with('.')).count(), 0);
     assert!(tables().iter().all(|table| !found(&export, table.name).is_empty()));
+}
+
+#[test]
+fn the_name_of_a_new_directory_is_durable_before_anything_is_in_it() {
+    let (dir, data) = spread_journal();
+    let export = dir.path().join("export");
+    // As one leaves it that was killed right after it made the directory, too.
+    for made in [false, true] {
+        if made {
+            fs::create_dir(&export).unwrap();
+        }
+        let changes = RefCell::new(Vec::new());
+        exported_with(&data, 9, &export, &|change| {
+            let is_empty = fs::read_dir(&export).unwrap().next().is_none();
+            changes.borrow_mut().push((change.what, change.path.to_owned(), is_empty));
+        })
+        .unwrap();
+        let first = changes.into_inner().swap_remove(0);
+        assert_eq!(first, ("sync", dir.path().to_owned(), true));
+        fs::remove_dir_all(&export).unwrap();
+    }
 }

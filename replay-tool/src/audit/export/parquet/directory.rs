@@ -77,12 +77,26 @@ impl<'w> Directory<'w> {
             locked => locked.map_err(|errno| step("lock", path, errno.into()))?,
         }
         let directory = Self { path: path.to_owned(), watch, _lock: lock };
+        if !path.join(MANIFEST).exists() {
+            directory.keep()?;
+        }
         let was_ready = directory.path.join(READY).is_dir();
         if was_ready {
             directory.place()?;
         }
         directory.abandon()?;
         Ok((directory, was_ready))
+    }
+
+    /// Makes its own name durable: whoever made it may have been killed before that.
+    fn keep(&self) -> Result<(), ExportProblem> {
+        let above = self.path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        self.about_to("sync", above);
+        match sync(above) {
+            // A directory that may not be read cannot be synced either; what is in it is synced all the same.
+            Err(ExportProblem::Step { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        }
     }
 
     /// Whether there is nothing in it.
