@@ -81,10 +81,16 @@ fn beside(bundle: &Path, args: &ArchiveArgs) -> Option<PathBuf> {
 async fn tables(plan: &Plan, bundle: &Path, directory: &Path) -> Result<(), Error> {
     let dataset = Dataset::open(bundle)?;
     let source = Source::of(&dataset, plan.last, None).await?;
-    if !is_export_of(directory, &source)? {
-        write_parquet(&dataset, source, directory, &|_| {}).await?;
-    }
-    Ok(())
+    let made = match is_export_of(directory, &source) {
+        Ok(false) => write_parquet(&dataset, source, directory, &|_| {}).await.map(drop),
+        other => other.map(drop),
+    };
+    made.map_err(|error| match error {
+        Error::Export(problem) => {
+            Error::Beside { problem: problem.into(), bundle: bundle.to_owned(), directory: directory.to_owned() }
+        }
+        error => error,
+    })
 }
 
 #[cfg(not(feature = "parquet"))]

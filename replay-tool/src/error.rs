@@ -1,7 +1,7 @@
 //! Every way in which `tacho` fails, each with a stable code, an exit code and what to do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tachograph_adapters::archive::ArchiveError;
@@ -159,6 +159,16 @@ pub enum Error {
     /// The bundle of an archive is not what the journal holds; nothing was removed.
     #[error("{0}")]
     Archive(ArchiveError),
+    /// The tables beside the bundle of an archive were not made; nothing was archived, and the bundle is kept.
+    #[error("{problem}; nothing was archived yet, and the bundle {} is kept", bundle.display())]
+    Beside {
+        /// Why.
+        problem: Box<ExportProblem>,
+        /// The bundle.
+        bundle: PathBuf,
+        /// The directory for its tables.
+        directory: PathBuf,
+    },
     /// A jobs file is wrong.
     #[error(transparent)]
     Jobs(#[from] JobsError),
@@ -258,6 +268,18 @@ impl From<ArchiveError> for Error {
     }
 }
 
+/// What to do about tables that are not made beside a bundle. The next archiving of the same entries takes the bundle over.
+fn beside_remedy(problem: &ExportProblem, directory: &Path) -> String {
+    let first = match problem {
+        ExportProblem::Busy { .. } => "wait until it is done".to_owned(),
+        ExportProblem::Step { .. } | ExportProblem::Encoding { .. } => {
+            "check the place, its permissions and its room".to_owned()
+        }
+        _ => format!("move {} away", directory.display()),
+    };
+    format!("{first}, or leave the tables out with --no-parquet, and archive again")
+}
+
 fn listed(candidates: &[RunId], count: usize) -> String {
     let mut text = candidates.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     if count > candidates.len() {
@@ -295,6 +317,7 @@ impl Error {
             Self::Import(problem) => problem.code(),
             Self::Bundle(error) => error.code(),
             Self::Archive(error) => error.code(),
+            Self::Beside { problem, .. } => problem.code(),
             Self::UnknownRun { .. } | Self::NotYet { .. } => "unknown_run",
             Self::NotHeld { .. } => "not_held",
             Self::BegunBefore { .. } => "begun_before",
@@ -354,6 +377,7 @@ impl Error {
             Self::Logs(problem) => problem.exit_code(),
             Self::Page(problem) => problem.exit_code(),
             Self::Export(problem) => problem.exit_code(),
+            Self::Beside { problem, .. } => problem.exit_code(),
             Self::Refused(_) => exit::REFUSED,
             Self::Differs { .. } => exit::DIFFERS,
             Self::Journal(error) if lacks_threads(error) => exit::FAILED,
@@ -420,6 +444,7 @@ impl Error {
             Self::Archive(ArchiveError::Occupied { .. }) => {
                 "nothing was archived; look at that file, then move it away or name another one with --to".to_owned()
             }
+            Self::Beside { problem, directory, .. } => beside_remedy(problem, directory),
             Self::Archive(_) => "keep that file and look at the disk; then archive into another file".to_owned(),
             Self::Jobs(JobsError::Invalid { .. }) => "correct the file; nothing was run".to_owned(),
             Self::Jobs(JobsError::Unreadable { .. }) => "check the path and its permissions".to_owned(),

@@ -38,6 +38,16 @@ fn codes_are_stable() {
         ),
         (RestoreError::Occupied { path: path() }.into(), "occupied", 2, 125),
         (RestoreError::WrongSize { path: path(), expected: 1, actual: 2 }.into(), "image_altered", 7, 125),
+        (
+            Error::Beside {
+                problem: Box::new(ExportProblem::Busy { path: path() }),
+                bundle: path(),
+                directory: path(),
+            },
+            "locked",
+            8,
+            125,
+        ),
         (restore_step(io::ErrorKind::StorageFull), "disk_full", 10, 125),
         (restore_step(io::ErrorKind::QuotaExceeded), "disk_full", 10, 125),
         (restore_step(io::ErrorKind::PermissionDenied), "io", 6, 125),

@@ -1,5 +1,7 @@
 //! The plan, and what is refused.
 
+use std::fs;
+
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
 use tachograph_engine::domain::Action;
 use tachograph_engine::domain::testing::{ids, spec};
@@ -66,4 +68,36 @@ fn a_live_writer_a_bundle_and_the_future_are_refused_with_what_to_do() {
     assert_eq!((code, name.as_str()), (2, "invalid_input"));
     let done = json(dir.path(), &["archive", "--before", "1d", "--apply"]);
     assert_eq!((&done["applied"], done["segments"].as_u64()), (&true.into(), Some(0)), "nothing is left to go: {done}");
+}
+
+#[test]
+fn a_directory_in_the_way_of_the_tables_is_named_and_nothing_is_archived_before_it_is_away() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), 20);
+    let asked = ["archive", "--before", "1d", "--apply"];
+    let last = json(dir.path(), &["archive", "--before", "1d"])["last"].as_u64().unwrap();
+    let beside = |ending: &str| dir.path().join("archive").join(format!("{:020}-{last:020}.{ending}", 1));
+    let (tables, bundle, before) = (beside("parquet"), beside("tacho"), files(dir.path()));
+    let refused = |id: &str, exit: i32| {
+        let (code, name, message) = failure(dir.path(), &asked);
+        assert_eq!((code, name.as_str()), (exit, id), "{message}");
+        let remedy = format!("move {} away, or leave the tables out with --no-parquet", tables.display());
+        let kept = format!("nothing was archived yet, and the bundle {} is kept", bundle.display());
+        for part in [remedy, kept] {
+            assert!(message.contains(&part), "{part:?}: {message}");
+        }
+        assert!(!message.contains("nothing was written"), "{message}");
+        assert!(bundle.is_file() && files(dir.path()) == before);
+    };
+    fs::create_dir_all(&tables).unwrap();
+    fs::write(tables.join("notes"), "mine").unwrap();
+    refused("occupied", 2);
+    fs::write(tables.join("tacho-export.json"), "mine").unwrap();
+    refused("export_altered", 7);
+    // What is said to help does: the bundle is taken over.
+    fs::rename(&tables, dir.path().join("away")).unwrap();
+    let made = fs::read(&bundle).unwrap();
+    let done = json(dir.path(), &asked);
+    assert_eq!((done["bundle"].as_str(), done["last"].as_u64()), (bundle.to_str(), Some(last)), "{done}");
+    assert!(fs::read(&bundle).unwrap() == made && tables.join("tacho-export.json").is_file());
 }
