@@ -156,7 +156,7 @@ pub enum Error {
     /// A bundle was not made, read or imported.
     #[error(transparent)]
     Bundle(BundleError),
-    /// The bundle of an archive is not what the journal holds; nothing was removed.
+    /// The bundle of an archive is not what the journal holds, and nothing was removed; or it is, and not everything was.
     #[error("{0}")]
     Archive(ArchiveError),
     /// The tables beside the bundle of an archive were not made; nothing was archived, and the bundle is kept.
@@ -263,7 +263,9 @@ impl From<ArchiveError> for Error {
             ArchiveError::Journal(error) => Self::Journal(error),
             ArchiveError::Bundle(error) => error.into(),
             error @ ArchiveError::Misplaced { .. } => Self::input(error.to_string(), "name another file with --to"),
-            error @ (ArchiveError::Unfaithful { .. } | ArchiveError::Occupied { .. }) => Self::Archive(error),
+            error @ (ArchiveError::Unfaithful { .. } | ArchiveError::Occupied { .. } | ArchiveError::Left { .. }) => {
+                Self::Archive(error)
+            }
         }
     }
 }
@@ -355,6 +357,7 @@ impl Error {
             Self::Control(problem) => problem.exit_code(),
             Self::Import(problem) => problem.exit_code(),
             Self::Archive(ArchiveError::Occupied { .. }) => exit::USAGE,
+            Self::Archive(ArchiveError::Left { source, .. }) => Self::Journal(source.clone()).exit_code(),
             Self::Archive(_) | Self::Bundle(BundleError::WrongSeal { .. }) => exit::DAMAGED,
             Self::Bundle(_) => exit::USAGE,
             Self::Input { .. } | Self::Jobs(_) | Self::Refused(Refusal::InvalidInput { .. }) => exit::USAGE,
@@ -443,6 +446,11 @@ impl Error {
             Self::Bundle(error) => error.remedy().to_owned(),
             Self::Archive(ArchiveError::Occupied { .. }) => {
                 "nothing was archived; look at that file, then move it away or name another one with --to".to_owned()
+            }
+            Self::Archive(ArchiveError::Left { .. }) => {
+                "nothing is lost, and readers pass those segments over; mend what the message names, and the next writer \
+                 removes them"
+                    .to_owned()
             }
             Self::Beside { problem, directory, .. } => beside_remedy(problem, directory),
             Self::Archive(_) => "keep that file and look at the disk; then archive into another file".to_owned(),

@@ -1,4 +1,4 @@
-//! Why nothing was archived.
+//! Why nothing was archived, or not all that was archived is removed.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use tachograph_engine::ports::JournalError;
 
 use crate::bundle::BundleError;
 
-/// Why nothing was archived. All entries are where they were.
+/// Why nothing was archived. Unless it says otherwise, all entries are where they were.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ArchiveError {
     /// The journal or its place.
@@ -39,6 +39,15 @@ pub enum ArchiveError {
         /// What is wrong with it.
         why: String,
     },
+    /// The archiving has happened, and not all segments are removed that the stub stands for: readers pass them over, and the next
+    /// writer removes them.
+    #[error("the entries are archived, in {bundle}, but not all segments that they were in are removed: {source}")]
+    Left {
+        /// The bundle, as the stub names it.
+        bundle: String,
+        /// Why a segment is left.
+        source: JournalError,
+    },
 }
 
 impl ArchiveError {
@@ -50,6 +59,7 @@ impl ArchiveError {
             Self::Misplaced { .. } => "invalid_input",
             Self::Occupied { .. } => "occupied",
             Self::Unfaithful { .. } => "unfaithful_bundle",
+            Self::Left { source, .. } => source.code(),
         }
     }
 }

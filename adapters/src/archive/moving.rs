@@ -52,7 +52,8 @@ pub struct Archived {
 /// # Errors
 ///
 /// [`JournalError::Locked`] beside a live writer; [`JournalError::Damaged`] if anything in the journal is, [`ArchiveError::Bundle`] if
-/// the bundle is not made, whatever `beside` fails with, or another [`JournalError`]. No entry is lost by any of them.
+/// the bundle is not made, whatever `beside` fails with, or another [`JournalError`]. After 4 it is [`ArchiveError::Left`].
+/// No entry is lost by any of them.
 pub async fn archive<E: From<ArchiveError>>(
     data_dir: &Path,
     request: &Request,
@@ -77,7 +78,7 @@ pub async fn archive<E: From<ArchiveError>>(
     let root = place.bundle(data_dir, request, &plan, end, &mut progress)?;
     beside(&plan, &place.path).await?;
     let bytes = stub(&reader, &layout, end, &next, (place.name, root, request.archived_at))?;
-    install_on(&*disk, data_dir, &bytes).map_err(ArchiveError::from)?;
+    install_on(&*disk, data_dir, &bytes)?;
     Ok(Archived { plan, bundle: Some((place.path, root)) })
 }
 
@@ -85,11 +86,16 @@ pub async fn archive<E: From<ArchiveError>>(
 ///
 /// # Errors
 ///
-/// [`JournalError`], as of [`archive`].
-pub fn install_on(disk: &dyn Disk, data_dir: &Path, stub: &[u8]) -> Result<(), JournalError> {
+/// [`ArchiveError::Left`] of the last step, and [`JournalError`] of the one before it.
+pub fn install_on(disk: &dyn Disk, data_dir: &Path, stub: &[u8]) -> Result<(), ArchiveError> {
     let journal_dir = data_dir.join(JOURNAL_DIR);
     Stub::install(disk, &journal_dir, stub)?;
-    Layout::read(disk, &journal_dir)?.clear(disk, &journal_dir)
+    let layout = Layout::read(disk, &journal_dir)?;
+    layout.clear(disk, &journal_dir).map_err(|source| {
+        let bundles = layout.stub.iter().flat_map(|stub| stub.bundles());
+        let bundle = bundles.last().map(|archived| archived.bundle.clone()).unwrap_or_default();
+        ArchiveError::Left { bundle, source }
+    })
 }
 
 /// The journal, all of it checked, without what an interrupted archiving left.

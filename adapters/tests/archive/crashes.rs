@@ -109,6 +109,7 @@ fn a_power_cut_at_any_sync_leaves_all_of_the_segments_or_the_whole_stub() {
     let stub = fs::read(data.join("journal/00000000000000000001.seg")).unwrap();
     let (before, after) = (entries(&plain, Position::ZERO), FileReader::open(&data).unwrap().archived());
     let here = Path::new("/data");
+    let first = here.join("journal/00000000000000000001.seg");
     let begin = || {
         let disk = SimulatedDisk::default();
         files(&plain).into_iter().for_each(|(name, bytes)| disk.put(&here.join("journal").join(name), bytes));
@@ -122,7 +123,9 @@ fn a_power_cut_at_any_sync_leaves_all_of_the_segments_or_the_whole_stub() {
         for (last_sync_holds, seed) in (0..2 * seeds).map(|number| (number % 2 == 0, number / 2)) {
             let disk = begin();
             disk.set_faults(Faults { power_off_at_sync: Some(at), last_sync_holds, ..Faults::default() });
-            tachograph_adapters::archive::install_on(&disk, here, &stub).unwrap_err();
+            let failed = tachograph_adapters::archive::install_on(&disk, here, &stub).unwrap_err();
+            let has_happened = disk.files().get(&first) == Some(&stub) && disk.syncs() > 2;
+            assert_eq!(matches!(failed, ArchiveError::Left { .. }), has_happened, "sync {at}: {failed}");
             let disk: Arc<SimulatedDisk> = Arc::new(disk.after_power_cut(seed));
             let what = format!("sync {at}, holds {last_sync_holds}, seed {seed}");
             let report = verify_on(disk.clone(), here, |_| ()).unwrap();

@@ -48,6 +48,16 @@ fn codes_are_stable() {
             8,
             125,
         ),
+        (
+            ArchiveError::Left {
+                bundle: "archive/b.tacho".into(),
+                source: JournalError::io("remove", "d", io::ErrorKind::PermissionDenied.into()),
+            }
+            .into(),
+            "io",
+            6,
+            125,
+        ),
         (restore_step(io::ErrorKind::StorageFull), "disk_full", 10, 125),
         (restore_step(io::ErrorKind::QuotaExceeded), "disk_full", 10, 125),
         (restore_step(io::ErrorKind::PermissionDenied), "io", 6, 125),
