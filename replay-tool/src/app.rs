@@ -98,6 +98,10 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
             Command::Recheck(args) => read(context, async |reading| recheck::report(reading, &args).await).await,
             Command::Archive(args) => archive::execute(context, &args).await,
             Command::SealKey(args) => bundle::key::execute(context, &args),
+            // What is archived may be in the tables all the same: what they hold is told when they are made.
+            Command::Export(args) if args.parquet.is_some() => {
+                read_all(context, async |reading| audit::export::command::write(reading, &args).await).await
+            }
             Command::Export(args) if args.is_of_tables() => {
                 read(context, async |reading| audit::export::command::write(reading, &args).await).await
             }
@@ -135,12 +139,23 @@ fn runtime(with_threads: bool) -> Result<Runtime, Error> {
     built.map_err(|error| Error::internal(format!("cannot start the runtime: {error}")))
 }
 
-/// Runs a command over the journal of the data directory.
+/// Runs a command over the journal of the data directory, and says so if that is only a part of one.
 async fn read(context: &Context, command: impl AsyncFnOnce(&mut Reading) -> Result<(), Error>) -> Result<u8, Error> {
+    read_all(context, async |reading| {
+        reading.note_held(&reading.dataset);
+        command(reading).await
+    })
+    .await
+}
+
+/// Runs a command that says itself what is held.
+async fn read_all(
+    context: &Context,
+    command: impl AsyncFnOnce(&mut Reading) -> Result<(), Error>,
+) -> Result<u8, Error> {
     let dataset = Dataset::open(&context.data)?.showing_progress();
     let (now, output) = (context.now(), context.stdout());
     let mut reading = Reading { dataset, format: context.format, now, machine: Machine::this(), output };
-    reading.note_held(&reading.dataset);
     let done = command(&mut reading).await;
     let flushed = reading.output.flush();
     match (done, reading.dataset.damage()) {

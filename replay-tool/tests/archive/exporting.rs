@@ -141,6 +141,11 @@ fn bundles_that_are_elsewhere_are_asked_for_by_name_and_found_there() {
     told(&place.plain(), &["export", "--out", fake.join(&name).to_str().unwrap()]);
     let message = place.refused(&["--bundles", fake.to_str().unwrap()]);
     assert!(message.contains("there is no"), "where it was put is looked at, too: {message}");
+    for part in
+        [&format!("{} is another bundle, and", fake.join(&name).display()), "under the name that it was made with"]
+    {
+        assert!(message.contains(part), "{part:?}: {message}");
+    }
     fs::create_dir(place.data().join("archive")).unwrap();
     fs::copy(fake.join(&name), place.data().join("archive").join(&name)).unwrap();
     let message = place.refused(&["--bundles", fake.to_str().unwrap()]);
@@ -238,4 +243,27 @@ fn a_first_export_says_where_it_begins_and_is_whole_with_the_bundles() {
     assert_eq!((code, id.as_str()), (2, "archived"), "{message}");
     assert!(message.contains(&format!("is to hold all, and positions 1 to {} are archived", place.last)), "{message}");
     assert!(files(&none).is_empty());
+}
+
+#[test]
+fn an_export_that_is_whole_is_not_said_to_lack_what_is_archived() {
+    let place = Place::new();
+    let noted = |name: &str, more: &[&str]| {
+        let output = ran(&place.data(), &[&["export", "--parquet", place.at(name).to_str().unwrap()], more].concat());
+        let noted = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{noted}");
+        noted
+    };
+    let what = "told by that bundle (--data)";
+    // One that goes on over the bundles, one without anything new, and one that is begun with them.
+    assert_eq!(noted("export", &[]), "");
+    assert_eq!(noted("export", &[]), "");
+    assert_eq!(noted("whole", &["--bundles", place.data().join("archive").to_str().unwrap()]), "");
+    assert!(noted("rest", &[]).contains(what), "one that is begun without them lacks it");
+    place.go_on(2_000, 17);
+    place.move_bundles();
+    for _ in ["with something new", "and without"] {
+        let noted = noted("export", &[]);
+        assert!(noted.contains(what), "one that cannot be whole lacks it: {noted}");
+    }
 }

@@ -69,6 +69,9 @@ async fn parquet(_: &mut Reading, _: Source, _: &Path) -> Result<(), Error> {
 #[cfg(feature = "parquet")]
 async fn parquet(reading: &mut Reading, source: Source, directory: &Path) -> Result<(), Error> {
     let made = super::parquet::write_parquet(&reading.dataset, source, directory, &|_| {}).await?;
+    if !made.is_whole {
+        reading.note_held(&reading.dataset);
+    }
     if let Some(absent) = &made.absent {
         let tables = "attempts, snapshots, sessions and labels tell only what stayed in the journal";
         let (why, last) = (&absent.why, absent.last);

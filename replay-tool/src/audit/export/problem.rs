@@ -205,7 +205,8 @@ impl ExportProblem {
             }
             #[cfg(feature = "parquet")]
             Self::Unexported { .. } => {
-                "nothing was written; put the bundle back where it was, or name with --bundles the directory that it is in"
+                "nothing was written; put the bundle back where it was, or name with --bundles the directory that it is in, \
+                 under the name that it was made with"
             }
             Self::NotContinuable { .. } => "nothing was written; export into an empty directory",
             Self::Altered { .. } => {

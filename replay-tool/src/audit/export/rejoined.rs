@@ -20,7 +20,7 @@ pub struct Absent {
     pub last: Position,
     /// The bundle, as it was named when it was archived.
     pub bundle: String,
-    /// Why it cannot be read.
+    /// Why it cannot be read, of every place where it was looked for.
     pub why: String,
 }
 
@@ -58,16 +58,16 @@ impl Rejoined {
 fn opened(archived: &ArchivedIn, data: &Path, elsewhere: Option<&Path>) -> Result<BundleReader, Absent> {
     let named = Path::new(&archived.bundle);
     let elsewhere = elsewhere.and_then(|dir| Some(dir.join(named.file_name()?)));
-    let mut why = String::new();
+    let mut whys = Vec::new();
     for path in [elsewhere, Some(data.join(named))].into_iter().flatten() {
         match BundleReader::open(&path) {
             Ok(bundle) if bundle.root() == archived.root => return Ok(bundle),
-            Ok(_) => why = format!("{} is another bundle", path.display()),
-            Err(error) => why = unreadable(&path, &error),
+            Ok(_) => whys.push(format!("{} is another bundle", path.display())),
+            Err(error) => whys.push(unreadable(&path, &error)),
         }
     }
     let (first, last, bundle) = (archived.first, archived.last, archived.bundle.clone());
-    Err(Absent { first, last, bundle, why })
+    Err(Absent { first, last, bundle, why: whys.join(", and ") })
 }
 
 fn unreadable(path: &Path, error: &JournalError) -> String {

@@ -53,6 +53,8 @@ pub struct ParquetExport {
     pub files_total: usize,
     /// How many bytes they have.
     pub bytes_total: u64,
+    /// Whether it holds all of the journal up to there, whatever is archived by now.
+    pub is_whole: bool,
     /// The bundle for want of which the tables that say how things stand tell only what stayed in the journal; absent if they
     /// tell all that the export holds, or if nothing was written.
     pub absent: Option<Absent>,
@@ -106,6 +108,7 @@ pub async fn write_parquet(
         files: Vec::new(),
         files_total: 0,
         bytes_total: 0,
+        is_whole: false,
         absent: None,
     };
     // How things stand can be told better once a bundle is back.
@@ -124,6 +127,7 @@ pub async fn write_parquet(
         }
     };
     export.source.part.clone_from(&now.part);
+    export.is_whole = now.part.is_none() && now.standing_after.is_none();
     (export.files_total, export.bytes_total) = (now.files.len(), now.bytes());
     Ok(export)
 }
