@@ -22,6 +22,9 @@ use crate::error::Error;
 /// Memory for pages of the private database; what goes beyond it lies in a temporary file without a name.
 const CACHE_KIB: i64 = 128 * 1_024;
 
+/// The longest value, and the longest row: an answer needs some times as much memory.
+const VALUE_BYTES_MAX: i32 = 64 << 20;
+
 /// Gives the next row of an answer, until there is none.
 pub type Next<'r> = &'r mut dyn FnMut() -> Result<Option<Vec<Value>>, Error>;
 
@@ -178,6 +181,7 @@ pub(super) fn private() -> rusqlite::Result<Connection> {
         "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{CACHE_KIB}; PRAGMA trusted_schema = OFF;"
     ))?;
     create_tables(&connection)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)?;
     // No file is ever beside it, whatever a statement says.
     connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
     Ok(connection)

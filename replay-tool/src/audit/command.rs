@@ -9,7 +9,7 @@ use super::answer::Desk;
 use super::loading::{Loaded, Scope};
 use super::named::{NAMED, NamedQuery};
 use super::parameter::Parameter;
-use super::problem::unknown_table;
+use super::problem::{nearest, unknown_table};
 use super::prompt;
 use super::rows::{self, RowsFormat};
 use super::tables;
@@ -75,15 +75,12 @@ fn tell(output: &mut Output, format: Format, args: &AuditArgs) -> Result<(), Err
 }
 
 pub(super) fn unknown_query(name: &str) -> Error {
-    let nearest = NAMED.iter().max_by(|left, right| {
-        let alike = |query: &NamedQuery| strsim::jaro_winkler(name, query.name);
-        alike(left).total_cmp(&alike(right))
-    });
-    let nearest = nearest.map(|query| query.name).unwrap_or_default();
+    let similar = nearest(name, NAMED.iter().map(|query| query.name));
+    let similar = similar.map(|similar| format!("did you mean {similar}? ")).unwrap_or_default();
     Error::Input {
         code: "unknown_query",
         message: format!("there is no question named {:?}", name.chars().take(64).collect::<String>()),
-        remedy: format!("did you mean {nearest}? `tacho audit` lists all"),
+        remedy: format!("{similar}`tacho audit` lists all"),
     }
 }
 

@@ -3,14 +3,14 @@
 use rustyline::completion::Completer;
 use rustyline::error::ReadlineError;
 use rustyline::highlight::Highlighter;
-use rustyline::hint::Hinter;
+use rustyline::hint::{Hint, Hinter};
 use rustyline::history::MemHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{CompletionType, Config, Context, Editor, Helper};
 
 use super::history::KEPT;
 use super::named::NAMED;
-use super::statements::first_end;
+use super::statements::is_whole;
 use super::tables;
 use crate::error::Error;
 
@@ -76,7 +76,7 @@ pub(super) const COMMANDS: &[(&str, &str)] = &[
     (".columns [TABLE]", "the columns of a table, or of all"),
     (".audit [NAME]", "the questions with a name, or the answer to one"),
     (".output [FORM]", "how rows are written from now on: table, json, jsonl or csv; or how they are"),
-    (".param [NAME=VALUE]", "gives a parameter :NAME its value from now on; or lists them"),
+    (".param [NAME[=VALUE]]", "gives a parameter :NAME its value from now on, or takes it away; or lists them"),
     (".explain", "from now on, or no longer: what is read for a question in place of the answer"),
     (".quit", "leaves, as Ctrl-D does"),
 ];
@@ -190,14 +190,33 @@ impl Completer for Words {
 
 impl Validator for Words {
     fn validate(&self, context: &mut ValidationContext<'_>) -> rustyline::Result<ValidationResult> {
-        let text = context.input();
-        let is_whole = text.trim().is_empty() || text.trim_start().starts_with('.') || first_end(text).is_some();
-        Ok(if is_whole { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
+        Ok(if is_whole(context.input()) { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
+    }
+}
+
+/// What an empty line of an unfinished question shows.
+const GOES_ON: &str = "(goes on, up to a ;)";
+
+/// A hint that nothing is completed with.
+struct GoesOn;
+
+impl Hint for GoesOn {
+    fn display(&self) -> &str {
+        GOES_ON
+    }
+
+    fn completion(&self) -> Option<&str> {
+        None
     }
 }
 
 impl Hinter for Words {
-    type Hint = String;
+    type Hint = GoesOn;
+
+    fn hint(&self, line: &str, pos: usize, _: &Context<'_>) -> Option<GoesOn> {
+        let (before, last) = line.rsplit_once('\n')?;
+        (pos == line.len() && last.trim().is_empty() && !is_whole(before)).then_some(GoesOn)
+    }
 }
 
 impl Highlighter for Words {}

@@ -2,7 +2,7 @@
 
 use rusqlite::{Error as Sqlite, ErrorCode};
 
-use super::tables;
+use super::{TableInfo, tables};
 use crate::error::Error;
 
 /// How much alike a name must be to be suggested.
@@ -78,10 +78,8 @@ pub(super) fn not_understood(error: &Sqlite) -> Error {
         return unknown_table(&name, &place);
     }
     if let Some(name) = missing("no such column:") {
-        let all = tables();
-        let names = all.iter().flat_map(|table| table.columns.iter().map(|column| column.name));
         let bare = name.rsplit('.').next().unwrap_or(&name);
-        let remedy = suggestion(bare, names);
+        let remedy = suggested_column(bare, if let Sqlite::SqlInputError { sql, .. } = error { sql } else { "" });
         return input("unknown_column", format!("there is no column {name:?}{place}"), remedy);
     }
     let remedy = format!("correct the statement; it is SQL as SQLite has it. {DICTIONARY}");
@@ -107,6 +105,10 @@ pub(super) fn failed(error: &Sqlite) -> Error {
     if let Some(error) = from_outside(error) {
         return error;
     }
+    if error.sqlite_error_code() == Some(ErrorCode::TooBig) {
+        let message = "the question failed while it was answered: a value, or a row, is longer than 64 MiB";
+        return input("sql_failed", message, "ask for less in one value");
+    }
     let message = match error {
         Sqlite::SqliteFailure(_, Some(message)) => message.clone(),
         other => other.to_string(),
@@ -120,6 +122,22 @@ pub(super) fn database(error: &Sqlite) -> Error {
         .unwrap_or_else(|| Error::internal(format!("the private database of the question failed: {error}")))
 }
 
+/// What to write for a column that there is none of in a question: if other tables have it, those; else what is similar in
+/// the tables that are named.
+fn suggested_column(name: &str, sql: &str) -> String {
+    let all = tables();
+    let has = |table: &TableInfo| table.columns.iter().any(|column| column.name.eq_ignore_ascii_case(name));
+    let owners: Vec<&str> = all.iter().filter(|table| has(table)).map(|table| table.name).collect();
+    if !owners.is_empty() {
+        return format!("there is one in {}. {DICTIONARY}", owners.join(", "));
+    }
+    let words: Vec<&str> = sql.split(|char: char| !char.is_alphanumeric() && char != '_').collect();
+    let is_named = |table: &TableInfo| words.iter().any(|word| word.eq_ignore_ascii_case(table.name));
+    let is_any_named = all.iter().any(is_named);
+    let known = all.iter().filter(|table| !is_any_named || is_named(table));
+    suggestion(name, known.flat_map(|table| table.columns.iter().map(|column| column.name)))
+}
+
 fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     match nearest(name, known) {
         Some(similar) => format!("did you mean {similar}? {DICTIONARY}"),
@@ -127,7 +145,8 @@ fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     }
 }
 
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+/// The most similar name, if one is similar.
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase();
     let scored = known.map(|known| (strsim::jaro_winkler(&lower, known), known));
     let best = scored.max_by(|(left, _), (right, _)| left.total_cmp(right));

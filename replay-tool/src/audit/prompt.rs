@@ -15,7 +15,7 @@ use super::named::NamedQuery;
 use super::parameter::Parameter;
 use super::problem::{interrupted, nothing_asked, unknown_parameter};
 use super::rows::{self, RowsFormat};
-use super::statements::{is_blank, statements};
+use super::statements::{Said, first_said, is_blank, statements};
 use super::tables;
 use crate::cli::AskArgs;
 use crate::error::Error;
@@ -25,6 +25,8 @@ use crate::when::AsOf;
 const PROMPT: &str = "tacho> ";
 /// How often the tables of one question are filled at most, if entries are archived again and again meanwhile.
 const FILLED_MAX: usize = 3;
+/// Characters of what is no command that are told.
+const COMMAND_CHARS_MAX: usize = 64;
 const WELCOME: &str = "Each question ends with ;  .help lists commands, .tables the tables, Ctrl-D leaves.\n";
 
 /// Whether there is somebody to be asked.
@@ -65,21 +67,12 @@ pub(super) async fn converse(reading: &mut Reading, ask: &AskArgs) -> Result<(),
         if let Err(error) = history.add(text.trim()) {
             reading.note(&format!("what is asked is not kept: {error}"));
         }
-        if matches!(text.trim(), ".quit" | ".exit") {
-            return Ok(());
-        }
         reading.now = wall_clock();
         interrupt.begin();
         let said = sitting.said(reading, &text).await;
         interrupt.end();
-        match said {
-            Ok(()) => {}
-            Err(error @ (Error::BrokenPipe | Error::Output(_))) => return Err(error),
-            Err(error) => {
-                reading.output.flush()?;
-                // If standard error is gone, there is nobody to tell.
-                let _ = stderr().lock().write_all(error.to_text().as_bytes());
-            }
+        if said? == Leaves::Yes {
+            return Ok(());
         }
     }
 }
@@ -118,6 +111,23 @@ fn check_asked_for(statements: &[&str], given: &[Parameter]) -> Result<(), Error
     }
 }
 
+/// Whether somebody leaves the prompt.
+#[derive(PartialEq, Eq)]
+enum Leaves {
+    Yes,
+    No,
+}
+
+fn no_command(line: &str) -> Error {
+    let shown: String = line.chars().take(COMMAND_CHARS_MAX).collect();
+    Error::input(format!("there is no command {shown:?}"), "`.help` lists them; a question ends with ;")
+}
+
+fn valueless(name: &str) -> Error {
+    let shown: String = name.chars().take(COMMAND_CHARS_MAX).collect();
+    Error::input(format!("there is no value of {shown:?} to take away"), "to give it one: .param NAME=VALUE")
+}
+
 /// What holds from one question to the next.
 struct Sitting {
     ask: AskArgs,
@@ -146,17 +156,37 @@ impl Sitting {
         Ok(Self { ask: ask.clone(), output, kept, began, interrupt, archived })
     }
 
-    /// Does what a line says: one of the prompt's own commands, or statements.
-    async fn said(&mut self, reading: &mut Reading, text: &str) -> Result<(), Error> {
-        let line = text.trim();
-        if !line.starts_with('.') {
-            for statement in statements(text) {
-                self.answer(reading, statement, &[]).await?;
-                // The next one may take long.
-                reading.output.flush()?;
+    /// Does what a text says, one thing after the other. What is wrong with one is told, and the next one is done; unless the
+    /// one was given up, which gives up the rest.
+    async fn said(&mut self, reading: &mut Reading, text: &str) -> Result<Leaves, Error> {
+        let mut rest = text;
+        while let Some((said, behind)) = first_said(rest) {
+            rest = behind;
+            let done = match said {
+                Said::Command(".quit" | ".exit") => return Ok(Leaves::Yes),
+                Said::Command(line) => self.does(reading, line).await,
+                Said::Statement(sql) | Said::Unfinished(sql) => self.answer(reading, sql, &[]).await,
+                Said::Foreign(line) => Err(no_command(line)),
+            };
+            // The next one may take long.
+            reading.output.flush()?;
+            match done {
+                Ok(()) => {}
+                Err(error @ (Error::BrokenPipe | Error::Output(_))) => return Err(error),
+                Err(error) => {
+                    // If standard error is gone, there is nobody to tell.
+                    let _ = stderr().lock().write_all(error.to_text().as_bytes());
+                    if error.code() == interrupted().code() {
+                        break;
+                    }
+                }
             }
-            return Ok(());
         }
+        Ok(Leaves::No)
+    }
+
+    /// Does one of the prompt's own commands.
+    async fn does(&mut self, reading: &mut Reading, line: &str) -> Result<(), Error> {
         let (command, argument) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
         let (argument, form) = (argument.trim(), self.output);
         let output = &mut reading.output;
@@ -187,6 +217,11 @@ impl Sitting {
                 let all = self.ask.params.iter().map(|given| vec![given.name.clone(), given.told()]);
                 known(output, form, &["parameter", "value"], all.collect())
             }
+            (".param", name) if !name.contains('=') => {
+                let known = self.ask.params.len();
+                self.ask.params.retain(|known| known.name != name.trim_start_matches([':', '@', '$']));
+                if self.ask.params.len() < known { Ok(()) } else { Err(valueless(name)) }
+            }
             (".param", given) => {
                 let given: Parameter = given.parse().map_err(|why| Error::input(why, "for example: .param who=r1"))?;
                 self.ask.params.retain(|known| known.name != given.name);
@@ -198,7 +233,7 @@ impl Sitting {
                 let state = if self.ask.explain { "on" } else { "off" };
                 output.text(&format!("explain is {state}\n"))
             }
-            (other, _) => Err(Error::input(format!("there is no command {other:?}"), "`.help` lists them")),
+            (other, _) => Err(no_command(other)),
         }
     }
 

@@ -314,6 +314,10 @@ fn what_is_wrong_with_a_question_has_a_stable_code_and_a_place() {
         ("SELECT 1,\n  nme FROM runs", "unknown_column", "line 2, column 3"),
         ("SELECT nme FROM runs", "unknown_column", "did you mean name?"),
         ("SELECT runs.stat FROM runs", "unknown_column", "did you mean status?"),
+        ("SELECT kind FROM refusals", "unknown_column", "there is one in entries, timers"),
+        ("SELECT exit_cod FROM attempts", "unknown_column", "did you mean exit_code?"),
+        ("SELECT waits FROM labels", "unknown_column", "; `tacho sql --tables`"),
+        ("SELECT zeroblob(67108865)", "sql_failed", "longer than 64 MiB"),
         ("SELECT * FROM rnus", "unknown_table", "did you mean runs?"),
         ("SELECT * FROM quite_another", "unknown_table", "tacho sql --tables"),
         ("SELECT nothing_like_it(1)", "invalid_sql", "no such function"),
@@ -334,7 +338,8 @@ fn what_is_wrong_with_a_question_has_a_stable_code_and_a_place() {
     assert!(surplus.remedy().contains("who"), "{}", surplus.remedy());
     let unknown = asked("audit refusal").unwrap_err();
     assert_eq!((unknown.code(), unknown.exit_code()), ("unknown_query", 2));
-    assert!(unknown.remedy().contains("refusals"));
+    assert!(unknown.remedy().contains("did you mean refusals?"));
+    assert_eq!(asked("audit nope").unwrap_err().remedy(), "`tacho audit` lists all");
     let never = asked(&format!("sql \"SELECT * FROM runs\" --run {NEVER}")).unwrap_err();
     assert_eq!(never.code(), "unknown_run");
 }

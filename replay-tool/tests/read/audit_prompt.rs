@@ -92,6 +92,51 @@ fn questions_that_arrive_at_once_are_all_answered() {
     assert_eq!(pty.ended(), (Some(0), String::new()), "the end that was typed with them comes behind them");
 }
 
+/// As a terminal gives it that tells what is pasted from what is typed.
+fn pasted(text: &str) -> String {
+    format!("\u{1b}[200~{text}\u{1b}[201~\r")
+}
+
+#[test]
+fn what_is_pasted_is_done_line_by_line_and_a_wrong_line_loses_none() {
+    let (_dir, data) = binary::made();
+    let state = tempfile::tempdir().unwrap();
+    let mut pty = prompt(&data, state.path());
+    pty.keys(&pasted(".param who=r1\n.output csv\nSELECT 'by' || count(*)\nFROM refusals WHERE actor = :who;"));
+    pty.writes("by4\r").writes(PROMPT);
+    pty.keys(&pasted("SELECT 'a' || (1 + 1);\n.nonsense\nSELECT nme FROM runs;\n.tables;\nSELECT 'b' || (1 + 1);"));
+    pty.writes("a2\r").writes("labels").writes("b2\r").writes(PROMPT);
+    pty.keys(".param who\r").writes("\n").writes(PROMPT).keys(".param who\r").writes("\n").writes(PROMPT);
+    pty.keys(&pasted("SELECT 'c' || (1 + 1);\n.quit;\nSELECT 'd' || (1 + 1);")).writes("c2\r");
+    let (code, stderr) = pty.ended();
+    assert_eq!((code, stderr.matches("error[").count()), (Some(0), 3), "{stderr}");
+    for wanted in ["no command \".nonsense\"", "error[unknown_column]", "there is no value of \"who\" to take away"] {
+        assert!(stderr.contains(wanted), "{wanted}: {stderr}");
+    }
+    assert!(!String::from_utf8_lossy(&pty.raw).contains("d2"), "who left is told no more");
+}
+
+#[test]
+fn words_of_other_prompts_are_told_and_an_unfinished_question_shows_it() {
+    let (_dir, data) = binary::made();
+    let state = tempfile::tempdir().unwrap();
+    let mut pty = prompt(&data, state.path());
+    for word in ["\\d", "\\q", "help", "quit", "exit;"] {
+        pty.keys(&format!("{word}\r")).writes("\n").writes(PROMPT);
+    }
+    pty.keys(".explain;\r")
+        .writes("explain is on")
+        .writes(PROMPT)
+        .keys(".explain;\r")
+        .writes("explain is off")
+        .writes(PROMPT);
+    pty.keys("SELECT 'n' || (6*7)\r").writes("(goes on, up to a ;)").keys(";\r").writes("n42").writes(PROMPT);
+    pty.keys(".quit;\r");
+    let (code, stderr) = pty.ended();
+    assert_eq!((code, stderr.matches("error[").count()), (Some(0), 5), "{stderr}");
+    assert_eq!(stderr.matches("`.help` lists them; a question ends with ;").count(), 5, "{stderr}");
+}
+
 #[test]
 fn a_prompt_is_up_to_date_before_each_question() {
     let dir = tempfile::tempdir().unwrap();
