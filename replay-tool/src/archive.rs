@@ -50,7 +50,10 @@ pub async fn execute(context: &Context, args: &ArchiveArgs) -> Result<u8, Error>
     } else {
         let mut bar: Option<Bar> = None;
         let progress = |entries, of| bar.get_or_insert_with(|| Bar::of_entries("reading", of)).reached(entries);
-        Archived { plan: archive::plan(data, before, progress)?, bundle: None }
+        let plan = archive::plan(data, before, progress)?;
+        drop(bar);
+        archive::look_at_place(data, args.to.as_deref(), &plan, self::bar("checking"))?;
+        Archived { plan, bundle: None }
     };
     let parquet = done.bundle.as_ref().and_then(|(bundle, _)| beside(bundle, args));
     let mut output = context.stdout();

@@ -16,7 +16,7 @@ use super::plan::Plan;
 use crate::bundle::{self, BundleError, Chain, Compression, Selection};
 use crate::index;
 use crate::journal::disk::{Disk, RealDisk};
-use crate::journal::{JOURNAL_DIR, Progress};
+use crate::journal::{FileReader, JOURNAL_DIR, Progress};
 
 /// Endings of files that are taken for something else than a bundle: what was not completed and a segment, which may be removed
 /// as such, and a table.
@@ -39,6 +39,32 @@ pub(super) fn check_place(data_dir: &Path, bundle: &Path) -> Result<(), ArchiveE
     Ok(())
 }
 
+/// Looks whether the bundle of a plan could be made where it would go, and changes nothing: the place is free, or has the bundle that an
+/// interrupted archiving of the same segments made. `progress` is told how much of such a bundle is read.
+///
+/// # Errors
+///
+/// As [`archive`](super::archive): [`ArchiveError::Misplaced`] and [`ArchiveError::Occupied`], or a [`JournalError`].
+pub fn look_at_place(
+    data_dir: &Path,
+    bundle: Option<&Path>,
+    plan: &Plan,
+    mut progress: impl FnMut(Progress),
+) -> Result<(), ArchiveError> {
+    if let Some(bundle) = bundle {
+        check_place(data_dir, bundle)?;
+    }
+    let place = Place::named(data_dir, bundle, plan)?;
+    if plan.is_empty() || place.path.symlink_metadata().is_err() {
+        return Ok(());
+    }
+    let reader = FileReader::open(data_dir)?;
+    // Where the plan ends a segment does, and there the digest is known.
+    let Some(digest) = reader.digest_now(plan.last)? else { return Ok(()) };
+    let end = Head { position: plan.last, digest };
+    place.check(plan, end, &mut progress).map(drop).map_err(|error| place.occupied(error))
+}
+
 /// Where the bundle goes.
 pub(super) struct Place {
     pub(super) path: PathBuf,
@@ -48,15 +74,22 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn of(data_dir: &Path, request: &Request, plan: &Plan) -> Result<Self, JournalError> {
-        if let Some(path) = &request.bundle {
+        if request.bundle.is_none() {
+            let dir = data_dir.join(ARCHIVE_DIR);
+            RealDisk.create_dir(&dir).map_err(|error| JournalError::io("create", &dir, error))?;
+            clear_unfinished(&dir).map_err(|error| JournalError::io("clear", &dir, error))?;
+        }
+        Self::named(data_dir, request.bundle.as_deref(), plan)
+    }
+
+    /// The same, and nothing is made.
+    fn named(data_dir: &Path, bundle: Option<&Path>, plan: &Plan) -> Result<Self, JournalError> {
+        if let Some(path) = bundle {
             let path = std::path::absolute(path).map_err(|error| JournalError::io("find", path, error))?;
             return Ok(Self { name: path.display().to_string(), path });
         }
-        let dir = data_dir.join(ARCHIVE_DIR);
-        RealDisk.create_dir(&dir).map_err(|error| JournalError::io("create", &dir, error))?;
-        clear_unfinished(&dir).map_err(|error| JournalError::io("clear", &dir, error))?;
         let file = format!("{:020}-{:020}.tacho", plan.first().0, plan.last.0);
-        Ok(Self { path: dir.join(&file), name: format!("{ARCHIVE_DIR}/{file}") })
+        Ok(Self { path: data_dir.join(ARCHIVE_DIR).join(&file), name: format!("{ARCHIVE_DIR}/{file}") })
     }
 
     /// Makes the bundle, or takes over the one that an interrupted archiving made, and checks it. Returns its root.

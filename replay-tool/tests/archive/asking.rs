@@ -1,12 +1,13 @@
 //! The plan, and what is refused.
 
 use std::fs;
+use std::path::Path;
 
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
 use tachograph_engine::domain::Action;
 use tachograph_engine::domain::testing::{ids, spec};
 
-use crate::support::{failure, files, json, numbered, submit, told, write};
+use crate::support::{copy, failure, files, go_on, json, numbered, submit, told, write};
 
 #[test]
 fn without_apply_it_says_what_would_go_and_changes_nothing() {
@@ -100,4 +101,43 @@ fn a_directory_in_the_way_of_the_tables_is_named_and_nothing_is_archived_before_
     let done = json(dir.path(), &asked);
     assert_eq!((done["bundle"].as_str(), done["last"].as_u64()), (bundle.to_str(), Some(last)), "{done}");
     assert!(fs::read(&bundle).unwrap() == made && tables.join("tacho-export.json").is_file());
+}
+
+#[test]
+fn a_place_where_no_bundle_can_be_made_is_told_before_it_is_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, file) = (dir.path().join("data"), dir.path().join("evidence"));
+    write(&data, 20);
+    let copied = dir.path().join("copied");
+    copy(&data, &copied);
+    let asked = |to: &Path| ["archive", "--before", "1d", "--to", to.to_str().unwrap()].map(str::to_owned);
+    let refused = |data: &Path, asked: &[&str], id: &str| {
+        let before = files(data);
+        for more in [&[][..], &["--apply"]] {
+            let (code, name, message) = failure(data, &[asked, more].concat());
+            assert_eq!((code, name.as_str()), (2, id), "{more:?}: {message}");
+            assert!(message.contains("nothing was archived"), "{message}");
+        }
+        assert!(files(data) == before);
+    };
+    fn words(asked: &[String]) -> Vec<&str> {
+        asked.iter().map(String::as_str).collect()
+    }
+    fs::write(&file, "mine").unwrap();
+    refused(&data, &words(&asked(&file)), "occupied");
+    refused(&data, &words(&asked(&data.join("journal/x.tacho"))), "invalid_input");
+    // One that an archiving of the same entries made is in nobody's way, and one of others is.
+    fs::remove_file(&file).unwrap();
+    told(&data, &words(&asked(&file)));
+    assert!(!file.exists());
+    told(&data, &[&words(&asked(&file))[..], &["--apply", "--no-parquet"]].concat());
+    assert!(told(&copied, &words(&asked(&file))).starts_with("would archive"));
+    go_on(&copied, 1_000, 21..=40);
+    refused(&copied, &words(&asked(&file)), "occupied");
+    // The place that is taken if none is named is looked at as well.
+    let last = json(&copied, &["archive", "--before", "1d"])["last"].as_u64().unwrap();
+    assert!(!copied.join("archive").exists());
+    fs::create_dir(copied.join("archive")).unwrap();
+    fs::write(copied.join("archive").join(format!("{:020}-{last:020}.tacho", 1)), "mine").unwrap();
+    refused(&copied, &["archive", "--before", "1d"], "occupied");
 }
