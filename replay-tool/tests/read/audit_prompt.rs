@@ -294,6 +294,18 @@ fn what_is_wrong_with_a_question_is_told_by_the_program_itself() {
     assert_eq!(binary::stderr(&output), "");
 }
 
+/// Waits until a prompt that is shown sleeps until keys come: a signal just before is not noticed before the next key.
+fn reads_keys(pty: &Pty) {
+    let status = format!("/proc/{}/status", pty.pid().as_raw_nonzero());
+    for _ in 0..60_000 {
+        if std::fs::read_to_string(&status).unwrap().contains("State:\tS") {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    panic!("the prompt never waited for keys");
+}
+
 /// What is printed tells that the question is being answered: before that, the signal ends the prompt.
 #[test]
 fn an_interrupt_gives_up_the_question_and_not_the_prompt() {
@@ -314,6 +326,7 @@ fn an_interrupt_gives_up_the_question_and_not_the_prompt() {
         .writes(r#"{"runs":"r5"}"#)
         .writes(PROMPT);
     // Where no question is answered, it is what Ctrl-C is there: another line.
+    reads_keys(&pty);
     pty.signal(Signal::INT);
     pty.writes(PROMPT).keys("\u{4}");
     let (code, stderr) = pty.ended();
