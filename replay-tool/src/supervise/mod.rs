@@ -58,12 +58,14 @@ const TICK: Duration = Duration::from_millis(100);
 /// [`Error`] if the file or the journal cannot be used, or if a name is held by a run that is still open.
 pub async fn execute(context: &Context, args: SuperviseArgs) -> Result<u8, Error> {
     let jobs = jobs::read(&args.file)?;
-    let interrupts =
+    let mut interrupts =
         Interrupts::install().map_err(|error| Error::internal(format!("cannot catch signals: {error}")))?;
     let commands = jobs.iter().filter_map(|job| Some((job.name.clone(), job.snapshot_command.clone()?)));
     let writer = Writer::open_with(&context.data, commands.collect(), parent(args.no_shim)).await?;
     let ending = Ending { budget: args.stop_within.as_duration(), ..Ending::default() };
-    let supervised = supervise(context, &args, &jobs, &writer, interrupts, &ending).await;
+    let progress = progress(context, jobs.len());
+    let supervised = supervise(context, &args, &jobs, &writer, &mut interrupts, &ending, &*progress).await;
+    let clock = writer.engine.clock().clone();
     // Whoever asked for the end waits for all of it.
     let closed = match ending.left(writer.engine.clock().monotonic()) {
         None if args.detach => writer.detach().await,
@@ -71,8 +73,39 @@ pub async fn execute(context: &Context, args: SuperviseArgs) -> Result<u8, Error
         Some(left) => writer.close_within(left).await,
         None => writer.close().await,
     };
-    let code = supervised?;
+    let (summary, verdict) = match supervised {
+        Ok(supervised) => (Some(supervised.summary), supervised.verdict),
+        Err(error) => (None, Err(error)),
+    };
+    // Whoever reads it may take his time: nothing waits for him any more that others wait for.
+    let telling = context.clone();
+    let telling = tokio::task::spawn_blocking(move || {
+        drop(progress);
+        summary.map_or(Ok(()), |summary| summary.print(&telling))
+    });
+    let patience = ending.left(clock.monotonic()).map_or(Duration::MAX, |left| left.max(HASTE_BUDGET));
+    tokio::select! {
+        biased;
+        told = telling => told.map_err(|error| Error::internal(format!("cannot tell how it ended: {error}")))??,
+        // Asked again, or for long enough: what nobody reads is left unsaid.
+        signal = interrupts.next() => return closed.map(|()| shell_code(signal.as_raw())),
+        () = tokio::time::sleep(patience) => {}
+    }
+    let code = verdict?;
     closed.map(|()| code)
+}
+
+/// How it all ended.
+struct Supervised {
+    summary: Summary,
+    /// The exit code, or the first error that left a job unrecorded.
+    verdict: Result<u8, Error>,
+}
+
+/// What is told of all jobs at last, on standard output.
+enum Summary {
+    Json(Vec<JobView>),
+    Text(String),
 }
 
 /// The wish that all ends, and by when: one budget for everything, from the first signal to the closed journal.
@@ -109,10 +142,10 @@ async fn supervise(
     args: &SuperviseArgs,
     jobs: &[Job],
     writer: &Writer,
-    mut interrupts: Interrupts,
+    interrupts: &mut Interrupts,
     ending: &Ending,
-) -> Result<u8, Error> {
-    let progress = progress(context, jobs.len());
+    progress: &dyn Progress,
+) -> Result<Supervised, Error> {
     for remark in writer.alarm().into_iter().chain(writer.remarks()) {
         progress.show(&Step::Remark { text: &remark });
     }
@@ -125,14 +158,14 @@ async fn supervise(
     let clock = writer.engine.clock().clone();
     let begun = clock.monotonic();
     let (stop, signal) = (ending.stop.clone(), OnceLock::new());
-    let mut waits = Waits::after(writer.opened.found.position, &writer.engine, jobs, &*progress);
+    let mut waits = Waits::after(writer.opened.found.position, &writer.engine, jobs, progress);
     adopted.iter().for_each(|(name, handle)| waits.and_run(handle.run(), name));
-    let launcher = ProcessLauncher::new(writer, stop.clone(), &*progress).going_on_with(adopted);
+    let launcher = ProcessLauncher::new(writer, stop.clone(), progress).going_on_with(adopted);
     let limits = Limits { jobs_max: jobs_max(args.jobs), fail_fast: args.fail_fast };
     let reports = {
-        let mut scheduled = pin!(run_all(jobs, limits, &launcher, &*progress, &*clock, &stop));
+        let mut scheduled = pin!(run_all(jobs, limits, &launcher, progress, &*clock, &stop));
         let work = async {
-            let mut stopping = pin!(stop_all(writer, ending, args.detach, &*progress));
+            let mut stopping = pin!(stop_all(writer, ending, args.detach, progress));
             let reports = tokio::select! {
                 biased;
                 reports = &mut scheduled => {
@@ -154,16 +187,16 @@ async fn supervise(
         };
         tokio::select! {
             reports = work => reports,
-            never = watch(&mut interrupts, &stop, &signal, args, &*progress) => match never {},
+            never = watch(interrupts, &stop, &signal, args, progress) => match never {},
             never = ending.note_deadline(&*clock) => match never {},
-            never = tick(&*progress) => match never {},
+            never = tick(progress) => match never {},
             never = waits.watch() => match never {},
         }
     };
     let snapshots = waits.finish(&writer.engine).await;
-    drop(progress);
-    print(context, &reports, &snapshots, clock.monotonic().saturating_sub(begun))?;
-    verdict(reports, signal.get().copied())
+    let took = clock.monotonic().saturating_sub(begun);
+    let summary = Summary::of(context, &reports, &snapshots, took);
+    Ok(Supervised { summary, verdict: verdict(reports, signal.get().copied()) })
 }
 
 /// Bars on a terminal, lines elsewhere.
@@ -290,25 +323,33 @@ async fn tick(progress: &dyn Progress) -> Infallible {
     }
 }
 
-/// Prints the summary. A reader that went away changes nothing about the jobs.
-fn print(
-    context: &Context,
-    reports: &[JobReport<'_>],
-    snapshots: &BTreeMap<RunId, Vec<JobSnapshotView>>,
-    elapsed: Duration,
-) -> Result<(), Error> {
-    let of = |report: &JobReport<'_>| report.run.and_then(|run| snapshots.get(&run)).map_or(&[][..], Vec::as_slice);
-    let mut output = context.stdout();
-    let printed = if context.is_json() {
-        output.json(&reports.iter().map(|report| JobView::of(report, of(report))).collect::<Vec<_>>())
-    } else {
+impl Summary {
+    fn of(
+        context: &Context,
+        reports: &[JobReport<'_>],
+        snapshots: &BTreeMap<RunId, Vec<JobSnapshotView>>,
+        took: Duration,
+    ) -> Self {
+        let of = |report: &JobReport<'_>| report.run.and_then(|run| snapshots.get(&run)).map_or(&[][..], Vec::as_slice);
+        if context.is_json() {
+            return Self::Json(reports.iter().map(|report| JobView::of(report, of(report))).collect());
+        }
         let images = waits::text(reports.iter().map(|report| (report.job, of(report))));
         let files = unexpected::text(reports, &context.data.join(RUNS_DIR));
-        output.text(&format!("{}{images}{files}{}", summary::table(reports), summary::sum(reports, elapsed)))
-    };
-    match printed.and_then(|()| output.flush()) {
-        Err(Error::BrokenPipe) => Ok(()),
-        printed => printed,
+        Self::Text(format!("{}{images}{files}{}", summary::table(reports), summary::sum(reports, took)))
+    }
+
+    /// Prints it. A reader that went away changes nothing about the jobs.
+    fn print(&self, context: &Context) -> Result<(), Error> {
+        let mut output = context.stdout();
+        let printed = match self {
+            Self::Json(views) => output.json(views),
+            Self::Text(text) => output.text(text),
+        };
+        match printed.and_then(|()| output.flush()) {
+            Err(Error::BrokenPipe) => Ok(()),
+            printed => printed,
+        }
     }
 }
 

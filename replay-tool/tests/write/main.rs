@@ -45,5 +45,6 @@ mod support;
 mod taken_away;
 /// A limit on processes and threads.
 mod threads;
+mod unread;
 /// Waits of a run whose supervisor is killed: its snapshots, deadlines and reports under the next one.
 mod waiting;
