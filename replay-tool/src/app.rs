@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use tachograph_adapters::shim::heed_child_exits;
 use tachograph_adapters::threads::room_for;
 use tachograph_engine::ports::JournalError;
 use tokio::runtime::{Builder, Runtime};
@@ -35,6 +36,8 @@ const INDEX_THREAD: &str = "tacho-index";
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    // While there is no other thread: whoever executes this may ignore CHLD, and no child's end would be seen then.
+    heed_child_exits();
     install_panic_hook();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match Cli::try_parse_from(&arguments) {

@@ -414,6 +414,7 @@ impl From<RunnerError> for Error {
             },
             RunnerError::NoCommand { .. }
             | RunnerError::NoShim { .. }
+            | RunnerError::ExitsIgnored { .. }
             | RunnerError::UnderWay { .. }
             | RunnerError::ShuttingDown
             | RunnerError::Abandoned { .. } => Self::internal(error.to_string()),

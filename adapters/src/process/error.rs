@@ -34,6 +34,15 @@ pub enum RunnerError {
         /// Which run.
         run: RunId,
     },
+    /// This process ignores the signal CHLD, so that the kernel throws away how its children end.
+    #[error(
+        "run {run} is not started: its exit code would be lost, because this program ignores SIGCHLD or was started so; \
+         call shim::heed_child_exits() first in main"
+    )]
+    ExitsIgnored {
+        /// Which run.
+        run: RunId,
+    },
     /// The ready check can never be met or is out of its bounds.
     #[error("the ready check cannot be used: {0}")]
     ReadyCheck(#[from] ReadyCheckError),
@@ -67,6 +76,7 @@ impl RunnerError {
             Self::Journal(error) => error.code(),
             Self::NoCommand { .. } => "no_command",
             Self::NoShim { .. } => "no_shim",
+            Self::ExitsIgnored { .. } => "exits_ignored",
             Self::ReadyCheck(_) => "ready_check",
             Self::UnderWay { .. } => "under_way",
             Self::ShuttingDown => "shutting_down",

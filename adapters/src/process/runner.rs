@@ -22,6 +22,7 @@ use super::open::Opening;
 use super::options::RunnerOptions;
 use super::places::Places;
 use super::registry::Registry;
+use super::shim::child_exits_are_ignored;
 use super::shim_mode::Shim;
 use super::sockets::Sockets;
 use super::text::cut;
@@ -37,6 +38,10 @@ const LEAVING: Duration = Duration::from_secs(1);
 ///
 /// The order is always the same: the run is durably created, its attempt durably started, the attempt's directory
 /// and identity are on disk, and only then is a process spawned. Use one runner per engine in a process.
+///
+/// A process that ignores CHLD, as it may have been started to, does not learn how its children end: nothing is started
+/// then ([`RunnerError::ExitsIgnored`]). [`shim::heed_child_exits`](super::shim::heed_child_exits), called first in `main`,
+/// mends that.
 #[derive(Debug, Clone)]
 pub struct ProcessRunner {
     shared: Arc<Shared>,
@@ -179,6 +184,9 @@ impl ProcessRunner {
         let Opening { run, attempt, .. } = opening;
         if self.registry().get(run, attempt).is_some() {
             return Err(RunnerError::UnderWay { run, attempt });
+        }
+        if child_exits_are_ignored() {
+            return Err(RunnerError::ExitsIgnored { run });
         }
         let place = self.shared.places.take().await.ok_or(RunnerError::ShuttingDown)?;
         let runner = self.clone();

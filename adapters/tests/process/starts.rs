@@ -3,6 +3,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tachograph_adapters::process::{EndRecord, Identity, Launch, ProcessIdentity, RunHandle, RunnerError};
+use tachograph_adapters::shim::heed_child_exits;
 use tachograph_engine::domain::{
     AttemptId, Effect, Event, ExitStatus, FailureKind, Outcome, Refusal, RunId, RunSpec, StartCause, StartMode, Status,
     Workload,
@@ -368,4 +369,33 @@ async fn nothing_is_spawned_before_both_records_are_durable() {
     bench.gate.send_replace(true);
     assert_eq!(status(&launching.await.unwrap().unwrap()).await, ExitStatus::Code(0));
     assert!(exists(&mark));
+}
+
+/// Ignores how its children end from its beginning.
+#[tokio::test]
+#[ignore = "is the child of the test after it"]
+async fn as_one_that_ignores_exits() {
+    let (bench, _clock) = Bench::manual().await;
+    let run = bench.runner.create(sh("exit 7")).await.unwrap();
+    let error = bench.runner.start(run, Launch::default()).await.unwrap_err();
+    assert!(matches!(error, RunnerError::ExitsIgnored { run: named } if named == run), "{error}");
+    assert!(error.to_string().contains("call shim::heed_child_exits()"), "{error}");
+    assert_eq!(bench.story(run).await, ["Created"], "it can still be started");
+    heed_child_exits();
+    let handle = bench.runner.start(run, Launch::default()).await.unwrap();
+    assert_eq!(status(&handle).await, ExitStatus::Code(7));
+}
+
+#[tokio::test]
+async fn nothing_is_started_whose_exit_would_be_lost() {
+    let bench = Bench::open().await;
+    let this = std::env::current_exe().unwrap();
+    let this = this.to_str().unwrap();
+    let again = ["--exact", "starts::as_one_that_ignores_exits", "--ignored"];
+    let spec = command(&[&["env", "--ignore-signal=CHLD", this], &again[..]].concat());
+    let handle = bench.launch(spec, Launch::default()).await;
+    let said = tokio::time::timeout(Duration::from_secs(120), status(&handle)).await;
+    let output = String::from_utf8_lossy(&file(&handle, "stdout")).into_owned();
+    assert_eq!(said, Ok(ExitStatus::Code(0)), "{output}");
+    assert!(output.contains("1 passed"), "{output}");
 }

@@ -8,7 +8,7 @@ use tachograph_adapters::process::ProcessIdentity;
 use tachograph_adapters::shim::{Notice, Standing, standing};
 use tachograph_engine::domain::ExitStatus;
 
-use crate::support::{Attempt, PROGRAM};
+use crate::support::{Attempt, PROGRAM, until_gone};
 
 #[test]
 fn the_command_finds_its_own_identity_on_disk() {
@@ -104,6 +104,21 @@ fn what_a_supervisor_leaves_open_reaches_neither_shim_nor_command() {
     let of_command = told.split("\n\n").find(|part| part.starts_with("/proc/self/")).unwrap();
     // The listing's own one beside the three.
     assert_eq!(of_command.matches(" -> ").count(), 4, "{told}");
+}
+
+#[test]
+fn a_shim_that_was_started_to_ignore_how_children_end_sees_it_all_the_same() {
+    let attempt = Attempt::sh("grep SigIgn /proc/self/status; exit 7");
+    let mut supervisor = Command::new("env");
+    supervisor.args(["--ignore-signal=CHLD", PROGRAM, "shim"]);
+    supervisor.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let shim = attempt.start_by(supervisor);
+    until_gone(shim.pid());
+    let (record, attempt) = shim.end_and_attempt();
+    assert_eq!(record.status, ExitStatus::Code(7));
+    let told = String::from_utf8(attempt.file("stdout")).unwrap();
+    let ignored = u64::from_str_radix(told.trim_start_matches("SigIgn:").trim(), 16).unwrap();
+    assert_eq!(ignored & (1 << 16), 0, "the command does not ignore it: {told}");
 }
 
 #[test]

@@ -193,6 +193,24 @@ fn a_signal_that_was_ignored_from_the_beginning_stays_ignored() {
 }
 
 #[test]
+fn an_exit_is_seen_although_whoever_began_the_tool_ignores_how_children_end() {
+    for shim in [None, Some("--no-shim")] {
+        let place = Place::new();
+        let run = ["run"].into_iter().chain(shim).chain(["--", "sh", "-c", "grep SigIgn /proc/self/status; exit 7"]);
+        let mut command = Command::new("env");
+        command.args(["--ignore-signal=CHLD", env!("CARGO_BIN_EXE_tacho")]).args(run).env("TACHO_DATA", place.data());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let finished = Finished::of(command.spawn().unwrap());
+        assert_eq!(finished.code, Some(7), "{shim:?}: {}", finished.stderr);
+        assert_eq!(status(&place.record()), Some(ExitStatus::Code(7)), "{shim:?}");
+        let ignored = finished.stdout.trim().strip_prefix("SigIgn:").unwrap().trim();
+        let ignored = u64::from_str_radix(ignored, 16).unwrap();
+        assert_eq!(ignored & (1 << (Signal::CHILD.as_raw() - 1)), 0, "the command does not ignore it: {ignored:x}");
+        place.assert_closed_cleanly();
+    }
+}
+
+#[test]
 fn what_does_not_end_within_the_time_for_all_is_given_up_and_the_journal_is_closed() {
     let place = Place::new();
     let ready = Ready::at(&place.path("ready"));

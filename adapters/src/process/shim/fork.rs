@@ -1,8 +1,10 @@
 //! A second process out of this one, and what it must not inherit: the system's calls for that have no safe form.
-#![expect(unsafe_code, reason = "clone, signal and close_range have no safe form; decision 22")]
+#![expect(unsafe_code, reason = "clone, signal, sigaction and close_range have no safe form; decision 22")]
 
 use std::io;
+use std::mem::zeroed;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::{null, null_mut};
 
 use nix::libc;
 use nix::sched::{CloneFlags, clone, unshare};
@@ -52,6 +54,42 @@ pub(super) fn fork(if_it_panics: u8, child: impl Fn() -> u8) -> io::Result<Pid> 
 pub(super) fn close_from(first: u32) -> bool {
     // SAFETY: to be called before anything was opened here: nobody in this process holds what is closed.
     unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) == 0 }
+}
+
+/// Whether the kernel throws away how a child of this process ends, because the signal CHLD is ignored or this process has
+/// asked for that. An ignored signal stays ignored through an exec.
+pub(in super::super) fn child_exits_are_ignored() -> bool {
+    let present = on_child_exit();
+    present.sa_sigaction == libc::SIG_IGN || present.sa_flags & libc::SA_NOCLDWAIT != 0
+}
+
+/// Makes the kernel keep how a child of this process ends, if it was told not to: the signal CHLD, if it is ignored, has its
+/// default from then on, here and in whatever this process executes. A handler stays.
+///
+/// A run's exit code is lost where CHLD is ignored, and who executes a program may leave that to it. So a program that has
+/// a [`ProcessRunner`](crate::process::ProcessRunner) calls this before it starts a thread; a shim does so by itself.
+pub fn heed_child_exits() {
+    if !child_exits_are_ignored() {
+        return;
+    }
+    let mut heeded = on_child_exit();
+    heeded.sa_flags &= !libc::SA_NOCLDWAIT;
+    if heeded.sa_sigaction == libc::SIG_IGN {
+        heeded.sa_sigaction = libc::SIG_DFL;
+    }
+    // SAFETY: it sets no handler but the one that is there. It cannot fail: the signal exists, and the action is whole.
+    unsafe { libc::sigaction(libc::SIGCHLD, &raw const heeded, null_mut()) };
+}
+
+/// What this process does with CHLD.
+fn on_child_exit() -> libc::sigaction {
+    // SAFETY: of numbers, a set of bits and an optional function, which all may be zero: the default. The call changes
+    // nothing and writes no more than that; if it cannot, it stays the default.
+    unsafe {
+        let mut present = zeroed();
+        libc::sigaction(libc::SIGCHLD, null(), &raw mut present);
+        present
+    }
 }
 
 /// How many threads this process has. The kernel grants a thread a memory of its own if it has that already, and changes

@@ -48,6 +48,8 @@ use std::process::ExitCode;
 pub(super) use assignment::supervisor_of_shim;
 pub use assignment::{Assignment, CommandBlock, run_of_shim};
 pub use build::{Beside, beside};
+pub(super) use fork::child_exits_are_ignored;
+pub use fork::heed_child_exits;
 pub use notice::{Notice, NoticeError, Notices};
 pub(super) use request::remove as forget_requests;
 pub use request::{Request, RequestPipe};

@@ -24,7 +24,7 @@ use super::children::{Orphans, usage};
 use super::clock::{after_ms, passed, until_first};
 use super::container;
 use super::end;
-use super::fork::close_from;
+use super::fork::{close_from, heed_child_exits};
 use super::gate;
 use super::notice::{Notice, Teller};
 use super::opening::{Opened, open};
@@ -132,6 +132,8 @@ fn close_inherited() -> io::Result<()> {
 
 /// From here on signals are read, not received. The gate takes the mask back.
 fn signals() -> io::Result<SignalFd> {
+    // What is ignored cannot be read either, and whoever began the supervisor may have ignored CHLD.
+    heed_child_exits();
     let mut taken = SigSet::empty();
     let all = [
         // A supervisor that does not listen any more.
