@@ -1,18 +1,23 @@
 //! A child of this process, by a descriptor of it.
 
 use std::io;
+use std::mem::replace;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, waitpid};
+use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 
 use super::attended::observed;
 use crate::lock::lock;
+
+/// How often is looked whether a child has ended for which there is no descriptor.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// Children that were let go of while no runtime was there to wait for them. Each new child looks after them.
 static UNWATCHED: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
@@ -20,53 +25,78 @@ static UNWATCHED: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 /// A child of this process that is reaped by nobody else. Until it is, its pid is its own.
 ///
 /// Dropping one does not end it. It is reaped when it ends, by the runtime that it was dropped in, or with the next child
-/// that is made if that one is gone.
+/// that is made if that one is gone or no descriptor was to be had.
 #[derive(Debug)]
 pub(super) struct Child {
     pid: Pid,
-    /// Absent once nobody needs to reap it any more.
-    pidfd: Option<AsyncFd<OwnedFd>>,
-    ended: Option<ExitStatus>,
+    watch: Watch,
+}
+
+/// How the end of a child is noticed.
+#[derive(Debug)]
+enum Watch {
+    /// Its descriptor tells.
+    Told(AsyncFd<OwnedFd>),
+    /// Descriptors or memory were short when it was made: it is asked for, and for a descriptor as well.
+    Asked,
+    /// Nobody needs to reap it any more. Without a status it was somebody else who did.
+    Over(Option<ExitStatus>),
 }
 
 impl Child {
-    /// Takes over a child that was just spawned. It is ended and reaped if that fails. Needs a Tokio runtime with IO.
-    pub(super) fn of(pid: Pid) -> io::Result<Self> {
+    /// Takes over a child that was just spawned. Its command is executed already, so this cannot fail: a child that was
+    /// given up here would be started again, or recorded as never executed. Needs a Tokio runtime with IO and time.
+    pub(super) fn of(pid: Pid) -> Self {
         reap_unwatched();
-        let pinned = pidfd_open(pid, PidfdFlags::NONBLOCK).map_err(io::Error::from).and_then(observed);
-        match pinned {
-            Ok(pidfd) => Ok(Self { pid, pidfd: Some(pidfd), ended: None }),
-            Err(error) => {
-                let _ = kill_process(pid, Signal::KILL);
-                let _ = waitpid(Some(pid), WaitOptions::empty());
-                Err(error)
-            }
-        }
+        Self { pid, watch: Watch::over(pid) }
     }
 
     /// Waits until it has ended, and reaps it. May be dropped and called again, any number of times.
     pub(super) async fn wait(&mut self) -> io::Result<ExitStatus> {
-        while let Some(pidfd) = &self.pidfd {
-            let mut ready = pidfd.readable().await?;
-            match waitpid(Some(self.pid), WaitOptions::NOHANG) {
-                Ok(None) => ready.clear_ready(),
-                Err(Errno::INTR) => {}
-                waited => {
-                    self.pidfd = None;
+        loop {
+            let ready = match &self.watch {
+                Watch::Told(pidfd) => Some(pidfd.readable().await?),
+                Watch::Asked => None,
+                Watch::Over(ended) => return ended.ok_or_else(|| Errno::CHILD.into()),
+            };
+            match (waitpid(Some(self.pid), WaitOptions::NOHANG), ready) {
+                (Ok(None), Some(mut ready)) => ready.clear_ready(),
+                (Ok(None), None) => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                    self.watch = Watch::over(self.pid);
+                }
+                (Err(Errno::INTR), _) => {}
+                (waited, _) => {
+                    self.watch = Watch::Over(None);
                     // Without a status it is nobody's child any more.
-                    self.ended = waited?.map(|(_, status)| ExitStatus::from_raw(status.as_raw()));
+                    self.watch = Watch::Over(waited?.map(|(_, status)| ExitStatus::from_raw(status.as_raw())));
                 }
             }
         }
-        self.ended.ok_or_else(|| Errno::CHILD.into())
+    }
+}
+
+impl Watch {
+    /// Of a child that is not reaped yet.
+    fn over(pid: Pid) -> Self {
+        match pidfd_open(pid, PidfdFlags::NONBLOCK).map_err(io::Error::from).and_then(observed) {
+            Ok(pidfd) => Self::Told(pidfd),
+            Err(error) => {
+                tracing::debug!(%pid, %error, "a child has no descriptor yet");
+                Self::Asked
+            }
+        }
     }
 }
 
 impl Drop for Child {
     fn drop(&mut self) {
-        let Some(pidfd) = self.pidfd.take() else { return };
-        let unreaped = Unreaped(self.pid);
-        if let Ok(runtime) = Handle::try_current() {
+        let watch = replace(&mut self.watch, Watch::Over(None));
+        let unreaped = match watch {
+            Watch::Over(_) => return,
+            Watch::Asked | Watch::Told(_) => Unreaped(self.pid),
+        };
+        if let (Watch::Told(pidfd), Ok(runtime)) = (watch, Handle::try_current()) {
             runtime.spawn(async move {
                 let _ = pidfd.readable().await;
                 drop(unreaped);
@@ -98,7 +128,9 @@ fn is_unended(pid: Pid) -> bool {
 #[cfg(test)]
 mod tests {
     use std::process::Command;
-    use std::time::{Duration, Instant};
+    use std::time::Instant;
+
+    use rustix::process::{Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
 
     use super::*;
     use crate::process::identity::ProcessStat;
@@ -116,8 +148,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_end_is_told_any_number_of_times() {
-        let (mut signalled, mut ended) =
-            (Child::of(spawned("sleep", "600")).unwrap(), Child::of(spawned("false", "")).unwrap());
+        let (mut signalled, mut ended) = (Child::of(spawned("sleep", "600")), Child::of(spawned("false", "")));
         kill_process(signalled.pid, Signal::KILL).unwrap();
         for _ in 0..2 {
             assert_eq!(ended.wait().await.unwrap().code(), Some(1));
@@ -126,9 +157,46 @@ mod tests {
         assert!(!is_there(ended.pid) && !is_there(signalled.pid), "both are reaped");
     }
 
+    /// Runs in a process of its own, which lowers its limit on open files as it likes.
+    #[test]
+    fn one_for_which_no_descriptor_was_left_goes_on_and_its_end_is_told() {
+        const ALONE: &str = "TACHO_TEST_ALONE";
+        let this = "process::child::tests::one_for_which_no_descriptor_was_left_goes_on_and_its_end_is_told";
+        if std::env::var_os(ALONE).is_none() {
+            let tests = std::env::current_exe().unwrap();
+            let alone = Command::new(tests).args(["--exact", this]).env(ALONE, "1").output().unwrap();
+            assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stdout));
+            return;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let pids = [spawned("false", ""), spawned("sleep", "600"), spawned("sleep", "600"), spawned("true", "")];
+            let before = getrlimit(Resource::Nofile);
+            setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before }).unwrap();
+            let [mut ended, mut signalled, mut pinned, dropped] = pids.map(Child::of);
+            let unpinned = [&ended, &signalled, &pinned, &dropped].map(|child| matches!(child.watch, Watch::Asked));
+            assert_eq!(unpinned, [true; 4], "there were descriptors");
+            assert_eq!(ended.wait().await.unwrap().code(), Some(1));
+            assert!(tokio::time::timeout(LOOK_EVERY * 3, signalled.wait()).await.is_err(), "nobody ended it");
+            kill_process(signalled.pid, Signal::KILL).unwrap();
+            assert_eq!(signalled.wait().await.unwrap().signal(), Some(9));
+            setrlimit(Resource::Nofile, before).unwrap();
+            assert!(tokio::time::timeout(LOOK_EVERY * 3, pinned.wait()).await.is_err(), "nobody ended it");
+            assert!(matches!(pinned.watch, Watch::Told(_)), "there are descriptors again");
+            kill_process(pinned.pid, Signal::KILL).unwrap();
+            assert_eq!(pinned.wait().await.unwrap().signal(), Some(9));
+            let (pid, begun) = (dropped.pid, Instant::now());
+            drop(dropped);
+            while is_there(pid) {
+                assert!(begun.elapsed() < Duration::from_secs(60), "it was not reaped");
+                Child::of(spawned("true", "")).wait().await.unwrap();
+            }
+        });
+    }
+
     #[tokio::test]
     async fn one_that_somebody_else_reaped_has_no_status() {
-        let mut child = Child::of(spawned("true", "")).unwrap();
+        let mut child = Child::of(spawned("true", ""));
         waitpid(Some(child.pid), WaitOptions::empty()).unwrap();
         for _ in 0..2 {
             assert_eq!(child.wait().await.unwrap_err().raw_os_error(), Some(Errno::CHILD.raw_os_error()));
@@ -137,7 +205,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_is_let_go_of_goes_on_and_is_reaped_when_it_ends() {
-        let child = Child::of(spawned("sleep", "600")).unwrap();
+        let child = Child::of(spawned("sleep", "600"));
         let (pid, begun) = (child.pid, Instant::now());
         drop(child);
         tokio::task::yield_now().await;
@@ -153,14 +221,14 @@ mod tests {
     fn one_whose_runtime_is_gone_is_reaped_with_the_next_child() {
         let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let first = runtime();
-        let child = first.block_on(async { Child::of(spawned("sleep", "600")).unwrap() });
+        let child = first.block_on(async { Child::of(spawned("sleep", "600")) });
         let (pid, begun) = (child.pid, Instant::now());
         drop(first);
         drop(child);
         kill_process(pid, Signal::KILL).unwrap();
         while is_there(pid) {
             assert!(begun.elapsed() < Duration::from_secs(60), "it was not reaped");
-            runtime().block_on(async { Child::of(spawned("true", "")).unwrap().wait().await.unwrap() });
+            runtime().block_on(async { Child::of(spawned("true", "")).wait().await.unwrap() });
         }
     }
 }

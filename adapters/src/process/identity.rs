@@ -102,7 +102,8 @@ impl ProcessStat {
 ///
 /// Without a shim it is written once, right after the spawn, as a pid is known only then. A kill of the supervisor between
 /// the two leaves a process that no file names; it still can be found, since every process of the attempt has
-/// `TACHO_ATTEMPT_ID` in its environment from its first instruction.
+/// `TACHO_ATTEMPT_ID` in its environment from its first instruction. A disk that is full at that moment leaves the same: what
+/// was executed goes on.
 ///
 /// It is not synced, but for that of a container: after a power cut there is no such process any more, and which boot the
 /// attempt was of is in the journal.

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use rustix::process::Signal;
 use tachograph_engine::domain::{
     Action, AttemptId, Claim, Diagnostics, Failure, FailureKind, Ordinal, Refusal, RunId, RunSpec, StartMode, Status,
     Stream,
@@ -149,13 +148,7 @@ impl ProcessRunner {
                 follow(held, spawned.keep(), [stdout, stderr], launch, before);
                 guard.succeed();
             }
-            Err(unmade) => {
-                let Unmade { failure, orphan } = *unmade;
-                if let Some(orphan) = orphan {
-                    end_orphan(orphan.keep(), held.claim.attempt).await;
-                }
-                held.fail(guard, failure).await;
-            }
+            Err(failure) => held.fail(guard, *failure).await,
         }
     }
 
@@ -182,18 +175,6 @@ struct Made {
     before: Option<Before>,
 }
 
-struct Unmade {
-    failure: Failure,
-    /// A child that was spawned and may not stay.
-    orphan: Option<Unsupervised>,
-}
-
-impl From<Failure> for Box<Unmade> {
-    fn from(failure: Failure) -> Self {
-        Self::new(Unmade { failure, orphan: None })
-    }
-}
-
 /// The directory, the run's control socket, the child, the identity. None of it is synced: it is for whoever finds the
 /// attempt without its supervisor, and after a power cut nobody finds it.
 fn make(
@@ -202,7 +183,7 @@ fn make(
     identity: Identity,
     line: &CommandLine,
     check: Option<ReadyCheck>,
-) -> Result<Made, Box<Unmade>> {
+) -> Result<Made, Box<Failure>> {
     let prepared = || -> Result<(File, File), DirectoryError> {
         directory.make()?;
         Ok((directory.create_output(Stream::Stdout)?, directory.create_output(Stream::Stderr)?))
@@ -220,13 +201,12 @@ fn make(
         let identity = Identity { process: Some(process), ..identity };
         identity.put(directory).map_err(|error| error.to_string())
     });
-    match known {
-        Ok(()) => Ok(Made { spawned, stdout, stderr, socket, before }),
-        Err(why) => {
-            let message = format!("the child's identity cannot be kept, so it was ended: {why}");
-            Err(Box::new(Unmade { failure: failure(FailureKind::SpawnFailed, message), orphan: Some(spawned) }))
-        }
+    if let Err(why) = known {
+        // The command is executed already, and may have done anything: this is no failed start. For whoever finds the attempt
+        // it is as if the run had removed the file.
+        tracing::warn!(%run, attempt = %attempt.0, why, "the attempt's identity cannot be kept");
     }
+    Ok(Made { spawned, stdout, stderr, socket, before })
 }
 
 /// Starts the tasks that live as long as the attempt.
@@ -276,14 +256,6 @@ fn pass(held: &HeldAttempt, pumps: &Pumps, stream: Stream, file: Arc<File>, to: 
         }
         live.passing.send_modify(|passing| *passing = passing.saturating_sub(1));
     });
-}
-
-/// Ends and reaps a child that nobody will supervise.
-async fn end_orphan(mut orphan: Spawned, attempt: AttemptId) {
-    if let Some(group) = ProcessGroup::led_by(orphan.pid, attempt) {
-        group.signal(Signal::KILL);
-    }
-    let _ = orphan.child.wait().await;
 }
 
 fn abandoned() -> Failure {

@@ -47,16 +47,20 @@ pub(super) struct Spawned {
     pub(super) stderr: Receiver,
 }
 
-/// Spawns the command as the leader of its own process group. If that fails, no child and no zombie is left. Needs a
-/// Tokio runtime with IO enabled.
+/// Spawns the command as the leader of its own process group. If that fails, nothing was executed, and no child and no
+/// zombie is left, so that it may be tried again. Needs a Tokio runtime with IO and time enabled.
 pub(super) fn spawn(line: &CommandLine, inherited: &Inherited, own: &OwnVariables) -> io::Result<Spawned> {
     let (stdout, to_stdout) = pipe()?;
     let (stderr, to_stderr) = pipe()?;
     let pid = match spawn_directly(line, inherited, own, [to_stdout.as_fd(), to_stderr.as_fd()])? {
-        Some(pid) => pid,
+        Some(pid) => {
+            // As the library does it: that leaves room for the descriptors that are needed next.
+            drop((to_stdout, to_stderr));
+            pid
+        }
         None => spawn_by_library(line, own, [to_stdout, to_stderr])?,
     };
-    Ok(Spawned { child: Child::of(pid)?, pid: pid.as_raw_nonzero().get().unsigned_abs(), stdout, stderr })
+    Ok(Spawned { child: Child::of(pid), pid: pid.as_raw_nonzero().get().unsigned_abs(), stdout, stderr })
 }
 
 /// The reading end is for the runtime, which never waits in a call; the other one is for the child, which may.
@@ -213,7 +217,7 @@ mod tests {
             } else {
                 spawn_by_library(&line, &own(), [to_stdout, to_stderr]).unwrap()
             };
-            found.push(said(Child::of(pid).unwrap(), stdout).await);
+            found.push(said(Child::of(pid), stdout).await);
             let mut error = String::new();
             stderr.read_to_string(&mut error).await.unwrap();
             assert_eq!(error, "error\n");

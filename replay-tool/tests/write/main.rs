@@ -9,6 +9,8 @@ mod cancel;
 mod containers;
 /// Operators and supervisors that come at the same time.
 mod contention;
+/// Too few descriptors.
+mod descriptors;
 /// Runs that an operator destroys.
 mod destroy;
 /// Supervisors that leave their runs to their shims.
