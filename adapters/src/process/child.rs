@@ -127,7 +127,7 @@ fn is_unended(pid: Pid) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::process::{Command, Stdio};
     use std::time::Instant;
 
     use rustix::process::{Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
@@ -137,7 +137,7 @@ mod tests {
 
     #[expect(clippy::zombie_processes, reason = "who reaps it is what is tested")]
     fn spawned(program: &str, argument: &str) -> Pid {
-        let child = Command::new(program).arg(argument).spawn().unwrap();
+        let child = Command::new(program).arg(argument).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap()
     }
 
