@@ -1,7 +1,7 @@
 //! From the wish to start to a shim that looks after the attempt.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Stdio;
@@ -27,10 +27,8 @@ use super::sockets::SocketLease;
 use super::spawn::{ATTEMPT_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE, changes, variables};
 use super::spawn_failure::exhausted;
 use super::start_guard::StartGuard;
+use super::telling::{Telling, Untold};
 use crate::oci::{Container, Preparation, PreparationError, remove_bundle, runtime_environment};
-
-/// So much fits into any empty pipe, however little room its user has left for pipes.
-const PIPE_BYTES: usize = 4 * 1_024;
 
 impl ProcessRunner {
     /// Makes the attempt's directory, has a shim look after it, and returns once the command is executed or could not be.
@@ -53,7 +51,8 @@ impl ProcessRunner {
         };
         held.socket = socket;
         let live = held.live().clone();
-        let Some(attended) = shim.keep().map(|shim| Attended::spawned(shim, before)) else { return };
+        let Some((shim, untold)) = shim.keep() else { return };
+        let attended = Attended::spawned(shim, untold, before);
         pass_growing(&held, launch.stdout, launch.stderr);
         let followed = live.clone();
         tokio::spawn(async move {
@@ -78,19 +77,23 @@ struct Made {
 
 /// A shim that nobody follows yet. Dropping it kills it, and with it whatever it has begun: when the start that wanted it
 /// is gone, its attempt is recorded as failed.
-struct Unfollowed(Option<Child>);
+struct Unfollowed {
+    shim: Option<Child>,
+    /// What it has not taken yet of what it is told.
+    untold: Option<Untold>,
+}
 
 impl Unfollowed {
-    /// Hands it to whoever follows it from now on.
-    fn keep(mut self) -> Option<Child> {
-        self.0.take()
+    /// Hands it to whoever follows it from now on, with what it is still to be told.
+    fn keep(mut self) -> Option<(Child, Option<Untold>)> {
+        Some((self.shim.take()?, self.untold.take()))
     }
 }
 
 impl Drop for Unfollowed {
     fn drop(&mut self) {
         // The runtime reaps it, as it does with every child that is let go of.
-        let _ = self.0.as_mut().map(Child::start_kill);
+        let _ = self.shim.as_mut().map(Child::start_kill);
     }
 }
 
@@ -184,22 +187,18 @@ fn contain(
     preparation.prepare(directory, (*run, *ordinal), *attempt)
 }
 
-/// Spawns the shim, and tells it what to do. A shim that ends before it has heard all of it has executed nothing, and
-/// whoever follows it finds that out.
+/// Spawns the shim, and tells it what to do, as far as that is taken at once: nobody waits here for a shim that stands still.
+/// One that ends before it has heard all of it has executed nothing, and whoever follows it finds that out.
 fn start(assignment: &Assignment, command: &CommandBlock, program: &Path) -> io::Result<Unfollowed> {
     let stdin = if assignment.has_stdin { Some(Stdio::from(io::stdin().as_fd().try_clone_to_owned()?)) } else { None };
-    let message = assignment.handover(command)?;
-    let (taken, mut given) = io::pipe()?;
+    let (taken, telling) = Telling::begin(assignment.handover(command)?)?;
     let mut shim = assignment.command(program, stdin);
     shim.stdin(taken);
-    // What every pipe holds waits in it for the shim, which then waits for nobody.
-    let (before, after) = message.split_at(if message.len() <= PIPE_BYTES { message.len() } else { 0 });
-    given.write_all(before)?;
-    let shim = Unfollowed(Some(Command::from(shim).spawn()?));
-    if let Err(error) = given.write_all(after) {
-        tracing::warn!(%error, "a shim does not take its assignment");
-    }
-    Ok(shim)
+    let shim = Command::from(shim).spawn()?;
+    let mut started = Unfollowed { shim: Some(shim), untold: None };
+    // If this fails, the shim is killed, and it has not heard all.
+    started.untold = telling.go_on()?;
+    Ok(started)
 }
 
 fn failure(message: String) -> Box<Failure> {

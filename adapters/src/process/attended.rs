@@ -14,6 +14,7 @@ use tokio::process::{Child, ChildStdout};
 use super::identity::ProcessIdentity;
 use super::ready::Before;
 use super::shim::Notice;
+use super::telling::{Untold, tell};
 
 /// Nothing that a shim tells is much longer.
 const NOTICE_BYTES: usize = 256;
@@ -32,8 +33,8 @@ pub(super) struct Attended {
 
 #[derive(Debug)]
 enum Shim {
-    /// A child of this process, reaped by its own handle. Its notices end with it.
-    Child { child: Box<Child>, notices: Option<Lines<BufReader<ChildStdout>>> },
+    /// A child of this process, reaped by its own handle. Its notices end with it. It may still have to be told what to do.
+    Child { child: Box<Child>, untold: Option<Untold>, notices: Option<Lines<BufReader<ChildStdout>>> },
     /// Somebody else's child, pinned before it was verified. So is the run's process, until its end was seen.
     Found { shim: AsyncFd<OwnedFd>, process: Option<AsyncFd<OwnedFd>> },
 }
@@ -75,10 +76,11 @@ impl std::fmt::Display for Parting {
 }
 
 impl Attended {
-    /// By a shim that this process has spawned with its standard output as a pipe.
-    pub(super) fn spawned(mut child: Child, ready: Option<Before>) -> Self {
+    /// By a shim that this process has spawned with its standard output as a pipe, and that has not heard all yet of what it
+    /// is to do if something is untold. If this is dropped before it has, it executes nothing.
+    pub(super) fn spawned(mut child: Child, untold: Option<Untold>, ready: Option<Before>) -> Self {
         let notices = child.stdout.take().map(|pipe| BufReader::with_capacity(NOTICE_BYTES, pipe).lines());
-        Self { shim: Shim::Child { child: Box::new(child), notices }, pid: None, ready }
+        Self { shim: Shim::Child { child: Box::new(child), untold, notices }, pid: None, ready }
     }
 
     /// By a shim that was found, with the process that executes the command. Absent if exactly this one is not alive any
@@ -134,10 +136,11 @@ impl Attended {
     /// The next news. May be dropped and called again; not after [`News::Gone`].
     pub(super) async fn news(&mut self) -> News {
         match &mut self.shim {
-            Shim::Child { child, notices } => loop {
+            Shim::Child { child, untold, notices } => loop {
                 tokio::select! {
                     // A shim that is gone has told all before.
                     biased;
+                    () = tell(untold) => *untold = None,
                     notice = next_notice(notices) => match notice {
                         Some(news) => return news,
                         None => *notices = None,

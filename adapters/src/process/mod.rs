@@ -61,6 +61,7 @@ mod spawn_failure;
 mod standstill;
 mod start_guard;
 mod supervise;
+mod telling;
 mod text;
 mod traces;
 mod unsupervised;

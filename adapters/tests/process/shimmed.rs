@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,11 +76,13 @@ async fn the_end_is_the_shims_word_and_nobody_is_left() {
     assert!(ProcessIdentity::of(shim.pid).is_err());
 }
 
-/// A program that takes a shim's assignment, says that it is there, and stands still before it has started anything.
-fn stuck(bench_dir: &std::path::Path, ready: &crate::support::Pipe) -> Shim {
+/// A program that stands in for a shim: it takes its assignment if it hears, says that it is there, and stands still before
+/// it has started anything.
+fn stuck(bench_dir: &std::path::Path, ready: &crate::support::Pipe, hears: bool) -> Shim {
     let program = bench_dir.join("stuck-shim");
     // Written by another process: if this one had it open for writing, a child of another test could have it still.
-    let script = format!("#!/bin/sh\ncat > /dev/null\necho > {}\nkill -STOP $$\n", ready.path());
+    let hearing = if hears { "cat > /dev/null\n" } else { "" };
+    let script = format!("#!/bin/sh\n{hearing}echo > {}\nkill -STOP $$\n", ready.path());
     let write = "printf %s \"$1\" > \"$0\" && chmod 700 \"$0\"";
     let written = Command::new("sh").args(["-c", write]).arg(&program).arg(script).status().unwrap();
     assert!(written.success());
@@ -88,10 +91,29 @@ fn stuck(bench_dir: &std::path::Path, ready: &crate::support::Pipe) -> Shim {
 
 /// A start that came as far as to a shim which does not go on.
 async fn stuck_start(place: &std::path::Path) -> (Bench, ManualClock, tokio::task::JoinHandle<RunHandle>) {
+    start_of(place, true, Launch::default()).await
+}
+
+/// A start that came as far as to a shim which does not take all of what it is told: no pipe holds that.
+async fn unheard_start(place: &std::path::Path) -> (Bench, ManualClock, tokio::task::JoinHandle<RunHandle>) {
+    start_of(place, false, Launch { env: much_of_it(), ..Launch::default() }).await
+}
+
+/// More than a pipe holds.
+fn much_of_it() -> Vec<(OsString, OsString)> {
+    ["MUCH", "MORE"].map(|name| (name.into(), "x".repeat(100_000).into())).into()
+}
+
+async fn start_of(
+    place: &std::path::Path,
+    hears: bool,
+    launch: Launch,
+) -> (Bench, ManualClock, tokio::task::JoinHandle<RunHandle>) {
     let (ready, clock) = (crate::support::Pipe::make(place.join("ready")), ManualClock::new(Timestamp::from_micros(0)));
-    let bench = Bench::under(stuck(place, &ready), Arc::new(clock.clone()), RunnerOptions::default()).await;
+    let shim = stuck(place, &ready, hears);
+    let bench = Bench::under(shim, Arc::new(clock.clone()), RunnerOptions::default()).await;
     let runner = bench.runner.clone();
-    let launching = tokio::spawn(async move { runner.launch(command(&["true"]), Launch::default()).await.unwrap() });
+    let launching = tokio::spawn(async move { runner.launch(command(&["true"]), launch).await.unwrap() });
     within_a_minute("the shim is there", ready.read_to_end()).await;
     (bench, clock, launching)
 }
@@ -143,6 +165,52 @@ async fn a_start_that_comes_to_nothing_is_left_to_its_shim_within_the_time_for_t
     assert!(handle.is_left() && handle.wait().await.is_err());
     assert_eq!(bench.story(handle.run()).await, ["Created", "Started"], "nothing is made up about it");
     crate::support::end_all_of(handle.attempt());
+}
+
+#[tokio::test]
+async fn a_shim_that_does_not_hear_what_it_is_told_is_killed_within_the_budget_of_a_shutdown() {
+    let place = tempfile::tempdir().unwrap();
+    let (bench, clock, launching) = unheard_start(place.path()).await;
+    let runner = bench.runner.clone();
+    let shutdown = tokio::spawn(async move { runner.shutdown(Duration::from_secs(10)).await });
+    within_a_minute("both have heard of the end", clock.until_asleep(2)).await;
+    clock.advance(Duration::from_secs(9));
+    let handle = within_a_minute("its start is over", launching).await.unwrap();
+    let told = format!("{:?}", handle.wait().await.unwrap().outcome);
+    assert!(told.contains("killed by signal 9") && told.contains("before the time to end it was over"), "{told}");
+    let report = within_a_minute("all is recorded", shutdown).await.unwrap();
+    assert_eq!((report.ended, report.unfinished.len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_shim_that_has_heard_half_when_it_is_left_has_executed_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let (bench, clock, launching) = unheard_start(place.path()).await;
+    let runner = bench.runner.clone();
+    let leaving = tokio::spawn(async move { runner.leave(Duration::from_secs(10)).await });
+    within_a_minute("it waits for the start", clock.until_asleep(1)).await;
+    clock.advance(Duration::from_secs(10));
+    within_a_minute("all is left", leaving).await.unwrap();
+    let handle = within_a_minute("its start is not waited for", launching).await.unwrap();
+    assert!(handle.is_left(), "{handle:?}");
+    crate::support::end_all_of(handle.attempt());
+    let runs = bench.data.path().join("runs");
+    let runner = ProcessRunner::with_shim(bench.engine.clone(), runs, RunnerOptions::default(), by_shims());
+    let report = within_a_minute("it is looked after", runner.recover()).await.unwrap();
+    assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Reconciled", "Failed"], "{report:?}");
+    let record = bench.record(handle.run()).await;
+    let outcome = record.run.attempt.as_ref().and_then(|attempt| attempt.outcome.as_ref());
+    let Some(Outcome::Failed(failure)) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(failure.kind, FailureKind::StartAbandoned);
+}
+
+#[tokio::test]
+async fn a_shim_hears_all_of_what_no_pipe_holds() {
+    let bench = Bench::shimmed().await;
+    let launch = Launch { env: much_of_it(), ..Launch::default() };
+    let handle = bench.launch(sh("echo ${#MUCH} ${#MORE}"), launch).await;
+    assert_eq!(status(&handle).await, ExitStatus::Code(0));
+    assert_eq!(file(&handle, "stdout"), b"100000 100000\n");
 }
 
 /// A command whose child tells its pid, and is deaf to everything that can be ignored; neither ends by itself.
