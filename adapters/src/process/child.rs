@@ -2,14 +2,14 @@
 
 use std::io;
 use std::mem::replace;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, WaitOptions, pidfd_open, waitpid};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 
@@ -18,11 +18,16 @@ use crate::lock::lock;
 
 /// How often is looked whether a child has ended for which there is no descriptor.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// In a wait status, beside the signal.
+const CORE_DUMPED: i32 = 0x80;
 
 /// Children that were let go of while no runtime was there to wait for them. Each new child looks after them.
-static UNWATCHED: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+static UNWATCHED: Mutex<Vec<(Pid, Option<OwnedFd>)>> = Mutex::new(Vec::new());
 
-/// A child of this process that is reaped by nobody else. Until it is, its pid is its own.
+/// A child of this process that nobody else should reap. Until it is reaped, its pid is its own.
+///
+/// If somebody else reaps it all the same, as a program does that waits for any child, it has no status, and none is made up:
+/// a descriptor never stands for another process, whoever has the pid by then.
 ///
 /// Dropping one does not end it. It is reaped when it ends, by the runtime that it was dropped in, or with the next child
 /// that is made if that one is gone or no descriptor was to be had.
@@ -59,7 +64,8 @@ impl Child {
                 Watch::Asked => None,
                 Watch::Over(ended) => return ended.ok_or_else(|| Errno::CHILD.into()),
             };
-            match (waitpid(Some(self.pid), WaitOptions::NOHANG), ready) {
+            let pidfd = ready.as_ref().map(|ready| ready.get_inner().as_fd());
+            match (status_of(self.pid, pidfd), ready) {
                 (Ok(None), Some(mut ready)) => ready.clear_ready(),
                 (Ok(None), None) => {
                     tokio::time::sleep(LOOK_EVERY).await;
@@ -69,7 +75,7 @@ impl Child {
                 (waited, _) => {
                     self.watch = Watch::Over(None);
                     // Without a status it is nobody's child any more.
-                    self.watch = Watch::Over(waited?.map(|(_, status)| ExitStatus::from_raw(status.as_raw())));
+                    self.watch = Watch::Over(waited?);
                 }
             }
         }
@@ -91,38 +97,68 @@ impl Watch {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        let watch = replace(&mut self.watch, Watch::Over(None));
-        let unreaped = match watch {
+        let pidfd = match replace(&mut self.watch, Watch::Over(None)) {
             Watch::Over(_) => return,
-            Watch::Asked | Watch::Told(_) => Unreaped(self.pid),
+            Watch::Asked => None,
+            Watch::Told(pidfd) => Some(pidfd),
         };
-        if let (Watch::Told(pidfd), Ok(runtime)) = (watch, Handle::try_current()) {
-            runtime.spawn(async move {
-                let _ = pidfd.readable().await;
-                drop(unreaped);
-            });
+        let unreaped = Unreaped { pid: self.pid, pidfd };
+        if let (Some(_), Ok(runtime)) = (&unreaped.pidfd, Handle::try_current()) {
+            runtime.spawn(async move { unreaped.ended().await });
         }
     }
 }
 
 /// A child that is reaped once this is dropped, or remembered if it is too early for that.
-struct Unreaped(Pid);
+struct Unreaped {
+    pid: Pid,
+    pidfd: Option<AsyncFd<OwnedFd>>,
+}
+
+impl Unreaped {
+    async fn ended(&self) {
+        if let Some(pidfd) = &self.pidfd {
+            let _ = pidfd.readable().await;
+        }
+    }
+}
 
 impl Drop for Unreaped {
     fn drop(&mut self) {
-        if is_unended(self.0) {
-            lock(&UNWATCHED).push(self.0);
+        let pidfd = self.pidfd.take().map(AsyncFd::into_inner);
+        if is_unended(self.pid, pidfd.as_ref()) {
+            lock(&UNWATCHED).push((self.pid, pidfd));
         }
     }
 }
 
 fn reap_unwatched() {
-    lock(&UNWATCHED).retain(|pid| is_unended(*pid));
+    lock(&UNWATCHED).retain(|(pid, pidfd)| is_unended(*pid, pidfd.as_ref()));
 }
 
 /// Reaps it if it has ended.
-fn is_unended(pid: Pid) -> bool {
-    matches!(waitpid(Some(pid), WaitOptions::NOHANG), Ok(None) | Err(Errno::INTR))
+fn is_unended(pid: Pid, pidfd: Option<&OwnedFd>) -> bool {
+    matches!(status_of(pid, pidfd.map(AsFd::as_fd)), Ok(None) | Err(Errno::INTR))
+}
+
+/// How a child has ended, which reaps it; absent if it has not. By its descriptor it is that child and no other. By its pid
+/// alone it could be one that has this pid since somebody else reaped the first: a kernel older than 5.4 knows no better.
+fn status_of(pid: Pid, pidfd: Option<BorrowedFd<'_>>) -> Result<Option<ExitStatus>, Errno> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    let status = match pidfd.map(|pidfd| waitid(WaitId::PidFd(pidfd), options)) {
+        None | Some(Err(Errno::INVAL)) => waitid(WaitId::Pid(pid), options),
+        // What a descriptor says that never waits.
+        Some(Err(Errno::AGAIN)) => Ok(None),
+        Some(status) => status,
+    };
+    status?.map(|status| told(&status).ok_or(Errno::CHILD)).transpose()
+}
+
+/// As a wait for one child puts it.
+fn told(status: &WaitIdStatus) -> Option<ExitStatus> {
+    let by_signal = |signal: i32| signal | if status.dumped() { CORE_DUMPED } else { 0 };
+    let code = status.exit_status().map(|code| (code & 0xff) << 8);
+    code.or_else(|| status.terminating_signal().map(by_signal)).map(ExitStatus::from_raw)
 }
 
 #[cfg(test)]
@@ -130,7 +166,7 @@ mod tests {
     use std::process::{Command, Stdio};
     use std::time::Instant;
 
-    use rustix::process::{Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+    use rustix::process::{Resource, Rlimit, Signal, WaitOptions, getrlimit, kill_process, setrlimit, waitpid};
 
     use super::*;
     use crate::process::identity::ProcessStat;
@@ -201,6 +237,31 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(child.wait().await.unwrap_err().raw_os_error(), Some(Errno::CHILD.raw_os_error()));
         }
+    }
+
+    #[tokio::test]
+    async fn whoever_has_the_pid_of_one_that_somebody_else_reaped_is_not_taken_for_it() {
+        let mut child = Child::of(spawned("true", ""));
+        waitpid(Some(child.pid), WaitOptions::empty()).unwrap();
+        // As if its pid were given to the next child at once.
+        let stranger = spawned("sleep", "600");
+        child.pid = stranger;
+        let waited = tokio::time::timeout(Duration::from_secs(60), child.wait()).await;
+        let waited = waited.expect("it waits for the stranger").unwrap_err();
+        assert_eq!(waited.raw_os_error(), Some(Errno::CHILD.raw_os_error()));
+        let mut dropped = Child::of(spawned("true", ""));
+        let Watch::Told(pidfd) = &dropped.watch else { panic!("no descriptor") };
+        assert!(pidfd.readable().await.is_ok());
+        let ended = replace(&mut dropped.pid, stranger);
+        kill_process(stranger, Signal::KILL).unwrap();
+        drop(dropped);
+        let begun = Instant::now();
+        while is_there(ended) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "it was not reaped");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let (_, status) = waitpid(Some(stranger), WaitOptions::empty()).unwrap().unwrap();
+        assert_eq!(status.terminating_signal(), Some(9), "it is left to its own parent");
     }
 
     #[tokio::test]

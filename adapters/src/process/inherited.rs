@@ -40,7 +40,7 @@ impl Inherited {
     }
 
     /// Of a name that comes twice the last value counts.
-    fn of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
+    pub(super) fn of(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Self {
         let sorted: BTreeMap<_, _> = variables.into_iter().collect();
         let variable = |(name, value): (OsString, OsString)| {
             // What came out of an environment has no NUL.

@@ -17,7 +17,7 @@ pub struct Launch {
     pub argv: Option<Vec<OsString>>,
     /// The exact working directory; the spec's own if absent.
     pub cwd: Option<PathBuf>,
-    /// Environment variables to set, beyond the supervisor's own, which may be read once for all runs of a runner.
+    /// Environment variables to set, beyond the supervisor's own, which is read once for all runs of a runner.
     pub env: Vec<(OsString, OsString)>,
     /// Whether the supervisor's own environment is withheld.
     pub env_clear: bool,

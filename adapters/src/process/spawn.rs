@@ -58,7 +58,7 @@ pub(super) fn spawn(line: &CommandLine, inherited: &Inherited, own: &OwnVariable
             drop((to_stdout, to_stderr));
             pid
         }
-        None => spawn_by_library(line, own, [to_stdout, to_stderr])?,
+        None => spawn_by_library(line, inherited, own, [to_stdout, to_stderr])?,
     };
     Ok(Spawned { child: Child::of(pid), pid: pid.as_raw_nonzero().get().unsigned_abs(), stdout, stderr })
 }
@@ -114,13 +114,16 @@ fn has_own_path(line: &CommandLine) -> bool {
     is_name && (line.env_clear || line.env.iter().any(|(name, _)| name == "PATH"))
 }
 
-fn spawn_by_library(line: &CommandLine, own: &OwnVariables, output: [OwnedFd; 2]) -> io::Result<Pid> {
+/// Finds the same environment, so that it does not depend on the way what a command inherits.
+fn spawn_by_library(
+    line: &CommandLine,
+    inherited: &Inherited,
+    own: &OwnVariables,
+    output: [OwnedFd; 2],
+) -> io::Result<Pid> {
     let no_program = || io::Error::new(io::ErrorKind::InvalidInput, "the command names no program");
     let (program, arguments) = line.argv.split_first().ok_or_else(no_program)?;
     let mut command = Command::new(program);
-    if line.env_clear {
-        command.env_clear();
-    }
     let [stdout, stderr] = output.map(Stdio::from);
     command
         .args(arguments)
@@ -128,12 +131,17 @@ fn spawn_by_library(line: &CommandLine, own: &OwnVariables, output: [OwnedFd; 2]
         .stdout(stdout)
         .stderr(stderr)
         .process_group(0);
-    for (name, value) in changes(line, own) {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
+    let changes = changes(line, own);
+    let mut found: BTreeMap<_, _> = inherited.with(line, &changes).into_iter().collect();
+    // What is the same is not touched: the library copies a process that has another `PATH` for its child.
+    for (name, value) in std::env::vars_os() {
+        match found.remove(&*name) {
+            Some(same) if *same == *value => {}
+            Some(other) => drop(command.env(name, other)),
+            None => drop(command.env_remove(name)),
+        }
     }
+    command.envs(found);
     if let Some(cwd) = &line.cwd {
         command.current_dir(cwd);
     }
@@ -180,6 +188,8 @@ mod tests {
 
     use super::*;
 
+    const WITHHELD: &str = "WITHHELD";
+
     fn line(argv: &[&str], env: &[(&str, &str)]) -> CommandLine {
         let env = env.iter().map(|(name, value)| (name.into(), value.into())).collect();
         let argv = argv.iter().map(OsString::from).collect();
@@ -188,9 +198,8 @@ mod tests {
 
     fn own() -> OwnVariables {
         let directory = AttemptDirectory::of(Path::new("/data/runs"), ids::run(1), Ordinal(1));
-        // Cargo sets it for each test, so that it is one that is inherited and withheld.
         let mut own = variables(ids::run(1), (ids::attempt(1), Ordinal(1)), &directory, None);
-        own[4].0 = "CARGO_PKG_NAME";
+        own[4].0 = WITHHELD;
         own
     }
 
@@ -203,6 +212,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_child_finds_the_same_whichever_way_it_is_spawned() {
+        let inherited = [("INHERITED", "1"), ("HOME", "/elsewhere"), (WITHHELD, "1")];
+        let inherited = inherited.map(|(name, value)| (name.into(), value.into())).into_iter();
+        let path = std::env::var_os("PATH").map(|path| ("PATH".into(), path));
+        let inherited = Inherited::of(inherited.chain(path));
         let seen = "env -u _ | sort; grep -E 'Sig(Blk|Ign)' /proc/self/status; readlink /proc/self/fd/0; \
                     test \"$(cut -d' ' -f5 /proc/$$/stat)\" = $$ && echo leads; echo error >&2";
         let line = line(&["sh", "-c", seen, "tacho-test"], &[("B", "2"), ("A", "1"), ("HOME", "/nowhere")]);
@@ -211,11 +224,11 @@ mod tests {
             let ((stdout, to_stdout), (mut stderr, to_stderr)) = (pipe().unwrap(), pipe().unwrap());
             let pid = if directly {
                 let ends = [to_stdout.as_fd(), to_stderr.as_fd()];
-                let pid = spawn_directly(&line, &Inherited::read(), &own(), ends).unwrap().unwrap();
+                let pid = spawn_directly(&line, &inherited, &own(), ends).unwrap().unwrap();
                 drop((to_stdout, to_stderr));
                 pid
             } else {
-                spawn_by_library(&line, &own(), [to_stdout, to_stderr]).unwrap()
+                spawn_by_library(&line, &inherited, &own(), [to_stdout, to_stderr]).unwrap()
             };
             found.push(said(Child::of(pid), stdout).await);
             let mut error = String::new();
@@ -223,11 +236,16 @@ mod tests {
             assert_eq!(error, "error\n");
         }
         let [directly, by_library] = &found[..] else { panic!("two") };
-        // Not shown: there may be anything in the environment of a test.
         assert!(directly == by_library, "they find something else");
-        let there = ["A=1\n", "HOME=/nowhere\n", "TACHO_RUN_ID=", "CARGO_PKG_VERSION=", "/dev/null\n", "leads\n"];
+        let there = ["A=1\n", "HOME=/nowhere\n", "TACHO_RUN_ID=", "INHERITED=1\n", "/dev/null\n", "leads\n"];
         assert_eq!(there.iter().filter(|there| !directly.contains(**there)).collect::<Vec<_>>(), [&""; 0]);
-        assert!(!directly.contains("CARGO_PKG_NAME="), "it was withheld");
+        assert!(!directly.contains(WITHHELD), "it was withheld");
+        // What the shell itself sets, and what was set for it here. This process has more as a rule.
+        let known = ["A", "B", "HOME", "PATH", "PWD", "OLDPWD", "SHLVL", "_"];
+        let others = std::env::vars().filter(|(name, _)| !known.contains(&&**name) && !name.starts_with("TACHO_"));
+        let anew: Vec<_> =
+            others.map(|(name, _)| format!("\n{name}=")).filter(|name| directly.contains(&**name)).collect();
+        assert_eq!(anew, [""; 0], "they were read anew");
     }
 
     #[tokio::test]

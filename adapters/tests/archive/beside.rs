@@ -104,15 +104,21 @@ fn a_journal_is_opened_and_checked_while_it_is_archived() {
     assert!(opened > 3 && checked > 8, "{opened} calls to open, {checked} to check");
 }
 
+/// A journal, and a reader that has seen its first entries, with the position up to which.
+fn reader_that_is_behind(data: &Path) -> (FileReader, Position) {
+    let mut first = commands(40);
+    let rest = first.split_off(12);
+    submit(data, 0, &first);
+    let reader = FileReader::open(data).unwrap();
+    let begin = reader.head().position;
+    submit(data, 1_000, &rest);
+    (reader, begin)
+}
+
 #[test]
 fn a_reader_whose_next_segments_are_archived_goes_on_behind_them() {
     let dir = tempfile::tempdir().unwrap();
-    let mut first = commands(40);
-    let rest = first.split_off(12);
-    submit(dir.path(), 0, &first);
-    let reader = FileReader::open(dir.path()).unwrap();
-    let begin = reader.head().position;
-    submit(dir.path(), 1_000, &rest);
+    let (reader, begin) = reader_that_is_behind(dir.path());
     let done = archive_before(dir.path(), 1 << 20).unwrap();
     assert!(done.plan.last > begin, "{:?} is behind {begin}", done.plan.last);
     let fresh = FileReader::open(dir.path()).unwrap();
@@ -165,12 +171,7 @@ fn what_would_go_and_a_bundle_are_told_while_segments_are_archived() {
 #[test]
 fn a_segment_that_is_missing_before_later_ones_is_damage_to_whoever_follows() {
     let dir = tempfile::tempdir().unwrap();
-    let mut first = commands(40);
-    let rest = first.split_off(12);
-    submit(dir.path(), 0, &first);
-    let reader = FileReader::open(dir.path()).unwrap();
-    let begin = reader.head().position;
-    submit(dir.path(), 1_000, &rest);
+    let (reader, begin) = reader_that_is_behind(dir.path());
     let mut segments: Vec<PathBuf> = Vec::new();
     segments.extend(fs::read_dir(dir.path().join("journal")).unwrap().map(|item| item.unwrap().path()));
     segments.retain(|path| path.extension().is_some_and(|extension| extension == "seg"));

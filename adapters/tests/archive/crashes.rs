@@ -1,7 +1,7 @@
 //! Crashes between and within the steps.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tachograph_adapters::archive::{ArchiveError, Plan, archive};
@@ -99,14 +99,29 @@ fn a_reader_that_was_open_before_is_told_what_is_archived_and_reads_on_behind_it
     }
 }
 
+/// A journal of which all is archived that can be, beside a copy of what it was.
+struct Archived {
+    dir: tempfile::TempDir,
+    data: PathBuf,
+    plain: PathBuf,
+    stub: Vec<u8>,
+}
+
+impl Archived {
+    fn made() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, plain) = (dir.path().join("data"), dir.path().join("plain"));
+        write(&data, 20);
+        copy(&data, &plain);
+        archive_before(&data, 1 << 20).unwrap();
+        let stub = fs::read(data.join("journal/00000000000000000001.seg")).unwrap();
+        Self { dir, data, plain, stub }
+    }
+}
+
 #[test]
 fn a_power_cut_at_any_sync_leaves_all_of_the_segments_or_the_whole_stub() {
-    let dir = tempfile::tempdir().unwrap();
-    let (data, plain) = (dir.path().join("data"), dir.path().join("plain"));
-    write(&data, 20);
-    copy(&data, &plain);
-    archive_before(&data, 1 << 20).unwrap();
-    let stub = fs::read(data.join("journal/00000000000000000001.seg")).unwrap();
+    let Archived { dir: _dir, data, plain, stub } = Archived::made();
     let (before, after) = (entries(&plain, Position::ZERO), FileReader::open(&data).unwrap().archived());
     let here = Path::new("/data");
     let first = here.join("journal/00000000000000000001.seg");
@@ -145,12 +160,7 @@ fn a_power_cut_at_any_sync_leaves_all_of_the_segments_or_the_whole_stub() {
 
 #[test]
 fn a_stub_for_which_there_is_no_room_leaves_the_journal_and_nothing_else() {
-    let dir = tempfile::tempdir().unwrap();
-    let (data, plain) = (dir.path().join("data"), dir.path().join("plain"));
-    write(&data, 20);
-    copy(&data, &plain);
-    archive_before(&data, 1 << 20).unwrap();
-    let stub = fs::read(data.join("journal/00000000000000000001.seg")).unwrap();
+    let Archived { dir: _dir, plain, stub, .. } = Archived::made();
     let (disk, here) = (SimulatedDisk::default(), Path::new("/data"));
     let files = files(&plain);
     let taken: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();

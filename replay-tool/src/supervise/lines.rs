@@ -1,6 +1,6 @@
 //! What happens while jobs run, a line per step, for a reader who may be slow.
 
-use std::io::{Stderr, Write};
+use std::io::{ErrorKind, Stderr, Write};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -65,8 +65,7 @@ impl<To: AsFd + Write + Send> Drop for Lines<To> {
     fn drop(&mut self) {
         let mut unsaid = self.unsaid();
         unsaid.tell_left_out();
-        let Unsaid { to, text, .. } = &mut *unsaid;
-        let _ = to.write_all(text);
+        unsaid.say_all();
     }
 }
 
@@ -84,11 +83,29 @@ impl<To: AsFd + Write> Unsaid<To> {
         while !self.text.is_empty() && self.is_taken() {
             match self.to.write(&self.text[..self.text.len().min(PIECE_BYTES_MAX)]) {
                 Ok(said) => drop(self.text.drain(..said)),
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                // What it was given does not wait for its reader, as little as this: it is offered again.
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
+                // Nobody will read it any more.
                 Err(_) => self.text.clear(),
             }
             if self.text.is_empty() {
                 self.tell_left_out();
+            }
+        }
+    }
+
+    /// Waits for the reader until all is taken, or nobody will read it.
+    fn say_all(&mut self) {
+        let mut rest = &*std::mem::take(&mut self.text);
+        while !rest.is_empty() {
+            match self.to.write(rest) {
+                Ok(said) if said > 0 => rest = rest.get(said..).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let _ = poll(&mut [PollFd::new(&self.to, PollFlags::OUT)], None);
+                }
+                Ok(_) | Err(_) => return,
             }
         }
     }
@@ -159,6 +176,62 @@ mod tests {
         let whole = read.lines().filter(|line| **line == text).count();
         assert!((10..30).contains(&whole), "{whole}");
         assert_eq!(read.lines().last(), Some(&*format!("{} lines that nobody read in time are left out", 30 - whole)));
+    }
+
+    #[test]
+    fn whoever_gave_an_end_that_does_not_wait_gets_all_of_it_too() {
+        let (mut from, lines) = pipe();
+        rustix::fs::fcntl_setfl(&lines.unsaid().to, rustix::fs::OFlags::NONBLOCK).unwrap();
+        let text = "x".repeat(1_000);
+        let count = 200;
+        for _ in 0..count {
+            remark(&lines, &text);
+        }
+        let kept = lines.unsaid().text.len();
+        assert!(kept > 100_000, "{kept} bytes are kept");
+        let last = std::thread::spawn(move || drop(lines));
+        let mut read = Vec::new();
+        from.read_to_end(&mut read).unwrap();
+        last.join().unwrap();
+        assert!(read == format!("{text}\n").repeat(count).as_bytes(), "{} bytes came", read.len());
+    }
+
+    /// Looks as if it took something, and does not.
+    struct Reluctant(File, Vec<u8>, u32);
+
+    impl AsFd for Reluctant {
+        fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+            self.0.as_fd()
+        }
+    }
+
+    impl Write for Reluctant {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.2 += 1;
+            match self.2 % 3 {
+                1 => Err(ErrorKind::WouldBlock.into()),
+                2 => Err(ErrorKind::Interrupted.into()),
+                _ => self.1.write(bytes.get(..1).unwrap_or_default()),
+            }
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_was_not_taken_is_offered_again() {
+        let lines = Lines::on(Reluctant(File::options().write(true).open("/dev/null").unwrap(), Vec::new(), 0));
+        lines.show(&Step::Remark { text: "one" });
+        let line = lines.unsaid().text.clone();
+        assert!(!line.is_empty(), "it was thrown away");
+        for _ in 0..line.len() {
+            assert!(!lines.unsaid().text.is_empty());
+            lines.tick();
+        }
+        let unsaid = lines.unsaid();
+        assert_eq!((&unsaid.to.1, unsaid.text.len()), (&line, 0));
     }
 
     #[test]
