@@ -1,10 +1,9 @@
 //! The rows of an answer as text, JSON, JSON Lines or CSV: written as they come, with bounded memory.
 
-use std::cell::RefCell;
 use std::io::Write;
 
 use rusqlite::types::Value;
-use serde::ser::SerializeMap;
+use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 use unicode_width::UnicodeWidthStr;
 
@@ -45,11 +44,13 @@ impl RowsFormat {
     }
 }
 
-/// Writes all rows of an answer. What is written to a terminal cannot play with it.
+/// Writes all rows of an answer, and nothing before the first one, or that there is none, is known. What is written to a
+/// terminal cannot play with it.
 ///
 /// # Errors
 ///
-/// Whatever the answer fails with, and [`Error`] if the output cannot be written.
+/// Whatever the answer fails with, and [`Error`] if the output cannot be written. Rows before that are written, and that of
+/// a table or an array there are more can be seen: its last line, or its bracket, is missing.
 pub(super) fn write(
     format: RowsFormat,
     names: &[String],
@@ -57,6 +58,8 @@ pub(super) fn write(
     output: &mut Output,
     to_terminal: bool,
 ) -> Result<(), Error> {
+    let mut first = Some(next()?);
+    let next: Next<'_> = &mut || first.take().map_or_else(&mut *next, Ok);
     match format {
         RowsFormat::Table => table(names, next, output),
         RowsFormat::Json => json(names, next, output),
@@ -86,27 +89,23 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn json(names: &[String], next: Next<'_>, output: &mut Output) -> Result<(), Error> {
-    let failed = RefCell::new(None);
-    let rows = std::iter::from_fn(|| match next() {
-        Ok(values) => values.map(|values| JsonOwned { names, values }),
-        Err(error) => {
-            *failed.borrow_mut() = Some(error);
-            None
+    let unwritten = |error: serde_json::Error| Error::output(error.into());
+    let mut writer = output.writer();
+    let mut serializer = serde_json::Serializer::pretty(&mut writer);
+    let mut list = serializer.serialize_seq(None).map_err(unwritten)?;
+    let failed = loop {
+        match next() {
+            Ok(Some(values)) => list.serialize_element(&JsonRow { names, values: &values }).map_err(unwritten)?,
+            Ok(None) => break None,
+            Err(error) => break Some(error),
         }
-    });
-    output.json_list(rows)?;
-    failed.into_inner().map_or(Ok(()), Err)
-}
-
-struct JsonOwned<'n> {
-    names: &'n [String],
-    values: Vec<Value>,
-}
-
-impl Serialize for JsonOwned<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        JsonRow { names: self.names, values: &self.values }.serialize(serializer)
+    };
+    // What is not all of it must not look as if it were.
+    if failed.is_none() {
+        SerializeSeq::end(list).map_err(unwritten)?;
     }
+    writer.write_all(b"\n").map_err(Error::output)?;
+    failed.map_or(Ok(()), Err)
 }
 
 struct JsonRow<'r> {
@@ -180,11 +179,18 @@ fn cell(value: &Value) -> String {
 }
 
 fn table(names: &[String], next: Next<'_>, output: &mut Output) -> Result<(), Error> {
-    let (mut ahead, mut chars) = (Vec::new(), 0);
+    let (mut ahead, mut chars, mut failed) = (Vec::new(), 0, None);
     let mut layouts: Vec<Layout> =
         names.iter().map(|name| Layout { width: printable(name).width(), numbers: true }).collect();
     while ahead.len() < ROWS_AHEAD && chars < CHARS_AHEAD {
-        let Some(values) = next()? else { break };
+        let values = match next() {
+            Ok(Some(values)) => values,
+            Ok(None) => break,
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        };
         let cells: Vec<String> = values.iter().map(cell).collect();
         for ((layout, cell), value) in layouts.iter_mut().zip(&cells).zip(&values) {
             layout.width = layout.width.max(cell.width());
@@ -202,6 +208,7 @@ fn table(names: &[String], next: Next<'_>, output: &mut Output) -> Result<(), Er
     for cells in ahead {
         output.text(&format!("{}\n", line(&cells, &layouts)))?;
     }
+    failed.map_or(Ok(()), Err)?;
     while let Some(values) = next()? {
         let cells: Vec<String> = values.iter().map(cell).collect();
         output.text(&format!("{}\n", line(&cells, &layouts)))?;

@@ -451,3 +451,26 @@ fn the_binary_answers_and_fails_with_stable_codes() {
     assert_eq!((binary::stdout(&output).as_str(), output.status.code()), ("{\"n\":1}\n{\"n\":2}\n", Some(2)));
     assert!(binary::stderr(&output).contains("error[sql_failed]"));
 }
+
+/// Nothing is printed before it is known that there is something to print; what is not all of it does not look whole.
+#[test]
+fn an_answer_that_fails_is_empty_or_can_be_seen_to_be_incomplete() {
+    let (_dir, data) = binary::made();
+    let failed = |values: &str, form: &str| {
+        let sql = format!("SELECT abs(value) AS n FROM json_each('[{values}-9223372036854775808]')");
+        let output = binary::ran(&data, &["sql", &sql, "--output", form]);
+        assert_eq!(output.status.code(), Some(2), "{form}");
+        assert!(binary::stderr(&output).contains("error[sql_failed]"), "{form}");
+        binary::stdout(&output)
+    };
+    for form in ["table", "json", "jsonl", "csv"] {
+        assert_eq!(failed("", form), "", "{form}");
+    }
+    assert_eq!(failed("1, 2, ", "json"), "[\n  {\n    \"n\": 1\n  },\n  {\n    \"n\": 2\n  }\n");
+    assert_eq!(failed("1, 2, ", "csv"), "n\r\n1\r\n2\r\n");
+    // Widths are those of the rows that are known.
+    assert_eq!(failed("1, 22, ", "table"), " n\n 1\n22\n");
+    // An answer without rows is whole.
+    let output = binary::ran(&data, &["sql", "SELECT 1 AS n WHERE false", "--output", "json"]);
+    assert_eq!((binary::stdout(&output).as_str(), output.status.code()), ("[]\n", Some(0)));
+}
