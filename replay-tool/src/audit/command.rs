@@ -10,7 +10,7 @@ use super::loading::{Loaded, Scope};
 use super::named::{NAMED, NamedQuery};
 use super::parameter::Parameter;
 use super::problem::{nearest, unknown_table};
-use super::prompt;
+use super::prompt::{self, FILLED_MAX};
 use super::rows::{self, RowsFormat};
 use super::tables;
 use crate::cli::{AskArgs, AuditArgs, Command, SqlArgs};
@@ -85,6 +85,39 @@ pub(super) fn unknown_query(name: &str) -> Error {
 }
 
 async fn answer(reading: &mut Reading, sql: &str, ask: &AskArgs, defaults: &[Parameter]) -> Result<(), Error> {
+    let (desk, optional, loaded) = filled_whole(reading, sql, ask, defaults).await?;
+    let format = chosen(reading.format, ask.output);
+    if ask.explain {
+        return explained(&mut reading.output, format, &loaded, desk.plan()?);
+    }
+    let output = &mut reading.output;
+    desk.ask(&ask.params, &optional, |names, next| rows::write(format, names, next, output, stdout().is_terminal()))
+}
+
+/// A question whose tables are filled, with its optional parameters and what was read for it.
+type Filled = (Desk, Vec<Parameter>, Loaded);
+
+/// Fills the tables; once more if entries were archived meanwhile, of which some are then missing.
+async fn filled_whole(reading: &Reading, sql: &str, ask: &AskArgs, defaults: &[Parameter]) -> Result<Filled, Error> {
+    for _ in 1..FILLED_MAX {
+        let archived = reading.dataset.reader().archived();
+        let filled = filled(reading, sql, ask, defaults).await;
+        if reading.dataset.reader().archived() == archived {
+            return filled;
+        }
+        note_archived(reading);
+    }
+    filled(reading, sql, ask, defaults).await
+}
+
+/// Tells that entries were archived since the command began.
+pub(super) fn note_archived(reading: &Reading) {
+    if let Some(held) = reading.dataset.held().note() {
+        reading.note(&format!("entries were archived meanwhile; {}: {held}", reading.dataset.data().display()));
+    }
+}
+
+async fn filled(reading: &Reading, sql: &str, ask: &AskArgs, defaults: &[Parameter]) -> Result<Filled, Error> {
     let desk = Desk::of(sql)?;
     let scope = scope(reading, ask, reading.now).await?;
     let now = match ask.at {
@@ -96,12 +129,7 @@ async fn answer(reading: &mut Reading, sql: &str, ask: &AskArgs, defaults: &[Par
     optional.push(Parameter::integer(NOW_US, now.unwrap_or(reading.now).as_micros()));
     let mut desk = desk.narrowed(&ask.params, &optional);
     let loaded = desk.fill(&reading.dataset, scope).await?;
-    let format = chosen(reading.format, ask.output);
-    if ask.explain {
-        return explained(&mut reading.output, format, &loaded, desk.plan()?);
-    }
-    let output = &mut reading.output;
-    desk.ask(&ask.params, &optional, |names, next| rows::write(format, names, next, output, stdout().is_terminal()))
+    Ok((desk, optional, loaded))
 }
 
 pub(super) fn chosen(format: Format, rows: Option<RowsFormat>) -> RowsFormat {

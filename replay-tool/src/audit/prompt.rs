@@ -5,7 +5,9 @@ use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use tachograph_engine::domain::{Position, Timestamp};
 
 use super::answer::{Desk, Next};
-use super::command::{NOW_US, chosen, dictionary, explained, known, list, read_in, scope, unknown_query};
+use super::command::{
+    NOW_US, chosen, dictionary, explained, known, list, note_archived, read_in, scope, unknown_query,
+};
 use super::editor::{COMMANDS, Typed, Typing};
 use super::history::QuestionHistory;
 use super::interrupt::Interrupt;
@@ -24,7 +26,7 @@ use crate::when::AsOf;
 
 const PROMPT: &str = "tacho> ";
 /// How often the tables of one question are filled at most, if entries are archived again and again meanwhile.
-const FILLED_MAX: usize = 3;
+pub(super) const FILLED_MAX: usize = 3;
 /// Characters of what is no command that are told.
 const COMMAND_CHARS_MAX: usize = 64;
 const WELCOME: &str = "Each question ends with ;  .help lists commands, .tables the tables, Ctrl-D leaves.\n";
@@ -271,10 +273,8 @@ impl Sitting {
     /// Tells if entries were archived since it was told last; returns up to where they are.
     fn note_archived(&mut self, reading: &Reading) -> Position {
         let archived = reading.dataset.reader().archived();
-        if archived != self.archived
-            && let Some(held) = reading.dataset.held().note()
-        {
-            reading.note(&format!("entries were archived meanwhile; {}: {held}", reading.dataset.data().display()));
+        if archived != self.archived {
+            note_archived(reading);
         }
         self.archived = archived;
         archived

@@ -8,6 +8,8 @@ mod asking;
 mod border;
 /// An export of the tables that goes on over whatever was archived.
 mod exporting;
+/// Questions whose tables are filled while a part is archived.
+mod filling;
 /// Followed while a part is archived.
 mod following;
 /// What is printed, byte by byte.
