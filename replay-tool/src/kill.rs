@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use tachograph_adapters::control::{ControlRequest, ControlResponse};
-use tachograph_engine::domain::{AttemptId, Entry, EntryBody, Event, Outcome, Position, RunId, RunRecord};
+use tachograph_engine::domain::{Attempt, AttemptId, Entry, EntryBody, Event, Outcome, Position, RunId, RunRecord};
 
 use crate::cli::KillArgs;
 use crate::control_problem::ControlProblem;
@@ -12,12 +12,12 @@ use crate::dataset::Dataset;
 use crate::direct;
 use crate::duration;
 use crate::error::{Error, exit};
+use crate::following::{Following, LOOK_EVERY, Seen};
 use crate::lock_wait::{LockWait, OPERATOR_WAIT};
 use crate::machine::{Machine, WriterState};
 use crate::output::Context;
 use crate::processes::{ProcessTable, Sighting};
 use crate::speaking::{self, SOCKET};
-use crate::tail::{ENTRIES_AT_ONCE, LOOK_EVERY};
 use crate::view::{ExitView, FailureBrief};
 use crate::words;
 
@@ -42,7 +42,7 @@ pub struct KillView {
     pub exit: Option<ExitView>,
     /// Why it failed; null if it did not.
     pub failure: Option<FailureBrief>,
-    /// Where its end is recorded; null if that was not waited for.
+    /// Where its end is recorded; null if that was not waited for, or is archived by then and told by no record.
     pub position: Option<u64>,
 }
 
@@ -82,10 +82,12 @@ pub async fn execute(context: &Context, args: KillArgs) -> Result<u8, Error> {
         );
     }
     let mut waited = grace.saturating_add(STOPPED_TIME);
-    let mut end = end_of(&dataset, run, attempt.id, head, waited).await?;
+    let mut following = Following::of(&dataset, head);
+    let mut awaited = Awaited { context, dataset: &dataset, run, attempt: attempt.id, following: &mut following };
+    let mut end = awaited.end(waited).await?;
     let stopped_shim = if end.is_none() { stopped_shim(context, &record) } else { None };
     if end.is_none() && stopped_shim.is_none() {
-        end = end_of(&dataset, run, attempt.id, head, RECORD_TIME).await?;
+        end = awaited.end(RECORD_TIME).await?;
         waited = waited.saturating_add(RECORD_TIME);
     }
     let Some((position, ended)) = end else {
@@ -93,10 +95,11 @@ pub async fn execute(context: &Context, args: KillArgs) -> Result<u8, Error> {
         return Err(ControlProblem::NotEnded { run, waited, stopped_shim }.into());
     };
     view.outcome = "ended";
-    view.position = Some(position.0);
+    view.position = position.map(|position| position.0);
     view.exit = ended.as_ref().and_then(Outcome::exit_status).map(Into::into);
     view.failure = ended.as_ref().and_then(Outcome::failure).map(Into::into);
-    let text = format!("attempt {} of run {run} {} at position {position}", view.attempt, in_words(ended.as_ref()));
+    let place = position.map_or("; where is archived".to_owned(), |position| format!(" at position {position}"));
+    let text = format!("attempt {} of run {run} {}{place}", view.attempt, in_words(ended.as_ref()));
     print(context, &view, &text)
 }
 
@@ -145,31 +148,57 @@ fn print(context: &Context, view: &KillView, text: &str) -> Result<u8, Error> {
     Ok(exit::OK)
 }
 
-/// Where the attempt's end is recorded and how it ended; nothing if it is not recorded within this time. No outcome if it
-/// was destroyed or another attempt took its place.
-async fn end_of(
-    dataset: &Dataset,
+/// Where an attempt's end is recorded, if that is told, and how it ended: no outcome if it was destroyed or another attempt
+/// took its place.
+type Ended = (Option<Position>, Option<Outcome>);
+
+/// An attempt whose end is waited for.
+struct Awaited<'a> {
+    context: &'a Context,
+    dataset: &'a Dataset,
     run: RunId,
     attempt: AttemptId,
-    after: Position,
-    limit: Duration,
-) -> Result<Option<(Position, Option<Outcome>)>, Error> {
-    let begun = Instant::now();
-    let mut after = after;
-    loop {
-        let entries = dataset.reader().read(after, ENTRIES_AT_ONCE).await?;
-        for entry in &entries {
-            after = entry.position;
-            if let Some(ended) = ended_by(entry, run, attempt) {
-                return Ok(Some((after, ended)));
+    following: &'a mut Following,
+}
+
+impl Awaited<'_> {
+    /// Its end; nothing if it is not recorded within this time.
+    async fn end(&mut self, limit: Duration) -> Result<Option<Ended>, Error> {
+        let begun = Instant::now();
+        loop {
+            let entries = match self.following.look().await? {
+                Seen::Entries(entries) => entries,
+                Seen::Archived(unread) => {
+                    self.context.note(&unread);
+                    match self.end_in_record().await? {
+                        None => continue,
+                        ended => return Ok(ended),
+                    }
+                }
+            };
+            let ended_by = |entry: &Entry| Some((Some(entry.position), ended_by(entry, self.run, self.attempt)?));
+            if let Some(ended) = entries.iter().find_map(ended_by) {
+                return Ok(Some(ended));
+            }
+            if entries.is_empty() {
+                if begun.elapsed() >= limit {
+                    return Ok(None);
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         }
-        if entries.is_empty() {
-            if begun.elapsed() >= limit {
-                return Ok(None);
+    }
+
+    /// Its end as far as how the run stands tells, where its entries are archived.
+    async fn end_in_record(&self) -> Result<Option<Ended>, Error> {
+        let record = self.dataset.record(self.run, self.dataset.reader().head().position).await?;
+        Ok(match record.run.attempt.filter(|latest| latest.id == self.attempt) {
+            None => Some((None, None)),
+            Some(Attempt { outcome: Some(outcome), .. }) => {
+                Some((record.ended.map(|(position, _)| position), Some(outcome)))
             }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+            Some(_) => record.run.status.name().is_ended().then_some((None, None)),
+        })
     }
 }
 

@@ -65,6 +65,7 @@ pub mod duration;
 pub mod error;
 pub mod explore;
 pub mod export;
+mod following;
 pub mod foreign;
 pub mod held;
 pub mod import;

@@ -8,7 +8,7 @@ use std::fs::File;
 
 use tachograph_adapters::process::{AttemptDirectory, DirectoryError};
 use tachograph_engine::domain::{
-    AttemptId, Entry, EntryBody, Event, Ordinal, Outcome, Position, RunId, RunRecord, Stream,
+    Attempt, AttemptId, Entry, EntryBody, Event, Ordinal, Outcome, Position, RunId, RunRecord, Stream,
 };
 
 use self::shown::Shown;
@@ -16,10 +16,11 @@ use crate::cli::LogsArgs;
 use crate::dataset::RUNS_DIR;
 use crate::direct;
 use crate::error::Error;
+use crate::following::{Following, LOOK_EVERY, Seen};
 use crate::logs_problem::LogsProblem;
 use crate::machine::{WriterSearch, WriterState};
 use crate::output::Reading;
-use crate::tail::{ENTRIES_AT_ONCE, LOOK_EVERY, is_reader_gone};
+use crate::tail::is_reader_gone;
 use crate::words;
 
 /// Prints the output that was kept of one attempt, as it is; with JSON a line at a time. A follower goes on until the
@@ -36,7 +37,7 @@ pub async fn print(reading: &mut Reading, args: &LogsArgs) -> Result<(), Error> 
     let writer = if args.follow { reading.dataset.last_writer().await? } else { None };
     let mut watch = Watch {
         run,
-        after: head,
+        following: Following::of(&reading.dataset, head),
         writers: WriterSearch::after(writer),
         writer_is_gone: false,
         attempt: None,
@@ -82,13 +83,14 @@ pub(super) enum End {
     Recorded(Box<Outcome>),
     /// It was destroyed or taken over before its end was recorded.
     Unknown,
+    /// Another attempt followed, and its own end is archived.
+    Archived,
 }
 
 /// An attempt that is watched by way of the journal.
 struct Watch {
     run: RunId,
-    /// The entries up to here are known.
-    after: Position,
+    following: Following,
     /// The last writer, if the attempt is followed.
     writers: WriterSearch,
     writer_is_gone: bool,
@@ -120,7 +122,16 @@ impl Watch {
 
     async fn first_start(&mut self, reading: &mut Reading) -> Result<Ordinal, Error> {
         loop {
-            for entry in self.entries(reading).await? {
+            let Some(entries) = self.entries(reading).await? else {
+                let head = reading.dataset.reader().head().position;
+                let record = reading.dataset.record(self.run, head).await?;
+                match record.run.attempt.as_ref() {
+                    Some(attempt) => return Ok(attempt.ordinal),
+                    None if record.run.is_ended() => return Err(LogsProblem::NotStarted { run: self.run }.into()),
+                    None => continue,
+                }
+            };
+            for entry in entries {
                 for event in events_of(&entry, self.run) {
                     match event {
                         Event::Started { ordinal, .. } | Event::Failed { ordinal, .. } => return Ok(*ordinal),
@@ -136,6 +147,25 @@ impl Watch {
     async fn look_back(&mut self, reading: &Reading, ordinal: Ordinal) -> Result<(), Error> {
         for entry in reading.dataset.reader().history(self.run).await? {
             self.see(&entry, Some(ordinal));
+        }
+        if self.end.is_none() && reading.dataset.reader().archived() > Position::ZERO {
+            self.recall(reading, Some(ordinal)).await?;
+        }
+        Ok(())
+    }
+
+    /// Learns as much from how the run stands, where its entries are archived.
+    async fn recall(&mut self, reading: &Reading, wanted: Option<Ordinal>) -> Result<(), Error> {
+        let record = reading.dataset.record(self.run, reading.dataset.reader().head().position).await?;
+        let is_wanted = |latest: &Attempt| self.attempt == Some(latest.id) || wanted == Some(latest.ordinal);
+        match record.run.attempt.as_ref() {
+            Some(latest) if is_wanted(latest) => {
+                self.attempt = Some(latest.id);
+                let outcome = latest.outcome.clone().map(|outcome| End::Recorded(Box::new(outcome)));
+                self.end = outcome.or_else(|| record.run.is_ended().then_some(End::Unknown));
+            }
+            Some(_) => self.end = Some(End::Archived),
+            None => {}
         }
         Ok(())
     }
@@ -186,19 +216,23 @@ impl Watch {
 
     /// Waits a moment, and sees what was recorded meanwhile.
     async fn next(&mut self, reading: &mut Reading) -> Result<(), Error> {
-        for entry in self.entries(reading).await? {
-            self.see(&entry, None);
+        match self.entries(reading).await? {
+            Some(entries) => entries.iter().for_each(|entry| self.see(entry, None)),
+            None => self.recall(reading, None).await?,
         }
         Ok(())
     }
 
-    /// The next entries; none after a moment in which nothing was recorded.
-    async fn entries(&mut self, reading: &mut Reading) -> Result<Vec<Entry>, Error> {
-        let entries = reading.dataset.reader().read(self.after, ENTRIES_AT_ONCE).await?;
-        for entry in &entries {
-            self.after = entry.position;
-            self.writers.see(entry);
-        }
+    /// The next entries; none after a moment in which nothing was recorded. Absent, and told, if they are archived.
+    async fn entries(&mut self, reading: &mut Reading) -> Result<Option<Vec<Entry>>, Error> {
+        let entries = match self.following.look().await? {
+            Seen::Entries(entries) => entries,
+            Seen::Archived(unread) => {
+                reading.note(&unread);
+                return Ok(None);
+            }
+        };
+        entries.iter().for_each(|entry| self.writers.see(entry));
         if entries.is_empty() {
             if is_reader_gone() {
                 return Err(Error::BrokenPipe);
@@ -206,7 +240,7 @@ impl Watch {
             self.note_writer(reading);
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        Ok(entries)
+        Ok(Some(entries))
     }
 
     /// Says once that nobody will record the end, so that nobody waits for it unknowingly.

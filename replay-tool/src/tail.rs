@@ -1,24 +1,15 @@
 //! `tacho tail`: the end of the journal.
 
-use std::time::Duration;
-
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tachograph_engine::domain::{Entry, EntryBody, Position};
-use tachograph_engine::ports::JournalError;
 
 use crate::cli::TailArgs;
-use crate::dataset::Dataset;
 use crate::error::Error;
+use crate::following::{Following, LOOK_EVERY, Seen};
 use crate::output::{Format, Output, Reading};
 use crate::table::{BAD, DIM, WARN, printable};
 use crate::view::EntryView;
 use crate::words;
-
-/// How often a follower looks for more.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(100);
-
-/// Entries that a follower reads at once.
-pub(crate) const ENTRIES_AT_ONCE: usize = 1_024;
 
 /// Prints as [`print()`] does and, if asked to, goes on with what is appended until the reader of the output goes away. Of entries
 /// that were archived, or are damaged, before they were read a note on standard error tells.
@@ -27,42 +18,34 @@ pub(crate) const ENTRIES_AT_ONCE: usize = 1_024;
 ///
 /// [`Error`] if the journal cannot be read or the output not written.
 pub async fn follow(reading: &mut Reading, args: &TailArgs) -> Result<(), Error> {
-    let mut after = print(reading, args).await?;
+    let after = print(reading, args).await?;
     // Behind a damaged end nothing can be followed; the command ends with that error.
     if !args.follow || !reading.dataset.can_follow() {
         return Ok(());
     }
     let mut knows_damage = reading.dataset.damage().is_some();
+    let mut following = Following::of(&reading.dataset, after);
     loop {
-        let entries = match reading.dataset.reader().read(after, ENTRIES_AT_ONCE).await {
-            Err(JournalError::Archived { up_to, .. }) if up_to > after => {
-                reading.note(&unread(&reading.dataset, after, up_to));
-                after = up_to;
+        let entries = match following.look().await? {
+            Seen::Entries(entries) => entries,
+            Seen::Archived(unread) => {
+                reading.note(&unread);
                 continue;
             }
-            entries => entries?,
         };
         if let Some(damage) = reading.dataset.damage().filter(|_| !knows_damage) {
             knows_damage = true;
             reading.note(&damage.to_string());
         }
-        match entries.last() {
-            Some(last) => after = last.position,
-            None if is_reader_gone() => return Err(Error::BrokenPipe),
-            None => tokio::time::sleep(LOOK_EVERY).await,
+        if entries.is_empty() {
+            if is_reader_gone() {
+                return Err(Error::BrokenPipe);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
         }
         entries.iter().try_for_each(|entry| print_entry(entry, reading.format, &mut reading.output))?;
         reading.output.flush()?;
     }
-}
-
-/// Says which entries were archived before they were read, and where they are.
-fn unread(dataset: &Dataset, after: Position, up_to: Position) -> String {
-    let archived = dataset.archived_in();
-    let bundles = archived.iter().filter(|archived| archived.last > after && archived.first <= up_to);
-    let bundles: Vec<&str> = bundles.map(|archived| archived.bundle.as_str()).collect();
-    let bundles = bundles.join(", ");
-    format!("entries {} to {up_to} were archived before they were read: they are in {bundles}", after.next())
 }
 
 /// Whether standard output is a pipe that nobody reads any more. Without asking, a follower of a silent journal would

@@ -34,16 +34,32 @@ impl Follow {
     ///
     /// # Errors
     ///
-    /// As [`JournalReader::read`]. Calling again tries again from the same position.
+    /// As [`look`](Self::look).
     pub async fn next(&mut self) -> Result<Vec<Entry>, JournalError> {
         loop {
-            let entries = self.reader.read(self.after, PAGE).await?;
-            if let Some(last) = entries.last() {
-                self.after = last.position;
+            let entries = self.look().await?;
+            if !entries.is_empty() {
                 return Ok(entries);
             }
             self.clock.sleep(self.interval).await;
         }
+    }
+
+    /// The next entries, in order, none left out; none if there are none yet. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError::Archived`] if the entries that come next were archived before they were handed out. It is told once:
+    /// those from behind [`after`](Self::after), as it was before, up to `up_to` are left out, and calling again goes on
+    /// with what follows them. All else as [`JournalReader::read`]; calling again tries again from the same position.
+    pub async fn look(&mut self) -> Result<Vec<Entry>, JournalError> {
+        let read = self.reader.read(self.after, PAGE).await;
+        match &read {
+            Ok(entries) => self.after = entries.last().map_or(self.after, |last| last.position),
+            Err(JournalError::Archived { up_to, .. }) => self.after = self.after.max(*up_to),
+            Err(_) => {}
+        }
+        read
     }
 }
 

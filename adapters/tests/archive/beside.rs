@@ -4,12 +4,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use std::{fs, io};
 
 use tachograph_adapters::archive;
 use tachograph_adapters::bundle::{self, Compression, Selection};
+use tachograph_adapters::clock::ManualClock;
 use tachograph_adapters::journal::disk::{Disk, DiskFile, Locking, Mode, RealDisk};
-use tachograph_adapters::journal::{FileReader, verify_on};
+use tachograph_adapters::journal::{FileReader, Follow, verify_on};
 use tachograph_engine::domain::testing::{ids, spec};
 use tachograph_engine::domain::{Action, Position, Version};
 use tachograph_engine::ports::{JournalError, JournalReader};
@@ -139,6 +141,25 @@ fn a_reader_whose_next_segments_are_archived_goes_on_behind_them() {
     submit(dir.path(), 5_000, &[later]);
     assert_eq!(reader.head(), FileReader::open(dir.path()).unwrap().head());
     assert_eq!(wait(reader.run_head(ids::run(900))).unwrap().unwrap().version, Version(1));
+}
+
+#[test]
+fn whoever_follows_is_told_once_what_was_archived_unread_and_goes_on_behind_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path();
+    write(data, 20);
+    let reader = Arc::new(FileReader::open(data).unwrap());
+    let end = reader.head().position;
+    let clock = Arc::new(ManualClock::new(at(0)));
+    let mut follow = Follow::new(reader, clock, Position(3), Duration::from_secs(1));
+    let last = archive_before(data, 1 << 20).unwrap().plan.last;
+    assert!(Position(3) < last && last < end);
+    let told = wait(follow.look());
+    assert!(matches!(told, Err(JournalError::Archived { up_to, .. }) if up_to == last), "{told:?}");
+    assert_eq!(follow.after(), last);
+    let entries = wait(follow.next()).unwrap();
+    assert_eq!((entries[0].position, follow.after()), (last.next(), end));
+    assert_eq!(wait(follow.look()).unwrap(), []);
 }
 
 #[test]

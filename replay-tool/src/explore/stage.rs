@@ -18,9 +18,9 @@ use super::terminal::Screen;
 use super::theme::Theme;
 use super::worker::{Report, Worker};
 use crate::error::Error;
+use crate::following::LOOK_EVERY;
 use crate::interrupt::Interrupts;
 use crate::output::Context;
-use crate::tail::LOOK_EVERY;
 
 /// How long the reader of keys waits for the rest of one.
 const REST_OF_KEY: Duration = Duration::from_millis(50);

@@ -34,6 +34,9 @@ impl Receipt {
             Some(End::Unknown) => {
                 return vec![format!("how the attempt ended is not recorded, so that {name} may not be all")];
             }
+            Some(End::Archived) => {
+                return vec![format!("how the attempt ended is archived, so that {name} may not be all")];
+            }
             Some(End::Recorded(outcome)) => outcome,
         };
         match &**outcome {

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -18,36 +18,57 @@ use crate::support::{json, numbered, submit, tacho, write};
 /// Whoever waits longer for a line has found a fault.
 const HANG: Duration = Duration::from_secs(60);
 
-/// `tacho tail --follow`, and what it prints.
-struct Follower {
+/// A command that follows the journal, and what it prints.
+pub(crate) struct Follower {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Follower {
     fn of(data: &Path, format: &str) -> Self {
-        let mut tail = tacho(data, &["--format", format, "tail", "--follow"]);
-        let mut child = tail.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self::asked(data, &["--format", format, "tail", "--follow"])
+    }
+
+    pub(crate) fn asked(data: &Path, arguments: &[&str]) -> Self {
+        let mut child = tacho(data, arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (to, lines) = channel();
         let printed = BufReader::new(child.stdout.take().unwrap());
         thread::spawn(move || printed.lines().map_while(Result::ok).try_for_each(|line| to.send(line)));
         Self { child, lines }
     }
 
-    fn next(&self) -> String {
+    pub(crate) fn next(&self) -> String {
         self.lines.recv_timeout(HANG).expect("the follower prints a line")
     }
 
     /// Stands still from here on.
-    fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::STOP).unwrap();
         let (_, status) = waitpid(Some(pid), WaitOptions::UNTRACED).unwrap().unwrap();
         assert!(status.stopped());
     }
 
-    fn go_on(&self) {
+    pub(crate) fn go_on(&self) {
         kill_process(Pid::from_child(&self.child), Signal::CONT).unwrap();
+    }
+
+    /// Waits until it ends by itself, and returns its exit code, the lines that were still to come, and what it said beside
+    /// them.
+    pub(crate) fn ended(mut self) -> (Option<i32>, Vec<String>, String) {
+        let mut lines = Vec::new();
+        loop {
+            match self.lines.recv_timeout(HANG) {
+                Ok(line) => lines.push(line),
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.child.kill().unwrap();
+                    panic!("it has not ended in time: {lines:?}");
+                }
+            }
+        }
+        let output = self.child.wait_with_output().unwrap();
+        (output.status.code(), lines, String::from_utf8(output.stderr).unwrap())
     }
 
     /// Ends it, and returns what it said beside its lines.
@@ -65,7 +86,7 @@ fn position(format: &str, line: &str) -> u64 {
     }
 }
 
-fn more(data: &Path) {
+pub(crate) fn more(data: &Path) {
     let later = (100..140).flat_map(|run| {
         let create = Action::Create { spec: Arc::new(spec("later")) };
         [create, Action::Destroy { force: true, why: "gone".to_owned() }].map(|action| (ids::run(run), action))

@@ -6,6 +6,8 @@
 mod asking;
 /// Runs on both sides of where the archive ends.
 mod border;
+/// The end of an attempt that is waited for while it is archived.
+mod ending;
 /// An export of the tables that goes on over whatever was archived.
 mod exporting;
 /// Questions whose tables are filled while a part is archived.
