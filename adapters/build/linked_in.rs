@@ -33,8 +33,22 @@ pub(crate) fn link(program: &str) -> io::Result<()> {
         fs::write(place.join(format!("lib{library}.so")), format!("GROUP({})\n", named.join(" ")))?;
     }
     println!("cargo::rustc-link-arg-bin={program}=-static-pie");
+    if knows_packed_relocations() {
+        println!("cargo::rustc-link-arg-bin={program}=-Wl,-z,pack-relative-relocs");
+    }
     println!("cargo::rustc-link-arg-bin={program}=-L{}", place.display());
     Ok(())
+}
+
+/// Whether what relocates the program at its start, in the C library, knows the short form of telling what to relocate: a
+/// few hundred bytes in the place of some pages. A linker that does not know it leaves the long form.
+fn knows_packed_relocations() -> bool {
+    let told = Command::new("getconf").arg("GNU_LIBC_VERSION").output();
+    let version = |told: &str| -> Option<(u32, u32)> {
+        let (major, minor) = told.trim().strip_prefix("glibc ")?.split_once('.')?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    };
+    told.is_ok_and(|told| version(&String::from_utf8_lossy(&told.stdout)).is_some_and(|version| version >= (2, 36)))
 }
 
 /// Whether the C compiler, which links, finds this file of its own.

@@ -5,6 +5,7 @@ use std::io;
 use std::mem::zeroed;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{null, null_mut};
+use std::sync::Mutex;
 
 use nix::libc;
 use nix::sched::{CloneFlags, clone, unshare};
@@ -12,9 +13,14 @@ use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal as Received, signa
 use rustix::process::Pid;
 
 use super::handover::invalid;
+use crate::lock::lock;
 
 /// More than the child needs by far. What it does not touch is no memory.
 const STACK_BYTES: usize = 256 * 1_024;
+
+/// What the child stands on. It is there with the program: mapping it for a child, and taking it away again, would cost
+/// more than all else that is done to make one.
+static STACK: Mutex<[u8; STACK_BYTES]> = Mutex::new([0; STACK_BYTES]);
 
 /// Makes a child of this process that calls `child`, which executes a program or returns; then the child is gone with the
 /// code that it returned, or with `if_it_panics`. Waits for either. Nothing else of this process goes on in the child: no
@@ -31,7 +37,7 @@ pub(super) fn fork(if_it_panics: u8, child: impl Fn() -> u8) -> io::Result<Pid> 
     if threads()? != 1 {
         return Err(invalid("a shim must be started by a program that has no second thread yet"));
     }
-    let mut stack = vec![0; STACK_BYTES];
+    let mut stack = lock(&STACK);
     let body = || {
         // SAFETY: it takes a handler away, if there is one, and sets none, and that of the child alone. Every Rust program
         // ignores PIPE, and what is executed would go on ignoring it.
@@ -45,7 +51,7 @@ pub(super) fn fork(if_it_panics: u8, child: impl Fn() -> u8) -> io::Result<Pid> 
     // the allocator as a function does that is called here, but for its stack, which outlives it. It cannot be
     // interrupted in that, since all signals are blocked; what kills it all the same, KILL, comes from whoever may do
     // anything to this process as well. It leaves by the system's own exit, so that no frame of this process goes on in it.
-    let made = unsafe { clone(Box::new(body), &mut stack, flags, Some(libc::SIGCHLD)) };
+    let made = unsafe { clone(Box::new(body), &mut stack[..], flags, Some(libc::SIGCHLD)) };
     before.thread_set_mask()?;
     Pid::from_raw(made?.as_raw()).ok_or_else(|| invalid("an impossible pid"))
 }
