@@ -4,12 +4,11 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::process::Signal;
 use tachograph_engine::domain::{Diagnostics, Failure, FailureKind, ResourceLimits};
-use tokio::process::{Child, Command};
 
 use super::attempt::{HeldAttempt, blocking};
 use super::attended::Attended;
@@ -18,11 +17,13 @@ use super::follow::follow;
 use super::growing::pass_growing;
 use super::handle::Phase;
 use super::identity::Identity;
+use super::inherited::Inherited;
 use super::launch::{CommandLine, ContainerLine, Launch};
 use super::ready::{Before, ReadyCheck};
 use super::runner::ProcessRunner;
 use super::scarcity::despite_scarcity;
 use super::shim::{Assignment, CommandBlock};
+use super::shim_spawn::{SpawnedShim, spawn_shim};
 use super::sockets::SocketLease;
 use super::spawn::{ATTEMPT_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE, changes, variables};
 use super::spawn_failure::exhausted;
@@ -78,14 +79,14 @@ struct Made {
 /// A shim that nobody follows yet. Dropping it kills it, and with it whatever it has begun: when the start that wanted it
 /// is gone, its attempt is recorded as failed.
 struct Unfollowed {
-    shim: Option<Child>,
+    shim: Option<SpawnedShim>,
     /// What it has not taken yet of what it is told.
     untold: Option<Untold>,
 }
 
 impl Unfollowed {
     /// Hands it to whoever follows it from now on, with what it is still to be told.
-    fn keep(mut self) -> Option<(Child, Option<Untold>)> {
+    fn keep(mut self) -> Option<(SpawnedShim, Option<Untold>)> {
         Some((self.shim.take()?, self.untold.take()))
     }
 }
@@ -93,7 +94,7 @@ impl Unfollowed {
 impl Drop for Unfollowed {
     fn drop(&mut self) {
         // The runtime reaps it, as it does with every child that is let go of.
-        let _ = self.shim.as_mut().map(Child::start_kill);
+        let _ = self.shim.as_ref().map(|shim| shim.child.signal(Signal::KILL));
     }
 }
 
@@ -128,7 +129,7 @@ fn make(
             None => CommandBlock::new(&line.argv, line.cwd.as_deref(), runner.inherited().with(line, &changes))?,
         };
         let assignment = Assignment { container, ..assignment(runner, identity, limits, line)? };
-        despite_scarcity(|| start(&assignment, &command, program))
+        despite_scarcity(|| start(&assignment, &command, program, runner.inherited()))
     };
     let shim = shim().map_err(|error| {
         remove_bundle(directory);
@@ -189,12 +190,15 @@ fn contain(
 
 /// Spawns the shim, and tells it what to do, as far as that is taken at once: nobody waits here for a shim that stands still.
 /// One that ends before it has heard all of it has executed nothing, and whoever follows it finds that out.
-fn start(assignment: &Assignment, command: &CommandBlock, program: &Path) -> io::Result<Unfollowed> {
-    let stdin = if assignment.has_stdin { Some(Stdio::from(io::stdin().as_fd().try_clone_to_owned()?)) } else { None };
+fn start(
+    assignment: &Assignment,
+    command: &CommandBlock,
+    program: &Path,
+    inherited: &Inherited,
+) -> io::Result<Unfollowed> {
+    let stdin = if assignment.has_stdin { Some(io::stdin().as_fd().try_clone_to_owned()?) } else { None };
     let (taken, telling) = Telling::begin(assignment.handover(command)?)?;
-    let mut shim = assignment.command(program, stdin);
-    shim.stdin(taken);
-    let shim = Command::from(shim).spawn()?;
+    let shim = spawn_shim(program, &assignment.arguments(), inherited, (taken.into(), stdin))?;
     let mut started = Unfollowed { shim: Some(shim), untold: None };
     // If this fails, the shim is killed, and it has not heard all.
     started.untold = telling.go_on()?;

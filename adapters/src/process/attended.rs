@@ -5,15 +5,17 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt;
 
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use tachograph_engine::domain::ExitStatus;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt, BufReader, Interest, Lines};
-use tokio::process::{Child, ChildStdout};
+use tokio::net::unix::pipe::Receiver;
 
+use super::child::Child;
 use super::identity::ProcessIdentity;
 use super::ready::Before;
 use super::shim::Notice;
+use super::shim_spawn::SpawnedShim;
 use super::telling::{Untold, tell};
 
 /// Nothing that a shim tells is much longer.
@@ -34,7 +36,7 @@ pub(super) struct Attended {
 #[derive(Debug)]
 enum Shim {
     /// A child of this process, reaped by its own handle. Its notices end with it. It may still have to be told what to do.
-    Child { child: Box<Child>, untold: Option<Untold>, notices: Option<Lines<BufReader<ChildStdout>>> },
+    Child { child: Child, untold: Option<Untold>, notices: Option<Lines<BufReader<Receiver>>> },
     /// Somebody else's child, pinned before it was verified. So is the run's process, until its end was seen.
     Found { shim: AsyncFd<OwnedFd>, process: Option<AsyncFd<OwnedFd>> },
 }
@@ -78,9 +80,10 @@ impl std::fmt::Display for Parting {
 impl Attended {
     /// By a shim that this process has spawned with its standard output as a pipe, and that has not heard all yet of what it
     /// is to do if something is untold. If this is dropped before it has, it executes nothing.
-    pub(super) fn spawned(mut child: Child, untold: Option<Untold>, ready: Option<Before>) -> Self {
-        let notices = child.stdout.take().map(|pipe| BufReader::with_capacity(NOTICE_BYTES, pipe).lines());
-        Self { shim: Shim::Child { child: Box::new(child), untold, notices }, pid: None, ready }
+    pub(super) fn spawned(shim: SpawnedShim, untold: Option<Untold>, ready: Option<Before>) -> Self {
+        let SpawnedShim { child, notices } = shim;
+        let notices = Some(BufReader::with_capacity(NOTICE_BYTES, notices).lines());
+        Self { shim: Shim::Child { child, untold, notices }, pid: None, ready }
     }
 
     /// By a shim that was found, with the process that executes the command. Absent if exactly this one is not alive any
@@ -123,11 +126,7 @@ impl Attended {
 
     fn send(&self, signal: Signal) -> io::Result<()> {
         let sent = match &self.shim {
-            // Its handle has a pid only as long as it is not reaped.
-            Shim::Child { child, .. } => match child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?)) {
-                Some(pid) => kill_process(pid, signal),
-                None => Ok(()),
-            },
+            Shim::Child { child, .. } => child.signal(signal),
             Shim::Found { shim, .. } => pidfd_send_signal(shim.get_ref(), signal),
         };
         sent.or_else(|error| if error == rustix::io::Errno::SRCH { Ok(()) } else { Err(error.into()) })
@@ -187,7 +186,7 @@ async fn ended(process: &mut Option<AsyncFd<OwnedFd>>) {
 }
 
 /// Absent once there are no more.
-async fn next_notice(notices: &mut Option<Lines<BufReader<ChildStdout>>>) -> Option<News> {
+async fn next_notice(notices: &mut Option<Lines<BufReader<Receiver>>>) -> Option<News> {
     let Some(lines) = notices else { return pending().await };
     loop {
         let line = match lines.next_line().await {

@@ -9,7 +9,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStatus, kill_process, pidfd_open, pidfd_send_signal, waitid,
+};
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 
@@ -78,6 +80,21 @@ impl Child {
                     self.watch = Watch::Over(waited?);
                 }
             }
+        }
+    }
+}
+
+impl Child {
+    /// Sends it a signal. As long as it is not reaped its pid is its own, and afterwards nobody gets it.
+    pub(super) fn signal(&self, signal: Signal) -> Result<(), Errno> {
+        match &self.watch {
+            Watch::Told(pidfd) => match pidfd_send_signal(pidfd.get_ref(), signal) {
+                // Not every kernel knows how.
+                Err(Errno::NOSYS) => kill_process(self.pid, signal),
+                sent => sent,
+            },
+            Watch::Asked => kill_process(self.pid, signal),
+            Watch::Over(_) => Ok(()),
         }
     }
 }
@@ -166,7 +183,7 @@ mod tests {
     use std::process::{Command, Stdio};
     use std::time::Instant;
 
-    use rustix::process::{Resource, Rlimit, Signal, WaitOptions, getrlimit, kill_process, setrlimit, waitpid};
+    use rustix::process::{Resource, Rlimit, WaitOptions, getrlimit, setrlimit, waitpid};
 
     use super::*;
     use crate::process::identity::ProcessStat;

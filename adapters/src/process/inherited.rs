@@ -1,11 +1,18 @@
-//! What the processes of runs inherit of this process's environment.
+//! What the processes of runs inherit of this process: its environment, and which signals it ignores.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
+use nix::sys::signal::{SigSet, Signal};
+
 use super::launch::CommandLine;
+
+/// The signals beyond have numbers alone.
+const NAMED_SIGNALS: u32 = 31;
+/// Two that the C library keeps for itself. It has whatever it spawns ignore them, and whatever that executes.
+const INTERNAL_SIGNALS: u64 = 0b11 << NAMED_SIGNALS;
 
 /// Environment variables in the order of their names. With a value, one that is set; without, one that is withheld.
 pub(super) type Changes<'change> = BTreeMap<&'change OsStr, Option<&'change OsStr>>;
@@ -14,7 +21,9 @@ pub(super) type Changes<'change> = BTreeMap<&'change OsStr, Option<&'change OsSt
 pub(super) type Pair<'env> = (&'env OsStr, &'env OsStr);
 
 /// The environment of this process, read once: copying it for every run costs more than all else that is done to spawn one.
+/// So are the signals that it ignores.
 pub(super) struct Inherited {
+    defaults: SigSet,
     /// In the order of their names, each of which is there once.
     variables: Vec<Variable>,
 }
@@ -36,7 +45,15 @@ impl std::fmt::Debug for Inherited {
 impl Inherited {
     /// The environment as it is now.
     pub(super) fn read() -> Self {
-        Self::of(std::env::vars_os())
+        let status = std::fs::read_to_string("/proc/self/status");
+        Self { defaults: defaults(status.ok().as_deref().and_then(ignored)), ..Self::of(std::env::vars_os()) }
+    }
+
+    /// The signals that have their default in a new process, all but those that this one ignores. One that has a handler
+    /// here would have it by the exec at the latest; but the C library asks for each that is not named what it has, while
+    /// this process stands still.
+    pub(super) const fn defaults(&self) -> &SigSet {
+        &self.defaults
     }
 
     /// Of a name that comes twice the last value counts.
@@ -47,7 +64,7 @@ impl Inherited {
             let entry = entry(&name, &value).ok()?;
             Some(Variable { name, value, entry })
         };
-        Self { variables: sorted.into_iter().filter_map(variable).collect() }
+        Self { defaults: defaults(None), variables: sorted.into_iter().filter_map(variable).collect() }
     }
 
     /// What a command line finds in its environment, by name.
@@ -87,6 +104,28 @@ impl Inherited {
     }
 }
 
+/// All that may have their default, out of a mask of those that are ignored; where that is not known, or where one is
+/// among them that has no name, only the one that stands for itself: PIPE is ignored here, as by every program of this
+/// language, and expected not to be by others.
+fn defaults(ignored: Option<u64>) -> SigSet {
+    let has_names = |mask: &u64| (mask & !INTERNAL_SIGNALS) >> NAMED_SIGNALS == 0;
+    let Some(ignored) = ignored.filter(has_names) else { return SigSet::from(Signal::SIGPIPE) };
+    let is_kept = |signal: &Signal| match signal {
+        Signal::SIGKILL | Signal::SIGSTOP => true,
+        Signal::SIGPIPE => false,
+        other => ignored & (1 << (*other as u32 - 1)) != 0,
+    };
+    let mut defaults = SigSet::all();
+    Signal::iterator().filter(is_kept).for_each(|signal| defaults.remove(signal));
+    defaults
+}
+
+/// The mask of ignored signals in the text of `/proc/self/status`; absent if it does not say.
+fn ignored(status: &str) -> Option<u64> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    u64::from_str_radix(mask.trim(), 16).ok()
+}
+
 /// A variable as the system takes it.
 ///
 /// # Errors
@@ -107,6 +146,21 @@ mod tests {
 
     fn inherited(variables: &[(&str, &str)]) -> Inherited {
         Inherited::of(variables.iter().map(|(name, value)| (name.into(), value.into())))
+    }
+
+    #[test]
+    fn what_is_ignored_keeps_no_default_and_what_cannot_be_told_apart_is_left_alone() {
+        let status = |mask: &str| -> Vec<Signal> {
+            defaults(ignored(&format!("SigBlk:\t0000000000000002\nSigIgn:\t{mask}\n"))).iter().collect()
+        };
+        let without = |kept: &[Signal]| -> Vec<Signal> {
+            let never = [Signal::SIGKILL, Signal::SIGSTOP];
+            Signal::iterator().filter(|signal| !never.contains(signal) && !kept.contains(signal)).collect()
+        };
+        assert_eq!(status("0000000000000000"), without(&[]));
+        assert_eq!(status("0000000000001001"), without(&[Signal::SIGHUP]), "PIPE is no wish of anybody");
+        assert_eq!(status("0000000180000001"), without(&[Signal::SIGHUP]), "nor are those of the library");
+        assert_eq!([status("0000000200000000"), status("nonsense")], [[Signal::SIGPIPE]; 2]);
     }
 
     /// As `NAME=VALUE` by both ways.

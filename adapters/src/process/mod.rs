@@ -55,6 +55,7 @@ mod scarcity;
 mod scene;
 pub mod shim;
 mod shim_mode;
+mod shim_spawn;
 mod sockets;
 mod spawn;
 mod spawn_failure;

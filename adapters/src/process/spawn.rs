@@ -11,7 +11,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp};
-use nix::sys::signal::{SigSet, Signal};
 use rustix::fs::{OFlags, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
@@ -64,7 +63,7 @@ pub(super) fn spawn(line: &CommandLine, inherited: &Inherited, own: &OwnVariable
 }
 
 /// The reading end is for the runtime, which never waits in a call; the other one is for the child, which may.
-fn pipe() -> io::Result<(Receiver, OwnedFd)> {
+pub(super) fn pipe() -> io::Result<(Receiver, OwnedFd)> {
     let (reading, writing) = pipe_with(PipeFlags::CLOEXEC)?;
     fcntl_setfl(&reading, OFlags::NONBLOCK)?;
     Ok((Receiver::from_owned_fd_unchecked(reading)?, writing))
@@ -93,8 +92,7 @@ fn spawn_directly(
     let mut attributes = PosixSpawnAttr::init()?;
     attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETPGROUP | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
     attributes.set_pgroup(nix::unistd::Pid::from_raw(0))?;
-    // Ignored by this process, as by every program of this language, and expected not to be by others.
-    attributes.set_sigdefault(&SigSet::from(Signal::SIGPIPE))?;
+    attributes.set_sigdefault(inherited.defaults())?;
     let arguments = line.argv.iter().map(|argument| CString::new(argument.as_bytes()));
     let arguments = arguments.collect::<Result<Vec<_>, _>>()?;
     let set = changes(line, own).into_iter().map(|(name, value)| {

@@ -71,12 +71,18 @@ impl Assignment {
     /// input of the run.
     pub fn command(&self, program: &Path, stdin: Option<Stdio>) -> Command {
         let mut command = Command::new(program);
-        // The ids are for people who look at a list of processes; the handover is what counts.
-        let [run, attempt, supervisor] =
-            [self.run.to_string(), self.attempt.to_string(), self.supervisor.pid.to_string()];
-        command.arg0(NAME).args([SHIM, &run, &attempt, &supervisor]);
+        let [name, words @ ..] = self.arguments();
+        command.arg0(name).args(words);
         command.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stdin.unwrap_or_else(Stdio::null));
         command
+    }
+
+    /// The shim's command line, its name included. The ids are for people who look at a list of processes; the handover is
+    /// what counts.
+    pub(in super::super) fn arguments(&self) -> [String; 5] {
+        let [run, attempt, supervisor] =
+            [self.run.to_string(), self.attempt.to_string(), self.supervisor.pid.to_string()];
+        [NAME.to_owned(), SHIM.to_owned(), run, attempt, supervisor]
     }
 
     /// Tells a shim what to do and what to execute. Waits until it has read that.
