@@ -19,6 +19,8 @@ use std::pin::pin;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use rustix::process::Signal;
 use tachograph_adapters::process::RunHandle;
 use tachograph_engine::domain::{Refusal, RunId};
@@ -185,12 +187,16 @@ async fn supervise(
             }
             reports
         };
+        // Only what has news is looked at: this wakes for each step of each job.
+        let mut beside = FuturesUnordered::from_iter([
+            watch(interrupts, &stop, &signal, args, progress).boxed_local(),
+            ending.note_deadline(&*clock).boxed_local(),
+            tick(progress).boxed_local(),
+            waits.watch().boxed_local(),
+        ]);
         tokio::select! {
             reports = work => reports,
-            never = watch(interrupts, &stop, &signal, args, progress) => match never {},
-            never = ending.note_deadline(&*clock) => match never {},
-            never = tick(progress) => match never {},
-            never = waits.watch() => match never {},
+            Some(never) = beside.next() => match never {},
         }
     };
     let snapshots = waits.finish(&writer.engine).await;
