@@ -3,6 +3,8 @@
 
 /// Commands to archived runs, one by one beside a journal that was not archived.
 mod answers;
+/// How much of a stub late reports read.
+mod asked;
 /// Readers that were open, or are opened, while segments go.
 mod beside;
 /// Recovery behind an archive, of what was started in this boot and in another one.

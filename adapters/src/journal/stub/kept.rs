@@ -63,22 +63,42 @@ pub(super) fn split(bytes: &[u8]) -> Option<Parts<'_>> {
     fields.0.is_empty().then_some((record, last, version, rows))
 }
 
-/// How a command was answered, out of a run's bytes; no other answer, and no record, is decoded. Absent within if it was not
-/// answered, absent if the bytes are no run's.
-pub(super) fn answer_in(bytes: &[u8], command: CommandId) -> Option<Option<KeptAnswer>> {
+/// Where in a run's bytes an answer is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AnswerAt {
+    command: CommandId,
+    pub(super) at: u32,
+    pub(super) length: u32,
+}
+
+/// Where each answer is, by its command; no answer, and no record, is decoded. Absent if the bytes are no run's.
+pub(super) fn answers_in(bytes: &[u8]) -> Option<Vec<AnswerAt>> {
     let mut fields = Fields(bytes);
     let length = fields.u32()? as usize;
     fields.take(length)?;
     fields.position()?;
     fields.u64()?;
+    let mut answers = Vec::new();
     for _ in 0..fields.u32()? {
-        let length = fields.u32()? as usize;
-        let row = fields.take(length)?;
-        if command_of(row)? == command {
-            return decode_answer(&mut Fields(row)).map(|(_, answer)| Some(answer));
-        }
+        let length = fields.u32()?;
+        let at = u32::try_from(bytes.len() - fields.0.len()).ok()?;
+        let command = command_of(fields.take(length as usize)?)?;
+        answers.push(AnswerAt { command, at, length });
     }
-    Some(None)
+    // They are written in this order.
+    answers.sort_by_key(|answer| answer.command);
+    Some(answers)
+}
+
+/// Where the answer to a command is; absent if it was not answered.
+pub(super) fn answer_to(answers: &[AnswerAt], command: CommandId) -> Option<AnswerAt> {
+    let found = answers.binary_search_by_key(&command, |answer| answer.command);
+    found.ok().and_then(|index| answers.get(index).copied())
+}
+
+/// The answer that bytes are; absent if they are none.
+pub(super) fn decode(bytes: &[u8]) -> Option<KeptAnswer> {
+    decode_answer(&mut Fields(bytes)).map(|(_, answer)| answer)
 }
 
 /// The command that an answer was given to.

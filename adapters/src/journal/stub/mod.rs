@@ -8,8 +8,9 @@ mod gathering;
 mod head;
 mod kept;
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tachograph_engine::domain::{CommandId, Position, RunId, RunRecord};
 use tachograph_engine::ports::{Head, JournalError, KeptAnswer, RunHead};
@@ -18,7 +19,7 @@ pub(crate) use self::gathering::Gathering;
 pub use self::head::ArchivedIn;
 pub(crate) use self::head::StubHead;
 pub(crate) use self::kept::KeptRun;
-use self::kept::name_hash;
+use self::kept::{AnswerAt, name_hash};
 use super::disk::{Disk, DiskFile, Mode};
 use super::fields::Fields;
 use super::read_up_to;
@@ -32,6 +33,10 @@ pub(super) const TEMPORARY: &str = "stub.tmp";
 const HASH_BYTES: u64 = 32;
 const RUN_ROW_BYTES: u64 = 32;
 const NAME_ROW_BYTES: u64 = 40;
+/// Runs of which it is known where their answers are: those that were asked about last.
+const RUNS_KEPT_MAX: usize = 64;
+/// Answers of these runs at most, beyond those of the last one that still fits: some 2 MiB.
+const ANSWERS_KEPT_MAX: usize = 1 << 16;
 /// Bytes that are read at once.
 const CHUNK_BYTES: usize = 1 << 20;
 
@@ -42,6 +47,8 @@ pub(crate) struct Stub {
     file: Arc<dyn DiskFile>,
     pub(super) head: StubHead,
     bytes: u64,
+    /// Where the answers are of the runs that were asked about last, the latest first.
+    asked: Mutex<VecDeque<(RunId, Arc<[AnswerAt]>)>>,
 }
 
 impl Stub {
@@ -90,7 +97,7 @@ impl Stub {
         }
         let head = StubHead::read(&*file, end).map_err(|error| JournalError::io("read", path, error))?;
         let head = head.filter(StubHead::is_consistent).ok_or_else(|| damaged(0, "contradicts itself"))?;
-        Ok(Self { path: path.to_owned(), file, head, bytes })
+        Ok(Self { path: path.to_owned(), file, head, bytes, asked: Mutex::default() })
     }
 
     /// Puts a stub in the place of the segments that it stands for. The rename is the moment from which they are archived:
@@ -188,7 +195,30 @@ impl Stub {
     /// How a command was answered.
     pub(crate) fn answer(&self, run: RunId, command: CommandId) -> Result<Option<KeptAnswer>, JournalError> {
         let Some(row) = self.row_of(run)? else { return Ok(None) };
-        kept::answer_in(&self.block(row)?, command).ok_or_else(|| self.undecodable(row))
+        let Some(found) = kept::answer_to(&self.answers_of(row)?, command) else { return Ok(None) };
+        let bytes = self.read(row.at.saturating_add(u64::from(found.at)), u64::from(found.length))?;
+        kept::decode(&bytes).map(Some).ok_or_else(|| self.undecodable(row))
+    }
+
+    /// Where the answers of a run are. All of its bytes are read for that, and not again for the next late report to it.
+    fn answers_of(&self, row: RunRow) -> Result<Arc<[AnswerAt]>, JournalError> {
+        let kept = || self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, answers)) = kept().iter().find(|(run, _)| *run == row.run) {
+            return Ok(answers.clone());
+        }
+        let answers = kept::answers_in(&self.block(row)?).ok_or_else(|| self.undecodable(row))?;
+        let answers: Arc<[AnswerAt]> = answers.into();
+        let mut kept = kept();
+        kept.push_front((row.run, answers.clone()));
+        let mut left = ANSWERS_KEPT_MAX;
+        let fits = |(_, answers): &(RunId, Arc<[AnswerAt]>)| {
+            let had = left;
+            left = left.saturating_sub(answers.len());
+            had > 0
+        };
+        let last = kept.iter().map(fits).take_while(|fits| *fits).count();
+        kept.truncate(last.min(RUNS_KEPT_MAX));
+        Ok(answers)
     }
 
     /// The runs that had a name, by when they took it: the last one had it last.
