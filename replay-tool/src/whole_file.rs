@@ -50,8 +50,13 @@ impl WholeFile {
         &self.beside
     }
 
-    /// Makes it durable, and gives it its name.
-    pub(crate) fn finish(mut self) -> Result<(), Error> {
+    /// Makes it durable, gives it its name, and makes that durable.
+    pub(crate) fn finish(self) -> Result<(), Error> {
+        self.finish_by(sync_names)
+    }
+
+    /// The same, with what makes the names in a directory durable.
+    fn finish_by(mut self, sync_names: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), Error> {
         self.file.sync_all().map_err(|error| JournalError::io("sync", &self.beside, error))?;
         // Never over a file that came there meanwhile.
         let flags = if self.replaces { RenameFlags::empty() } else { RenameFlags::NOREPLACE };
@@ -60,8 +65,17 @@ impl WholeFile {
             error => JournalError::io("rename", &self.beside, error).into(),
         })?;
         self.is_finished = true;
-        Ok(())
+        let directory = self.place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        match sync_names(directory) {
+            // A directory that may not be read cannot be synced either.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced.map_err(|error| JournalError::io("sync", directory, error).into()),
+        }
     }
+}
+
+fn sync_names(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
 }
 
 impl Drop for WholeFile {
@@ -74,4 +88,44 @@ impl Drop for WholeFile {
 
 fn occupied(place: &Path) -> Error {
     ImportProblem::Occupied { path: place.to_owned() }.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn begun(place: &Path) -> WholeFile {
+        let mut file = WholeFile::create(place, false).unwrap();
+        file.file().write_all(b"all").unwrap();
+        file
+    }
+
+    #[test]
+    fn the_name_of_a_whole_file_is_made_durable_once_it_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("whole");
+        let mut synced = None;
+        let finished = begun(&place).finish_by(|directory| {
+            synced = Some((directory.to_owned(), fs::read_dir(directory)?.count()));
+            assert_eq!(fs::read(&place)?, b"all");
+            Ok(())
+        });
+        finished.unwrap();
+        assert_eq!(synced, Some((dir.path().to_owned(), 1)));
+    }
+
+    #[test]
+    fn a_name_that_may_not_be_durable_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("whole");
+        let error = begun(&place).finish_by(|_| Err(io::ErrorKind::StorageFull.into())).unwrap_err();
+        assert!(error.to_string().contains("sync") || error.code() == "disk_full", "{error}");
+        assert!(place.is_file(), "it may be there all the same");
+        let other = dir.path().join("other");
+        begun(&other).finish_by(|_| Err(io::ErrorKind::PermissionDenied.into())).unwrap();
+        begun(&dir.path().join("third")).finish().unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+    }
 }

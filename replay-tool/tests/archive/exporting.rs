@@ -242,7 +242,7 @@ fn a_first_export_says_where_it_begins_and_is_whole_with_the_bundles() {
     let (code, id, message) = failure(&place.data(), &asked);
     assert_eq!((code, id.as_str()), (2, "archived"), "{message}");
     assert!(message.contains(&format!("is to hold all, and positions 1 to {} are archived", place.last)), "{message}");
-    assert!(files(&none).is_empty());
+    assert!(!none.exists());
 }
 
 #[test]
@@ -266,4 +266,24 @@ fn an_export_that_is_whole_is_not_said_to_lack_what_is_archived() {
         let noted = noted("export", &[]);
         assert!(noted.contains(what), "one that cannot be whole lacks it: {noted}");
     }
+}
+
+/// A directory that was made for an export that is refused goes again; one that was there stays.
+#[test]
+fn a_first_export_that_is_refused_leaves_nothing() {
+    let place = Place::new();
+    let bundles = place.move_bundles();
+    fs::remove_dir_all(&bundles).unwrap();
+    fs::create_dir(&bundles).unwrap();
+    let first = place.at("first");
+    let asked = ["export", "--parquet", first.to_str().unwrap(), "--bundles", bundles.to_str().unwrap()];
+    for is_there in [false, true] {
+        if is_there {
+            fs::create_dir(&first).unwrap();
+        }
+        let (code, id, message) = failure(&place.data(), &asked);
+        assert_eq!((code, id.as_str()), (2, "archived"), "{message}");
+        assert_eq!(first.exists(), is_there);
+    }
+    assert_eq!(fs::read_dir(&first).unwrap().count(), 0);
 }

@@ -55,6 +55,8 @@ struct Move {
 pub(super) struct Directory<'w> {
     path: PathBuf,
     watch: Watch<'w>,
+    /// Whether it was made for this export: if that comes to nothing, it goes again.
+    is_new: bool,
     /// Its lock, which the kernel drops with the process.
     _lock: File,
 }
@@ -64,6 +66,7 @@ impl<'w> Directory<'w> {
     /// was one.
     pub(super) fn open(path: &Path, watch: Watch<'w>) -> Result<(Self, bool), ExportProblem> {
         let made = DirBuilder::new().mode(0o700).create(path);
+        let is_new = made.is_ok();
         match made {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -76,7 +79,7 @@ impl<'w> Directory<'w> {
             Err(Errno::WOULDBLOCK) => return Err(ExportProblem::Busy { path: path.to_owned() }),
             locked => locked.map_err(|errno| step("lock", path, errno.into()))?,
         }
-        let directory = Self { path: path.to_owned(), watch, _lock: lock };
+        let directory = Self { path: path.to_owned(), watch, is_new, _lock: lock };
         if !path.join(MANIFEST).exists() {
             directory.keep()?;
         }
@@ -192,6 +195,15 @@ impl<'w> Directory<'w> {
 
     pub(super) fn about_to(&self, what: &'static str, path: &Path) {
         (self.watch)(Change { what, path });
+    }
+}
+
+impl Drop for Directory<'_> {
+    fn drop(&mut self) {
+        // Refused if there is anything in it: only a directory in which nothing came to be goes.
+        if self.is_new {
+            let _ = fs::remove_dir(&self.path);
+        }
     }
 }
 
