@@ -1,10 +1,11 @@
 //! `tacho verify`: every byte of the journal, or of a bundle, checked.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anstyle::Style;
 use indicatif::{ProgressBar, ProgressStyle};
+use tachograph_adapters::archive::unnamed_bundles;
 use tachograph_adapters::journal::{self, Loss, Progress, Severity, VerifyFinding, VerifyReport};
 use tachograph_engine::ports::JournalError;
 
@@ -38,11 +39,21 @@ pub fn verify(context: &Context, args: &VerifyArgs) -> Result<u8, Error> {
     let bar = Bar::default();
     let verified = journal::verify(data, |progress| bar.show(progress));
     bar.0.finish_and_clear();
-    let report = verified?;
+    let mut report = verified?;
+    report.findings.extend(unnamed_bundles(data, &report.archived)?.into_iter().map(unnamed));
     let mut output = context.stdout();
     print(&report, data, context.format, &mut output)?;
     output.flush()?;
     Ok(if report.is_sound() { exit::OK } else { exit::DAMAGED })
+}
+
+/// Says of a bundle that nobody would look for it, and what to do about that.
+fn unnamed(file: PathBuf) -> VerifyFinding {
+    let what =
+        "no stub names it: an archiving did not get further, or another one took its place. The next `tacho archive` \
+                of just these entries takes it over; else it is a copy of entries that are elsewhere, and not needed"
+            .to_owned();
+    VerifyFinding { severity: Severity::Note, file, offset: 0, position: None, what }
 }
 
 /// A wrong path is told from a directory whose journal is gone.

@@ -21,7 +21,7 @@ mod plan;
 pub use error::ArchiveError;
 pub use fitness::{Hold, Holding};
 pub use moving::{Archived, Request, archive, install_on};
-pub use place::look_at_place;
+pub use place::{look_at_place, unnamed_bundles};
 pub use plan::{KeptBack, Plan, Why, plan, plan_on};
 
 /// Name of the directory with the bundles, within the data directory, unless another place is named.

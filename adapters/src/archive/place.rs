@@ -16,7 +16,7 @@ use super::plan::Plan;
 use crate::bundle::{self, BundleError, Chain, Compression, Selection};
 use crate::index;
 use crate::journal::disk::{Disk, RealDisk};
-use crate::journal::{FileReader, JOURNAL_DIR, Progress};
+use crate::journal::{ArchivedIn, FileReader, JOURNAL_DIR, Progress};
 
 /// Endings of files that are taken for something else than a bundle: what was not completed and a segment, which may be removed
 /// as such, and a table.
@@ -63,6 +63,35 @@ pub fn look_at_place(
     let Some(digest) = reader.digest_now(plan.last)? else { return Ok(()) };
     let end = Head { position: plan.last, digest };
     place.check(plan, end, &mut progress).map(drop).map_err(|error| place.occupied(error))
+}
+
+/// The bundles in the directory [`ARCHIVE_DIR`] that an archiving made and no stub names, in order: what a crash before the stub
+/// left, until the next archiving of the same segments takes it over. `named` are the bundles of the stub.
+///
+/// # Errors
+///
+/// [`JournalError::Io`] if the directory cannot be read.
+pub fn unnamed_bundles(data_dir: &Path, named: &[ArchivedIn]) -> Result<Vec<PathBuf>, JournalError> {
+    let dir = data_dir.join(ARCHIVE_DIR);
+    let failed = |error| JournalError::io("list", &dir, error);
+    let found = match fs::read_dir(&dir) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        found => found.map_err(failed)?,
+    };
+    let named: Vec<PathBuf> =
+        named.iter().filter_map(|bundle| data_dir.join(&bundle.bundle).canonicalize().ok()).collect();
+    let mut unnamed = Vec::new();
+    for item in found {
+        let path = item.map_err(failed)?.path();
+        let is_named = || path.canonicalize().is_ok_and(|path| named.contains(&path));
+        if path.file_name().is_some_and(is_bundle) && !is_named() {
+            unnamed.push(path);
+        }
+    }
+    unnamed.sort_unstable();
+    Ok(unnamed)
 }
 
 /// Where the bundle goes.
@@ -165,11 +194,20 @@ fn clear_unfinished(dir: &Path) -> io::Result<()> {
 /// Whether a file has a name as an archiving gives it to a bundle in the making: that of the bundle, an id and `tmp`. Whatever
 /// else there is may be all that there is of it.
 fn is_unfinished(name: &OsStr) -> bool {
-    let is_position = |digits: &str| digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
     let parts: Vec<&str> = name.to_str().unwrap_or_default().split('.').collect();
     let [positions, "tacho", id, "tmp"] = parts[..] else { return false };
-    let positions = positions.split_once('-');
-    positions.is_some_and(|(first, last)| is_position(first) && is_position(last)) && Ulid::from_string(id).is_ok()
+    is_stretch(positions) && Ulid::from_string(id).is_ok()
+}
+
+/// Whether a file has a name as an archiving gives it to a bundle.
+fn is_bundle(name: &OsStr) -> bool {
+    name.to_str().and_then(|name| name.strip_suffix(".tacho")).is_some_and(is_stretch)
+}
+
+/// Whether a text is two positions as they are in the name of a bundle.
+fn is_stretch(positions: &str) -> bool {
+    let is_position = |digits: &str| digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    positions.split_once('-').is_some_and(|(first, last)| is_position(first) && is_position(last))
 }
 
 /// Makes a file and its name durable: whoever wrote it may have been killed before it did.

@@ -221,7 +221,8 @@ pub(super) async fn load(
         let facts = dataset.reader().facts(Position::ZERO, scope.at).await?;
         let mut rows = sessions_of(&facts);
         for row in &mut rows {
-            let before = Position(row.opened.0.0.saturating_sub(1));
+            let Some((opened, _)) = row.opened else { continue };
+            let before = Position(opened.0.saturating_sub(1));
             row.entry_before_at = if before == Position::ZERO { None } else { dataset.recorded_at(before).await? };
         }
         loaded.from.push(format!("the {} facts about the journal", facts.len()));

@@ -7,12 +7,21 @@ use crate::view::SystemView;
 
 /// One writer's time with the journal.
 pub(super) struct SessionRow {
-    pub(super) opened: (Position, Timestamp),
-    session: Session,
+    /// Absent if what is held begins after it.
+    pub(super) opened: Option<(Position, Timestamp)>,
+    /// Who it was, as its opening says, or its close.
+    session: Option<Session>,
     recovered: Option<Recovered>,
     closed: Option<(Position, Timestamp)>,
     /// When the entry before its opening was recorded.
     pub(super) entry_before_at: Option<Timestamp>,
+}
+
+impl SessionRow {
+    /// Who it was at its opening.
+    fn opening(&self) -> Option<&Session> {
+        self.session.as_ref().filter(|_| self.opened.is_some())
+    }
 }
 
 struct Recovered {
@@ -27,18 +36,21 @@ pub(super) fn sessions_of(facts: &[Entry]) -> Vec<SessionRow> {
     for entry in facts {
         let EntryBody::System(fact) = &entry.body else { continue };
         let at = (entry.position, entry.recorded_at);
-        match (fact, rows.last_mut()) {
-            (SystemFact::Opened(session), _) => {
-                let session = session.clone();
-                rows.push(SessionRow { opened: at, session, recovered: None, closed: None, entry_before_at: None });
-            }
-            (SystemFact::Recovered { torn, missing_up_to, open_runs }, Some(row)) => {
+        // Its opening may be archived, or left out of a bundle of a range.
+        if rows.is_empty() || matches!(fact, SystemFact::Opened(_)) {
+            rows.push(SessionRow { opened: None, session: None, recovered: None, closed: None, entry_before_at: None });
+        }
+        let Some(row) = rows.last_mut() else { continue };
+        match fact {
+            SystemFact::Opened(session) => (row.opened, row.session) = (Some(at), Some(session.clone())),
+            SystemFact::Recovered { torn, missing_up_to, open_runs } => {
                 let missing_up_to = missing_up_to.map(|(position, _)| position);
                 row.recovered = Some(Recovered { torn: torn.clone(), missing_up_to, open_runs: *open_runs });
             }
-            (SystemFact::Closed(_), Some(row)) => row.closed = Some(at),
-            // Of a bundle of a range, the opening may be left out.
-            (SystemFact::Recovered { .. } | SystemFact::Closed(_), None) => {}
+            SystemFact::Closed(session) => {
+                row.closed = Some(at);
+                row.session.get_or_insert_with(|| session.clone());
+            }
         }
     }
     rows
@@ -51,14 +63,16 @@ pub(super) fn sessions() -> Table<SessionRow> {
         "one writer that opened the journal, until it closed it or the next one opened it",
         |_| 1,
     )
-    .integer("opened_position", "position of its opening", |row: &SessionRow, _| Some(integer(row.opened.0.0)))
-    .time(["opened_at", "opened_at_us"], "when that was recorded", |row, _| Some(row.opened.1))
-    .text("host", "its host", |row, _| Some(row.session.host.clone()))
-    .text("boot_id", "the boot id of its kernel", |row, _| Some(row.session.boot_id.clone()))
-    .integer("pid", "its process id", |row, _| Some(i64::from(row.session.pid)))
-    .text("version", "the version of its software", |row, _| Some(row.session.version.clone()))
+    .integer("opened_position", "position of its opening; absent if that is archived", |row: &SessionRow, _| {
+        row.opened.map(|(position, _)| integer(position.0))
+    })
+    .time(["opened_at", "opened_at_us"], "when that was recorded", |row, _| row.opened.map(|(_, time)| time))
+    .text("host", "its host", |row, _| Some(row.session.as_ref()?.host.clone()))
+    .text("boot_id", "the boot id of its kernel", |row, _| Some(row.session.as_ref()?.boot_id.clone()))
+    .integer("pid", "its process id", |row, _| row.session.as_ref().map(|session| i64::from(session.pid)))
+    .text("version", "the version of its software", |row, _| Some(row.session.as_ref()?.version.clone()))
     .integer("monotonic_us", "the monotonic clock of that boot at its opening, in microseconds", |row, _| {
-        Some(integer(row.session.monotonic_us))
+        row.opening().map(|session| integer(session.monotonic_us))
     });
     recovered(table)
         .integer("closed_position", "position of its close; absent if it crashed, or is open", |row, _| {
@@ -66,7 +80,7 @@ pub(super) fn sessions() -> Table<SessionRow> {
         })
         .time(["closed_at", "closed_at_us"], "when that was recorded", |row, _| row.closed.map(|(_, time)| time))
         .text("payload", "its opening, as JSON (a fact as `tacho tail` prints it)", |row, _| {
-            json(&SystemView::from(&SystemFact::Opened(row.session.clone())))
+            row.opening().and_then(|session| json(&SystemView::from(&SystemFact::Opened(session.clone()))))
         })
 }
 
@@ -78,7 +92,8 @@ fn recovered(table: Table<SessionRow>) -> Table<SessionRow> {
             |row, _| row.entry_before_at,
         )
         .integer("recovered", "1 if the writer before had not closed the journal, else 0", |row, _| {
-            Some(i64::from(row.recovered.is_some()))
+            let is_known = row.opened.is_some() || row.recovered.is_some();
+            is_known.then(|| i64::from(row.recovered.is_some()))
         })
         .integer("open_runs", "of recovered: how many runs had not ended", |row, _| {
             row.recovered.as_ref().map(|recovered| integer(recovered.open_runs))

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::{fmt, mem};
 
 use tachograph_engine::domain::{
-    Action, ActorKind, Command, Entry, EntryBody, Position, RefusedCommand, RunId, SystemFact, Timestamp,
+    Action, ActorKind, Command, Entry, EntryBody, Position, RefusedCommand, RunId, RunRecord, SystemFact, Timestamp,
 };
+use tachograph_engine::ports::JournalError;
 use tachograph_projections::Decided;
 
 use super::flip::{Became, Flip, FlipKind};
@@ -14,6 +15,7 @@ use super::rules::{Move, Rules, Which};
 use super::world::{Recorded, World};
 use crate::dataset::Dataset;
 use crate::error::Error;
+use crate::replay;
 
 /// Entries that are held at a time.
 const CHUNK_ENTRIES: u64 = 4_096;
@@ -97,10 +99,13 @@ pub async fn what_if(dataset: &Dataset, rules: Rules) -> Result<WhatIf, Error> {
     let head = dataset.reader().head().position;
     let bar = dataset.bar("deciding again", head.0);
     let mut replay = Replay::of(dataset, rules).await?;
-    let mut after = Position::ZERO;
+    let mut after = dataset.reader().archived();
     while after < head {
         let up_to = Position(after.0.saturating_add(CHUNK_ENTRIES)).min(head);
         for entry in chunk(dataset, after, up_to).await? {
+            if let Some(run) = replay.lacks(&entry) {
+                replay.recall(dataset, run).await?;
+            }
             replay.entry(&entry);
         }
         after = up_to;
@@ -115,6 +120,8 @@ struct Replay {
     world: World,
     /// Commands that are still to be given at a position, instead of where they were recorded.
     moved: BTreeMap<Position, Vec<Moved>>,
+    /// Up to here nothing is replayed: what was archived.
+    archived: Position,
     up_to: Position,
     /// When the last entry was recorded.
     recorded_at: Timestamp,
@@ -160,13 +167,15 @@ impl Replay {
         let dropped = vec![false; rules.dropped.len()];
         let world = World::under(rules.clone());
         let (whole, unknown) = (HashMap::new(), HashSet::new());
-        let (up_to, recorded_at) = (Position::ZERO, Timestamp::from_micros(0));
-        Ok(Self {
+        let moved_runs: Vec<RunId> = moved.values().flatten().map(|moved| moved.command.run).collect();
+        let (archived, unsettled) = replay::first_open(&**dataset.reader()).await?;
+        let mut replay = Self {
             rules,
             world,
             moved,
-            up_to,
-            recorded_at,
+            archived,
+            up_to: archived,
+            recorded_at: Timestamp::from_micros(0),
             commands: 0,
             whole,
             unknown,
@@ -174,7 +183,34 @@ impl Replay {
             headers: 0,
             counted: 0,
             dropped,
-        })
+        };
+        unsettled.into_iter().for_each(|record| replay.begin(record));
+        // Their commands may come before any of their entries that stay.
+        for run in moved_runs {
+            replay.recall(dataset, run).await?;
+        }
+        Ok(replay)
+    }
+
+    /// A run as it was where the archive ends.
+    fn begin(&mut self, record: RunRecord) {
+        self.whole.insert(record.run.id, record.last);
+        self.world.begin(record.run);
+    }
+
+    /// The run that an entry is about, if that was settled where the archive ends, and is not at hand.
+    fn lacks(&self, entry: &Entry) -> Option<RunId> {
+        let is_archived = entry.previous.is_some_and(|previous| previous <= self.archived);
+        entry.run().filter(|run| is_archived && !self.world.knows(*run))
+    }
+
+    async fn recall(&mut self, dataset: &Dataset, run: RunId) -> Result<(), JournalError> {
+        if !self.world.knows(run)
+            && let Some(record) = dataset.reader().base(run).await?
+        {
+            self.begin(record);
+        }
+        Ok(())
     }
 
     fn entry(&mut self, entry: &Entry) {

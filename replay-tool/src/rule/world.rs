@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use tachograph_engine::domain::fleet::{check_name_free, name_wanted};
 use tachograph_engine::domain::{
-    Action, ActionName, Actor, ActorKind, ArmedSnapshot, Command, CommandId, Decision, Event, Position, Refusal, RunId,
-    RunState, SnapshotId, Status, Timestamp, decide, evolve,
+    Action, ActionName, Actor, ActorKind, ArmedSnapshot, Command, CommandId, Decision, Event, Position, Refusal, Run,
+    RunId, RunState, SnapshotId, Status, Timestamp, decide, evolve,
 };
 use tachograph_projections::Decided;
 
@@ -68,6 +68,18 @@ impl World {
         let mut flips: Vec<Flip> = self.parted.into_iter().filter_map(flip).collect();
         flips.sort_unstable_by_key(|flip| (flip.parts_at, flip.run));
         flips
+    }
+
+    /// A run as it was where what is replayed begins.
+    pub(super) fn begin(&mut self, run: Run) {
+        let id = run.id;
+        self.recorded.insert(id, RunState::Known(Box::new(run)));
+        self.see(id);
+    }
+
+    /// Whether anything is known of a run.
+    pub(super) fn knows(&self, run: RunId) -> bool {
+        self.recorded.contains_key(&run)
     }
 
     fn recorded(&self, run: RunId) -> &RunState {

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
 use tachograph_engine::domain::testing::ids;
+use tachograph_engine::domain::{Action, StartMode};
 
 use crate::pty::Pty;
-use crate::support::{copy, failure, json, ran, told, write};
+use crate::support::{copy, exit, failure, json, numbered, ran, submit, told, write};
 
 struct Archived {
     _dir: tempfile::TempDir,
@@ -169,4 +171,80 @@ fn an_open_prompt_goes_on_with_what_stays() {
     let (code, stderr) = pty.ended();
     assert_eq!((code, stderr.matches("entries were archived meanwhile").count()), (Some(0), 1), "{stderr}");
     assert!(stderr.contains(done["bundle"].as_str().unwrap().rsplit('/').next().unwrap()), "{stderr}");
+}
+
+/// Commands to runs whose beginning is archived are given again on the runs as they were where the archive ends.
+#[test]
+fn other_rules_are_tried_on_archived_runs_as_they_stand() {
+    let Archived { plain, data, last, .. } = &Archived::new();
+    // Of one that is destroyed, and of one that exited with another end.
+    let restart = Action::Start {
+        attempt: ids::attempt(900),
+        runner: "r1".into(),
+        mode: StartMode::Restart { previous: ids::attempt(3) },
+    };
+    let late = [(3, restart), (5, exit(5, 5, 8))].into_iter().enumerate();
+    let late: Vec<_> = late.map(|(n, (run, action))| numbered(7_000 + n as u64, ids::run(run), action)).collect();
+    for journal in [plain, data] {
+        submit(journal, 3_000, &late);
+    }
+    let told = |journal: &Path, guard: &str| -> Vec<Value> {
+        let told = json(journal, &["whatif", "--without", guard]);
+        assert_eq!(told["undecided"], 0, "{guard}: {told}");
+        let flips = told["runs"].as_array().unwrap().iter();
+        flips.filter(|flip| flip["parts_at"].as_u64() > Some(*last)).cloned().collect()
+    };
+    let restarted = told(data, "run_destroyed");
+    assert_eq!((restarted.len(), restarted[0]["run"].as_str()), (1, Some(ids::run(3).to_string().as_str())));
+    assert_eq!(restarted, told(plain, "run_destroyed"));
+    // Where nothing is archived it parts before.
+    let ended = told(data, "conflicting_terminal");
+    let five = ids::run(5).to_string();
+    let five = ended.iter().find(|flip| flip["run"] == five.as_str()).unwrap();
+    assert_eq!(five["would_be"]["outcome"], "Exited with code 8");
+}
+
+/// A bundle that no stub names is what a crash between the bundle and the stub leaves, and nobody would look for it.
+#[test]
+fn a_bundle_that_no_stub_names_is_named_with_what_to_do() {
+    let Archived { plain, data, bundle, .. } = &Archived::new();
+    let note = |data: &Path| -> Vec<Value> {
+        json(data, &["verify"])["findings"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|found| found["severity"] == "note")
+            .cloned()
+            .collect()
+    };
+    assert_eq!((note(plain), note(data)), (Vec::new(), Vec::new()));
+    // As after a crash: the bundle is there, and the journal is as it was.
+    let orphan = plain.join("archive").join(bundle.file_name().unwrap());
+    std::fs::create_dir(plain.join("archive")).unwrap();
+    std::fs::copy(bundle, &orphan).unwrap();
+    let found = note(plain);
+    assert_eq!((found.len(), found[0]["file"].as_str()), (1, orphan.to_str()), "{found:?}");
+    let what = found[0]["what"].as_str().unwrap();
+    assert!(what.contains("no stub names it") && what.contains("tacho archive"), "{what}");
+    assert!(told(plain, &["verify"]).starts_with("note: "));
+    // It is taken over, and named from then on.
+    told(plain, &["archive", "--before", "1d", "--apply", "--no-parquet"]);
+    assert_eq!(note(plain), Vec::<Value>::new());
+}
+
+/// Of a session whose opening is archived, its close tells who it was.
+#[test]
+fn a_session_that_was_opened_before_has_a_row_with_what_stays() {
+    let Archived { plain, data, .. } = &Archived::new();
+    let asked = "SELECT opened_position, opened_at, host, pid, monotonic_us, recovered, entry_before_at, payload, \
+                 closed_position, closed_at FROM sessions";
+    let (whole, rest) = (json(plain, &["sql", asked]), json(data, &["sql", asked]));
+    assert_eq!((whole.as_array().unwrap().len(), rest.as_array().unwrap().len()), (1, 1), "{rest}");
+    for known in ["host", "pid", "closed_position", "closed_at"] {
+        assert!(!rest[0][known].is_null() && rest[0][known] == whole[0][known], "{known}: {rest}");
+    }
+    for archived in ["opened_position", "opened_at", "monotonic_us", "recovered", "entry_before_at", "payload"] {
+        assert!(rest[0][archived].is_null(), "{archived}: {rest}");
+    }
+    assert_eq!(json(data, &["audit", "outages"]), json(plain, &["audit", "outages"]));
 }
