@@ -1,6 +1,8 @@
-//! Whether the system lets this process have more threads.
+//! Threads that this process may have or not.
 
+use std::cell::Cell;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::RwLock;
 use std::thread::{Builder, scope};
 use std::time::Duration;
@@ -37,6 +39,43 @@ pub fn room_for(count: usize) -> io::Result<()> {
         std::thread::sleep(LOOK_PAUSE);
     }
     made
+}
+
+thread_local! {
+    static STARTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Has a library start threads that panics if the system has none left, and makes an error of that: whoever has looked for room
+/// before may find that others took it meanwhile. What the library had begun by then is dropped, so that it must not wait
+/// for anything.
+///
+/// # Errors
+///
+/// What the library says, as an error of the kind that the system gives.
+pub fn started<T>(start: impl FnOnce() -> T) -> io::Result<T> {
+    let before = STARTING.replace(true);
+    let started = catch_unwind(AssertUnwindSafe(start));
+    STARTING.set(before);
+    started.map_err(|panic| {
+        let text = panic.downcast::<String>().map_or_else(|_| "a thread cannot be started".to_owned(), |text| *text);
+        io::Error::new(io::ErrorKind::WouldBlock, text)
+    })
+}
+
+/// Whether this thread is in [`started`]: what panics there is told as an error, and a panic hook needs not tell it.
+pub fn is_starting() -> bool {
+    STARTING.get()
+}
+
+/// Has the present Tokio runtime start the first thread of those that may block. With one of them, it waits for a thread where
+/// the system has no more; without any, `spawn_blocking` panics. A runtime that lets go of idle threads
+/// (`thread_keep_alive`) may be without any again later.
+///
+/// # Errors
+///
+/// What the system says if there is no thread to be had.
+pub fn first_blocking() -> io::Result<()> {
+    started(|| drop(tokio::task::spawn_blocking(|| ())))
 }
 
 /// How many threads this process has; none without `/proc`.

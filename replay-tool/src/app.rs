@@ -2,13 +2,13 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 use tachograph_adapters::shim::heed_child_exits;
-use tachograph_adapters::threads::room_for;
+use tachograph_adapters::threads::{is_starting, room_for, started};
 use tachograph_engine::ports::JournalError;
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
@@ -33,6 +33,8 @@ use crate::{compare, why};
 
 /// Threads with this name read an index that may be damaged; the panics of its store are caught and lead to a rebuild.
 const INDEX_THREAD: &str = "tacho-index";
+/// For ever: as long as the runtime has a thread for what may block, it waits where there are no more, and does not panic.
+const KEEP_ALIVE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -129,15 +131,22 @@ fn needs_threads(command: &Command) -> bool {
     }
 }
 
-/// With threads there are as many as processors.
+/// With threads there is one beside this one.
 fn runtime(with_threads: bool) -> Result<Runtime, Error> {
+    if with_threads {
+        room_for(1).map_err(Error::short_of_threads("looking after runs"))?;
+    }
+    built(with_threads)
+}
+
+/// The same without a look for room, which others may have taken since.
+fn built(with_threads: bool) -> Result<Runtime, Error> {
     let built = if with_threads {
-        let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        // It panics if it cannot start its threads, and waits for them for ever.
-        room_for(workers).map_err(Error::short_of_threads("looking after runs"))?;
-        Builder::new_multi_thread().worker_threads(workers).enable_all().build()
+        // It panics if it cannot start its threads. Of several, it would then wait for ever for those that it could start.
+        let build = || Builder::new_multi_thread().worker_threads(1).thread_keep_alive(KEEP_ALIVE).enable_all().build();
+        started(build).map_err(Error::short_of_threads("looking after runs"))?
     } else {
-        Builder::new_current_thread().enable_all().build()
+        Builder::new_current_thread().thread_keep_alive(KEEP_ALIVE).enable_all().build()
     };
     built.map_err(|error| Error::internal(format!("cannot start the runtime: {error}")))
 }
@@ -260,12 +269,15 @@ fn install_logs(verbose: u8) {
     let _ = logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init();
 }
 
-/// A panic of a damaged index is contained and repaired elsewhere, so that it must not look like a crash.
+/// A panic of a damaged index is contained and repaired elsewhere, and that a thread is lacking is told as an error: neither
+/// must look like a crash.
 fn install_panic_hook() {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if std::thread::current().name() == Some(INDEX_THREAD) {
             tracing::debug!(panic = %info, "the index is damaged; it will be rebuilt");
+        } else if is_starting() {
+            tracing::debug!(panic = %info, "a thread cannot be started");
         } else {
             default(info);
         }
@@ -274,7 +286,58 @@ fn install_panic_hook() {
 
 #[cfg(test)]
 mod tests {
+    use tachograph_adapters::threads::first_blocking;
+
     use super::*;
+
+    /// Runs in a process of its own, whose limit on threads binds it: that of root would not.
+    #[test]
+    fn a_thread_that_is_not_to_be_had_after_all_is_an_error_and_no_panic() {
+        use rustix::process::{Resource, geteuid, getrlimit, setrlimit};
+        use std::os::unix::process::CommandExt;
+        const ALONE: &str = "TACHO_TEST_ALONE";
+        let this = "app::tests::a_thread_that_is_not_to_be_had_after_all_is_an_error_and_no_panic";
+        if std::env::var_os(ALONE).is_none() {
+            // Open as its standard input, it need not be where another user may go.
+            let tests = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+            let mut alone = std::process::Command::new("sh");
+            alone
+                .args(["-c", "exec /proc/self/fd/0 --exact \"$0\"", this])
+                .env(ALONE, "1")
+                .stdin(tests)
+                .current_dir("/");
+            if geteuid().is_root() {
+                alone.uid(110_000 + std::process::id());
+            }
+            let alone = alone.output().unwrap();
+            assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stdout));
+            return;
+        }
+        let before = getrlimit(Resource::Nproc);
+        let limit = |most| {
+            let mut limit = getrlimit(Resource::Nproc);
+            limit.current = most;
+            setrlimit(Resource::Nproc, limit).unwrap();
+        };
+        limit(Some(0));
+        let refused = built(true).unwrap_err();
+        assert_eq!(refused.code(), "short_of_threads", "{refused:?}");
+        let runtime = built(false).unwrap();
+        runtime.block_on(async {
+            let refused = first_blocking().unwrap_err();
+            assert_eq!(refused.kind(), std::io::ErrorKind::WouldBlock, "{refused}");
+            limit(before.current);
+            first_blocking().unwrap();
+            limit(Some(0));
+            // Two at a time, of which one is to wait for the other's thread.
+            let (go, wait) = std::sync::mpsc::channel();
+            let first = tokio::task::spawn_blocking(move || wait.recv());
+            let second = tokio::task::spawn_blocking(|| 7);
+            go.send(()).unwrap();
+            assert_eq!((first.await.unwrap(), second.await.unwrap()), (Ok(()), 7));
+        });
+        runtime.shutdown_background();
+    }
 
     #[test]
     fn hints_survive_a_wrong_command_line() {

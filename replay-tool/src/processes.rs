@@ -35,6 +35,15 @@ impl Presence {
     }
 }
 
+/// Why a process that is alive does not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standstill {
+    /// Somebody stopped it.
+    Stopped,
+    /// It is in a call that nothing interrupts: as a rule it waits for a disk.
+    Disk,
+}
+
 /// What the processes of an attempt use.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Usage {
@@ -59,7 +68,7 @@ pub struct ProcessTable {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Observed {
     is_dead: bool,
-    is_stopped: bool,
+    standstill: Option<Standstill>,
     parent: u32,
     group: u32,
     start_ticks: u64,
@@ -98,8 +107,13 @@ impl ProcessTable {
 
     /// Whether a process is alive and does nothing, because somebody stopped it.
     pub fn is_stopped(&self, identity: &ProcessIdentity) -> bool {
-        self.presence_of(identity) == Presence::Alive
-            && self.processes.get(&identity.pid).is_some_and(|observed| observed.is_stopped)
+        self.standstill_of(identity) == Some(Standstill::Stopped)
+    }
+
+    /// Why a process does not go on; absent if it does, or if it is not alive.
+    pub fn standstill_of(&self, identity: &ProcessIdentity) -> Option<Standstill> {
+        let observed = self.processes.get(&identity.pid)?;
+        observed.standstill.filter(|_| self.presence_of(identity) == Presence::Alive)
     }
 
     /// For how long a process has been there; absent unless it is alive.
@@ -165,7 +179,11 @@ impl Observed {
         let number = |index: usize| fields.get(index)?.parse::<u64>().ok();
         Some(Self {
             is_dead: matches!(*fields.first()?, "Z" | "X" | "x"),
-            is_stopped: matches!(*fields.first()?, "T" | "t"),
+            standstill: match *fields.first()? {
+                "T" | "t" => Some(Standstill::Stopped),
+                "D" => Some(Standstill::Disk),
+                _ => None,
+            },
             parent: fields.get(1)?.parse().ok()?,
             group: fields.get(2)?.parse().ok()?,
             // Its own in user and kernel mode, and that of children whom it waited for.
@@ -311,6 +329,19 @@ mod tests {
         assert_eq!(table.age_of(&identity(7, 500, "boot")), Some(age));
         let nothing = ProcessTable::scan(&Machine::of("host", "boot", listed.0.path().join("none")));
         assert_eq!(nothing.presence_of(&identity(7, 500, "boot")), Presence::Unverified);
+    }
+
+    #[test]
+    fn whoever_is_stopped_or_waits_for_a_disk_stands_still() {
+        let listed = Listed::new();
+        let states =
+            [('T', Some(Standstill::Stopped)), ('t', Some(Standstill::Stopped)), ('D', Some(Standstill::Disk))];
+        let states = states.into_iter().chain([('S', None), ('R', None), ('Z', None)]);
+        for (pid, (state, standstill)) in (7..).zip(states) {
+            listed.process(pid, state, pid, "");
+            assert_eq!(listed.table().standstill_of(&identity(pid, 500, "boot")), standstill, "{state}");
+            assert_eq!(listed.table().standstill_of(&identity(pid, 501, "boot")), None, "it is another");
+        }
     }
 
     #[test]

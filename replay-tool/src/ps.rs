@@ -8,7 +8,7 @@ use crate::duration;
 use crate::error::Error;
 use crate::machine::{LastWriter, WriterState};
 use crate::output::Reading;
-use crate::processes::{Presence, ProcessTable};
+use crate::processes::{Presence, ProcessTable, Standstill};
 use crate::table::{Align, Cell, DIM, Table, WARN, printable, status_style};
 use crate::view::{LiveView, ProcessView};
 use crate::words;
@@ -109,10 +109,26 @@ fn note(record: &RunRecord, view: &LiveView, now: Timestamp) -> String {
     } else if record.run.in_flight.is_some() {
         notes.push("its snapshot is being taken".to_owned());
     }
-    if view.process.is_some_and(|process| process.state == Presence::Gone) && !view.pids.is_empty() {
+    let has_ended = view.process.is_some_and(|process| process.state == Presence::Gone);
+    if has_ended && !view.pids.is_empty() {
         notes.push(format!("{} of its processes left", view.pids.len()));
     }
+    if let Some(ProcessView { pid, state: Presence::Alive }) = view.shim {
+        notes.extend(awaited(pid, view.shim_stands, has_ended && view.pids.is_empty()));
+    }
     notes.join("; ")
+}
+
+/// What a run waits for that is over, or that nobody can end: its shim, which is alive.
+fn awaited(shim: u32, stands: Option<Standstill>, is_over: bool) -> Option<String> {
+    let told = match (stands, is_over) {
+        (Some(Standstill::Stopped), true) => format!("has ended; its shim is stopped: kill -CONT {shim}"),
+        (Some(Standstill::Stopped), false) => format!("its shim is stopped: kill -CONT {shim}"),
+        (Some(Standstill::Disk), true) => "has ended; its shim writes that down and waits for the disk".to_owned(),
+        (None, true) => "has ended; its shim writes that down".to_owned(),
+        (Some(Standstill::Disk) | None, false) => return None,
+    };
+    Some(told)
 }
 
 /// Bytes for people, rounded down, with one unit.
@@ -150,7 +166,22 @@ fn closing(views: &[LiveView], writer: Option<&(LastWriter, WriterState)>) -> St
 
 #[cfg(test)]
 mod tests {
-    use super::size;
+    use super::{Standstill, awaited, size};
+
+    #[test]
+    fn whoever_waits_for_a_shim_is_told_what_it_waits_for() {
+        let told = |stands, is_over| awaited(7, stands, is_over).unwrap_or_default();
+        assert!(told(Some(Standstill::Disk), true).ends_with("waits for the disk"));
+        assert!(told(None, true).starts_with("has ended"));
+        let [over, under_way] = [true, false].map(|is_over| told(Some(Standstill::Stopped), is_over));
+        assert!(over.starts_with("has ended") && !under_way.starts_with("has ended"), "{over}, {under_way}");
+        assert!([over, under_way].iter().all(|told| told.ends_with("kill -CONT 7")));
+        assert_eq!(
+            [told(Some(Standstill::Disk), false), told(None, false)],
+            ["", ""],
+            "any process waits now and then"
+        );
+    }
 
     #[test]
     fn sizes_have_one_unit() {

@@ -155,8 +155,21 @@ fn spinner(image: &Image) -> ProgressBar {
         spinner.set_style(style);
     }
     spinner.set_message(format!("restoring snapshot {} ({} bytes)", image.snapshot, image.bytes));
-    spinner.enable_steady_tick(TICK);
+    keep_moving(&spinner);
     spinner
+}
+
+/// Moves it as long as it is there. Where no thread is to be had for that, it stands still.
+fn keep_moving(spinner: &ProgressBar) {
+    let watched = spinner.downgrade();
+    let moving = move || {
+        while let Some(spinner) = watched.upgrade().filter(|spinner| !spinner.is_finished()) {
+            spinner.tick();
+            drop(spinner);
+            std::thread::sleep(TICK);
+        }
+    };
+    let _ = std::thread::Builder::new().name("tacho-spinner".to_owned()).spawn(moving);
 }
 
 fn text(image: &Image, directory: &Path, restored: &Restored) -> String {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tachograph_adapters::clock::SystemClock;
-use tachograph_adapters::process::{AttemptDirectory, ExitRecord, Identity, ProcessRunner, RunHandle, RunnerOptions};
-use tachograph_engine::domain::{Drain, ExitStatus, FailureKind, Outcome, Witness};
+use tachograph_adapters::process::{
+    AttemptDirectory, ExitRecord, Identity, ProcessRunner, RunHandle, RunnerOptions, Shim,
+};
+use tachograph_engine::domain::{Drain, Event, ExitStatus, FailureKind, Finding, Outcome, Witness};
 
 use crate::shimmed::until_gone;
 use crate::support::{Bench, by_shims, exit, failure};
@@ -120,6 +122,62 @@ async fn an_exit_on_a_full_disk_is_found_by_the_next_supervisor() {
         assert_eq!(exit.output.unwrap().drain, Drain::Drained, "{before}");
         runner.shutdown(Duration::from_secs(5)).await;
     }
+}
+
+/// A plain child whose identity found no room on the disk, and waits for a line.
+async fn unnamed(bench: &Bench) -> Option<(SmallDisk, crate::support::Pipe, RunHandle)> {
+    let disk = SmallDisk::below(bench)?;
+    fill(&disk.0);
+    let (ready, go) = (bench.pipe("ready"), bench.pipe("go"));
+    let handle = bench.sh(&format!("echo > {}; read line < {}; exit 7", ready.path(), go.path())).await;
+    assert!(handle.pid().is_some(), "it was not executed: {:?}", handle.wait().await);
+    ready.read_to_end().await;
+    assert!(!directory(bench, &handle).path().join("identity.json").exists(), "there was room");
+    Some((disk, go, handle))
+}
+
+#[tokio::test]
+async fn a_plain_run_whose_identity_cannot_be_kept_goes_on_and_its_code_is_recorded() {
+    let bench = Bench::under(Shim::Off, Arc::new(SystemClock), RunnerOptions::default()).await;
+    let Some((_disk, go, handle)) = unnamed(&bench).await else { return };
+    go.release().await;
+    let end = handle.wait().await.unwrap();
+    let exit = exit(&end);
+    assert_eq!((&exit.status, exit.witness), (&ExitStatus::Code(7), Witness::Waited));
+    assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Exited"]);
+}
+
+/// It was executed, which nothing on disk denies, and nothing there says who it is.
+#[test]
+fn a_plain_run_without_an_identity_has_an_unknown_end_and_is_named_and_left_alone() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let supervisor = runtime();
+    let begun = supervisor.block_on(async {
+        let bench = Bench::under(Shim::Off, Arc::new(SystemClock), RunnerOptions::default()).await;
+        let begun = unnamed(&bench).await?;
+        Some((bench, begun))
+    });
+    let Some((bench, (disk, go, handle))) = begun else { return };
+    let (run, process) = (handle.run(), handle.pid().unwrap());
+    // All that would look after it is gone, as after a kill.
+    drop((handle, supervisor));
+    runtime().block_on(async {
+        let runner =
+            ProcessRunner::with_shim(bench.engine.clone(), disk.0.clone(), RunnerOptions::default(), Shim::Off);
+        let report = runner.recover().await.unwrap();
+        assert!(report.adopted.is_empty(), "{report:?}");
+        let events = bench.events(run).await;
+        let [.., Event::Reconciled { finding, detail, .. }, Event::Exited { exit, .. }] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!((*finding, exit.witness), (Finding::Orphan, Witness::Synthesised));
+        assert!(detail.contains(&process.to_string()), "{detail}");
+        assert!(matches!(&exit.status, ExitStatus::Unknown { .. }), "{exit:?}");
+        // Nobody signalled it: it takes its line, and ends by itself.
+        go.release().await;
+        until_gone(process).await;
+        runner.shutdown(Duration::from_secs(5)).await;
+    });
 }
 
 #[tokio::test]

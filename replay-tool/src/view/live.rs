@@ -7,7 +7,7 @@ use tachograph_engine::domain::{RunRecord, Stream};
 use super::run::{SnapshotView, WaitingView, snapshot, waiting};
 use crate::dataset::RUNS_DIR;
 use crate::machine::WriterState;
-use crate::processes::{Presence, ProcessTable, Sighting};
+use crate::processes::{Presence, ProcessTable, Sighting, Standstill};
 
 /// One run that has not ended, with its processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,6 +28,9 @@ pub struct LiveView {
     pub process: Option<ProcessView>,
     /// The shim that looks after it; absent if it has none.
     pub shim: Option<ProcessView>,
+    /// Why the shim does not go on, as far as people are told.
+    #[serde(skip)]
+    pub(crate) shim_stands: Option<Standstill>,
     /// For how long that process has been there, in milliseconds; absent unless it is alive.
     pub up_ms: Option<u64>,
     /// The attempt's processes that are alive.
@@ -81,6 +84,7 @@ impl LiveView {
             runner: attempt.map(|attempt| attempt.runner.to_string()),
             process: sighting.process().map(|process| ProcessView::of(process, table)),
             shim: sighting.shim().map(|shim| ProcessView::of(shim, table)),
+            shim_stands: sighting.shim().and_then(|shim| table.standstill_of(shim)),
             up_ms: sighting.process().and_then(|process| table.age_of(process)).map(millis),
             cpu_ms: millis(sighting.usage.cpu),
             rss_bytes: sighting.usage.rss_bytes,

@@ -2,7 +2,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::job::{Job, documented};
+use super::job::{Job, Stopped, documented};
 use super::planted::Planted;
 use super::support::{HANG, Place};
 
@@ -55,6 +55,23 @@ fn a_live_run_is_listed_with_its_verified_process_and_what_that_uses() {
     job.open_gate();
     assert_eq!(job.finish().code, Some(3));
     assert_eq!(text(&place), "no live runs\n");
+}
+
+#[test]
+fn a_run_that_has_ended_and_whose_shim_does_not_go_on_says_so() {
+    let place = Place::new();
+    let mut job = Job::begin(&place, ":", "exit 3");
+    let shim = job.shim();
+    let stopped = Stopped::of(shim);
+    assert!(text(&place).contains(&format!("its shim is stopped: kill -CONT {shim}")), "{}", text(&place));
+    job.open_gate();
+    let (begun, told) = (Instant::now(), format!("has ended; its shim is stopped: kill -CONT {shim}"));
+    while !text(&place).contains(&told) {
+        assert!(begun.elapsed() < HANG, "{}", text(&place));
+        std::thread::yield_now();
+    }
+    drop(stopped);
+    assert_eq!(job.finish().code, Some(3));
 }
 
 #[test]
