@@ -4,6 +4,7 @@ mod fleet;
 mod history;
 mod resolving;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,11 +14,13 @@ use tachograph_adapters::checkpoint::FileCheckpoints;
 use tachograph_adapters::journal::ArchivedIn;
 use tachograph_engine::domain::{Entry, Position, RunId, Timestamp};
 use tachograph_engine::ports::{JournalError, JournalReader};
+use ulid::Ulid;
 
 use crate::error::Error;
 use crate::held::{Held, Stretch};
 use crate::machine::LastWriter;
 use crate::progress::Bar;
+pub(crate) use crate::salvaging::FileMark;
 use crate::salvaging::SalvagingReader;
 use crate::when::AsOf;
 
@@ -146,6 +149,20 @@ impl Dataset {
     /// As [`position`](Self::position).
     pub(crate) fn look_for_archive(&self) -> Result<bool, JournalError> {
         self.salvaging.as_ref().map_or(Ok(false), |salvaging| salvaging.look_for_archive())
+    }
+
+    /// The identity of the journal, if its own files are read.
+    pub(crate) fn journal(&self) -> Option<Ulid> {
+        self.salvaging.as_ref().and_then(|salvaging| salvaging.journal())
+    }
+
+    /// The files of the journal, in order; none if it is read out of something else.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(crate) fn journal_files(&self) -> io::Result<Vec<FileMark>> {
+        self.salvaging.as_ref().map_or(Ok(Vec::new()), |salvaging| salvaging.files())
     }
 
     /// The error for what is told by archived entries alone, up to a position.

@@ -1,5 +1,6 @@
 //! Reading on past damage: what is readable is shown, and what is missing is told.
 
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,6 +11,7 @@ use tachograph_engine::domain::{
     CommandId, Digest, Entry, EntryBody, Event, Position, RunId, RunRecord, Timestamp, Version,
 };
 use tachograph_engine::ports::{Head, JournalError, JournalReader, KeptAnswer, RunHead};
+use ulid::Ulid;
 
 /// Damaged places and missing stretches that a message lists; more are counted.
 const LISTED_MAX: usize = 4;
@@ -28,6 +30,15 @@ pub(crate) struct SalvagingReader {
 
 /// What a file is known again by: a stub that takes a segment's place is another one.
 type Mark = (u64, u64, i64, i64);
+
+/// A file of a journal, with what it is known again by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileMark {
+    pub(crate) name: String,
+    pub(crate) inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -122,6 +133,31 @@ impl SalvagingReader {
             Some(answer) => answer.map(Some),
             None => Ok(None),
         }
+    }
+
+    /// The identity of the journal, if its last segment is sound.
+    pub(crate) fn journal(&self) -> Option<Ulid> {
+        self.plain.as_ref().map(FileReader::id)
+    }
+
+    /// The files of the journal as they are now, in order. None is read.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(crate) fn files(&self) -> io::Result<Vec<FileMark>> {
+        let mut files = Vec::new();
+        for item in std::fs::read_dir(self.data.join(JOURNAL_DIR))? {
+            let item = item?;
+            let name = item.file_name().to_string_lossy().into_owned();
+            if name.ends_with(".seg") {
+                let found = item.metadata()?;
+                let modified = (found.mtime(), found.mtime_nsec());
+                files.push(FileMark { name, inode: found.ino(), bytes: found.size(), modified });
+            }
+        }
+        files.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(files)
     }
 
     /// The bundles that archived entries are in, oldest first.

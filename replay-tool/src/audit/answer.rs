@@ -20,10 +20,10 @@ use crate::dataset::Dataset;
 use crate::error::Error;
 
 /// Memory for pages of the private database; what goes beyond it lies in a temporary file without a name.
-const CACHE_KIB: i64 = 128 * 1_024;
+pub(super) const PAGES_KIB: i64 = 128 * 1_024;
 
 /// The longest value, and the longest row: an answer needs some times as much memory.
-const VALUE_BYTES_MAX: i32 = 64 << 20;
+pub(super) const VALUE_BYTES_MAX: i32 = 64 << 20;
 
 /// Gives the next row of an answer, until there is none.
 pub type Next<'r> = &'r mut dyn FnMut() -> Result<Option<Vec<Value>>, Error>;
@@ -39,6 +39,7 @@ pub struct Desk {
     parameters: Vec<String>,
     wanted: Wanted,
     narrowing: Narrowing,
+    is_of_tables: bool,
 }
 
 impl Desk {
@@ -60,8 +61,9 @@ impl Desk {
         judged.map_err(|error| database(&error))?;
         let parameters = check(&connection, sql, &watch)?;
         only_fill(&mut connection).map_err(|error| database(&error))?;
-        let wanted = watch.wanted().with(&joined(sql));
-        Ok(Self { connection, sql: sql.to_owned(), parameters, wanted, narrowing: Narrowing::default() })
+        let (wanted, is_of_tables) = (watch.wanted().with(&joined(sql)), !watch.looks_into_database());
+        let (sql, narrowing) = (sql.to_owned(), Narrowing::default());
+        Ok(Self { connection, sql, parameters, wanted, narrowing, is_of_tables })
     }
 
     /// The same, and it is given up once that is asked for.
@@ -123,7 +125,17 @@ impl Desk {
         optional: &[Parameter],
         answer: impl FnOnce(&[String], Next<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        ask(&self.connection, &self.sql, (parameters, optional), answer)
+        ask(&self.connection, &self.sql, (parameters, optional), &failed, answer)
+    }
+
+    /// Whether it asks about tables of the data dictionary, and not about the database that they are in.
+    pub(super) fn is_of_tables(&self) -> bool {
+        self.is_of_tables && self.wanted.tables().next().is_some()
+    }
+
+    /// What its conditions leave of the tables.
+    pub(super) fn narrowing(&self) -> &Narrowing {
+        &self.narrowing
     }
 
     /// The question.
@@ -142,15 +154,24 @@ impl Desk {
     ///
     /// As [`of`](Self::of).
     pub fn plan(&self) -> Result<Vec<String>, Error> {
-        let sql = format!("EXPLAIN QUERY PLAN {}", self.sql);
-        let mut statement = self.connection.prepare(&sql).map_err(|error| not_understood(&error))?;
-        // Parameters need no value to be planned with.
-        let steps = statement.raw_query().mapped(|row| row.get::<_, String>("detail"));
-        steps.collect::<Result<_, _>>().map_err(|error| failed(&error))
+        plan(&self.connection, &self.sql)
     }
 }
 
-/// Answers a question out of tables that are filled.
+/// How SQLite goes about a question, a line per step.
+///
+/// # Errors
+///
+/// As [`Desk::of`].
+pub(super) fn plan(connection: &Connection, sql: &str) -> Result<Vec<String>, Error> {
+    let sql = format!("EXPLAIN QUERY PLAN {sql}");
+    let mut statement = connection.prepare(&sql).map_err(|error| not_understood(&error))?;
+    // Parameters need no value to be planned with.
+    let steps = statement.raw_query().mapped(|row| row.get::<_, String>("detail"));
+    steps.collect::<Result<_, _>>().map_err(|error| failed(&error))
+}
+
+/// Answers a question out of tables that are filled; `failed` is asked for the error of what fails then.
 ///
 /// # Errors
 ///
@@ -159,9 +180,11 @@ pub(super) fn ask(
     connection: &Connection,
     sql: &str,
     (parameters, optional): (&[Parameter], &[Parameter]),
+    failed: &dyn Fn(&rusqlite::Error) -> Error,
     answer: impl FnOnce(&[String], Next<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let mut statement = connection.prepare(sql).map_err(|error| not_understood(&error))?;
+    // That it is understood is known: what fails here is the database.
+    let mut statement = connection.prepare(sql).map_err(|error| failed(&error))?;
     bind(&mut statement, parameters, optional)?;
     let names = unique(statement.column_names());
     let columns = names.len();
@@ -178,7 +201,7 @@ pub(super) fn ask(
 pub(super) fn private() -> rusqlite::Result<Connection> {
     let connection = Connection::open("")?;
     connection.execute_batch(&format!(
-        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{CACHE_KIB}; PRAGMA trusted_schema = OFF;"
+        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -{PAGES_KIB}; PRAGMA trusted_schema = OFF;"
     ))?;
     create_tables(&connection)?;
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)?;

@@ -5,7 +5,9 @@ use std::io::{IsTerminal, Read, stdout};
 use rusqlite::types::Value;
 use tachograph_engine::domain::Timestamp;
 
-use super::answer::Desk;
+use super::answer::{Desk, Next};
+use super::cache::{Asks, Cached};
+use super::interrupt::Interrupt;
 use super::loading::{Loaded, Scope};
 use super::named::{NAMED, NamedQuery};
 use super::parameter::Parameter;
@@ -85,29 +87,55 @@ pub(super) fn unknown_query(name: &str) -> Error {
 }
 
 async fn answer(reading: &mut Reading, sql: &str, ask: &AskArgs, defaults: &[Parameter]) -> Result<(), Error> {
-    let (desk, optional, loaded) = filled_whole(reading, sql, ask, defaults).await?;
+    let mut cached = Cached::of(reading, ask, Asks::Once, Interrupt::never());
+    let Filled { desk, optional, loaded, is_cached } = filled_whole(reading, sql, (ask, defaults), &mut cached).await?;
     let format = chosen(reading.format, ask.output);
     if ask.explain {
-        return explained(&mut reading.output, format, &loaded, desk.plan()?);
+        let told = cached.explained(&reading.dataset, is_cached).await;
+        let plan = cached.plan(&desk).filter(|_| is_cached).map_or_else(|| desk.plan(), Ok)?;
+        return explained(&mut reading.output, format, (&loaded, told), plan);
+    }
+    let to_terminal = stdout().is_terminal();
+    if is_cached {
+        let output = &mut reading.output;
+        let mut answer = |names: &[String], next: Next<'_>| rows::write(format, names, next, output, to_terminal);
+        if cached.ask(&desk, (&ask.params, &optional), &mut answer)? {
+            return Ok(());
+        }
+        // They cannot be read any more, and will not be tried again.
+        let Filled { desk, optional, .. } = filled_whole(reading, sql, (ask, defaults), &mut cached).await?;
+        let output = &mut reading.output;
+        return desk.ask(&ask.params, &optional, |names, next| rows::write(format, names, next, output, to_terminal));
     }
     let output = &mut reading.output;
-    desk.ask(&ask.params, &optional, |names, next| rows::write(format, names, next, output, stdout().is_terminal()))
+    desk.ask(&ask.params, &optional, |names, next| rows::write(format, names, next, output, to_terminal))
 }
 
-/// A question whose tables are filled, with its optional parameters and what was read for it.
-type Filled = (Desk, Vec<Parameter>, Loaded);
+/// A question whose tables are filled.
+struct Filled {
+    desk: Desk,
+    optional: Vec<Parameter>,
+    loaded: Loaded,
+    /// Whether those are filled that outlive the process, and not its own.
+    is_cached: bool,
+}
 
 /// Fills the tables; once more if entries were archived meanwhile, of which some are then missing.
-async fn filled_whole(reading: &Reading, sql: &str, ask: &AskArgs, defaults: &[Parameter]) -> Result<Filled, Error> {
+async fn filled_whole(
+    reading: &Reading,
+    sql: &str,
+    asked: (&AskArgs, &[Parameter]),
+    cached: &mut Cached,
+) -> Result<Filled, Error> {
     for _ in 1..FILLED_MAX {
         let archived = reading.dataset.reader().archived();
-        let filled = filled(reading, sql, ask, defaults).await;
+        let filled = filled(reading, sql, asked, cached).await;
         if reading.dataset.reader().archived() == archived {
             return filled;
         }
         note_archived(reading);
     }
-    filled(reading, sql, ask, defaults).await
+    filled(reading, sql, asked, cached).await
 }
 
 /// Tells that entries were archived since the command began.
@@ -117,7 +145,12 @@ pub(super) fn note_archived(reading: &Reading) {
     }
 }
 
-async fn filled(reading: &Reading, sql: &str, ask: &AskArgs, defaults: &[Parameter]) -> Result<Filled, Error> {
+async fn filled(
+    reading: &Reading,
+    sql: &str,
+    (ask, defaults): (&AskArgs, &[Parameter]),
+    cached: &mut Cached,
+) -> Result<Filled, Error> {
     let desk = Desk::of(sql)?;
     let scope = scope(reading, ask, reading.now).await?;
     let now = match ask.at {
@@ -128,8 +161,14 @@ async fn filled(reading: &Reading, sql: &str, ask: &AskArgs, defaults: &[Paramet
     let mut optional = defaults.to_vec();
     optional.push(Parameter::integer(NOW_US, now.unwrap_or(reading.now).as_micros()));
     let mut desk = desk.narrowed(&ask.params, &optional);
-    let loaded = desk.fill(&reading.dataset, scope).await?;
-    Ok((desk, optional, loaded))
+    let found = cached.bring_up(&reading.dataset, scope, &desk).await?;
+    cached.take_note().into_iter().for_each(|note| reading.note(&note));
+    let is_cached = found.is_some();
+    let loaded = match found {
+        Some(loaded) => loaded,
+        None => desk.fill(&reading.dataset, scope).await?,
+    };
+    Ok(Filled { desk, optional, loaded, is_cached })
 }
 
 pub(super) fn chosen(format: Format, rows: Option<RowsFormat>) -> RowsFormat {
@@ -200,11 +239,12 @@ pub(super) fn list(output: &mut Output, format: RowsFormat) -> Result<(), Error>
 pub(super) fn explained(
     output: &mut Output,
     format: RowsFormat,
-    loaded: &Loaded,
+    (loaded, cached): (&Loaded, Vec<String>),
     plan: Vec<String>,
 ) -> Result<(), Error> {
     let mut all = Vec::new();
     let mut step = |step: &str, detail: String| all.push(vec![step.to_owned(), detail]);
+    cached.into_iter().for_each(|line| step("cache", line));
     for narrowed in &loaded.narrowed {
         step("push", narrowed.clone());
     }

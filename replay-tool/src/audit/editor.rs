@@ -78,6 +78,7 @@ pub(super) const COMMANDS: &[(&str, &str)] = &[
     (".output [FORM]", "how rows are written from now on: table, json, jsonl or csv; or how they are"),
     (".param [NAME[=VALUE]]", "gives a parameter :NAME its value from now on, or takes it away; or lists them"),
     (".explain", "from now on, or no longer: what is read for a question in place of the answer"),
+    (".cache", "which tables stay filled from one prompt to the next, and where"),
     (".quit", "leaves, as Ctrl-D does"),
 ];
 

@@ -98,7 +98,7 @@ fn line(question: &str) -> String {
 }
 
 /// Whether a path lies within a directory, as far as both exist.
-fn is_within(path: &Path, directory: &Path) -> bool {
+pub(super) fn is_within(path: &Path, directory: &Path) -> bool {
     let Ok(directory) = directory.canonicalize() else { return false };
     let existing = path.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
     existing.is_some_and(|existing| existing.starts_with(directory))

@@ -1,11 +1,13 @@
 //! The whole history as tables, and questions to them in SQL.
 //!
-//! Nothing is imported and nothing is kept: each question gets a private database of its own, with the tables that it names
-//! and of those the columns that it reads, filled out of the journal as it is. SQLite itself says which those are. The
-//! data dictionary is `docs/audit.md`; why it is done this way, decision 20.
+//! Nothing is imported: each question gets a private database of its own, with the tables that it names and of those the columns
+//! that it reads, filled out of the journal as it is. SQLite itself says which those are. Of large journals the tables stay filled
+//! in a file of the user's own, which is a copy and nothing more. The data dictionary is `docs/audit.md`; why it is done this way,
+//! decisions 20 and 27.
 
 mod answer;
 mod attempt_table;
+mod cache;
 mod column;
 pub mod command;
 mod destination;
@@ -35,6 +37,7 @@ mod timer_table;
 mod wanted;
 
 pub use self::answer::{Desk, Next};
+pub use self::cache::CacheChoice;
 pub use self::column::{ColumnInfo, TableInfo};
 pub use self::loading::{Loaded, LoadedTable, Scope};
 pub use self::named::{NAMED, NamedParameter, NamedQuery};

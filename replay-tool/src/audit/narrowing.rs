@@ -133,6 +133,11 @@ impl Narrowing {
         self.0.contains_key(table)
     }
 
+    /// Whether some rows of a table do not matter.
+    pub(super) fn narrows(&self, table: &str) -> bool {
+        self.places(table).is_some()
+    }
+
     /// The places of a table, unless all of its rows matter at one of them.
     fn places(&self, table: &str) -> Option<&[Vec<Term>]> {
         self.0.get(table).map(Vec::as_slice).filter(|places| places.iter().all(|terms| !terms.is_empty()))

@@ -116,6 +116,30 @@ pub(super) fn failed(error: &Sqlite) -> Error {
     input("sql_failed", format!("the question failed while it was answered: {message}"), "correct the statement")
 }
 
+/// Whether a file with tables cannot be read or written, whatever is asked of it.
+pub(super) fn is_of_file(error: &Sqlite) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::CannotOpen
+                | ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::ReadOnly
+                | ErrorCode::PermissionDenied
+        )
+    )
+}
+
+/// A file with tables that became unreadable in the middle of an answer.
+pub(super) fn file_lost(error: &Sqlite) -> Error {
+    let message =
+        format!("the tables that stay filled cannot be read any more, so that the answer is not whole: {error}");
+    input("sql_failed", message, "ask it again: they are made anew out of the journal")
+}
+
 /// The private database failed, not the question.
 pub(super) fn database(error: &Sqlite) -> Error {
     from_outside(error)

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write, stderr, stdin, stdout};
 use tachograph_engine::domain::{Position, Timestamp};
 
 use super::answer::{Desk, Next};
+use super::cache::{Asks, Cached};
 use super::command::{
     NOW_US, chosen, dictionary, explained, known, list, note_archived, read_in, scope, unknown_query,
 };
@@ -134,7 +135,10 @@ fn valueless(name: &str) -> Error {
 struct Sitting {
     ask: AskArgs,
     output: RowsFormat,
+    /// Tables of this sitting alone.
     kept: Kept,
+    /// Tables that outlive it.
+    cached: Cached,
     /// When it began: how long ago is so long before, in all its questions, for their tables stay.
     began: Timestamp,
     interrupt: Interrupt,
@@ -147,15 +151,26 @@ struct Filled {
     desk: Desk,
     optional: Vec<Parameter>,
     loaded: Loaded,
-    /// Whether its tables are its own, and not those that stay.
-    is_apart: bool,
+    tables: Tables,
+}
+
+/// Where the tables of a question are.
+#[derive(PartialEq, Eq)]
+enum Tables {
+    /// They are its own.
+    Apart,
+    /// They stay for this sitting.
+    Kept,
+    /// They outlive it.
+    Cached,
 }
 
 impl Sitting {
     fn of(reading: &Reading, ask: &AskArgs, interrupt: Interrupt) -> Result<Self, Error> {
         let (output, began) = (chosen(reading.format, ask.output), reading.now);
         let (kept, archived) = (Kept::empty(interrupt.clone())?, reading.dataset.reader().archived());
-        Ok(Self { ask: ask.clone(), output, kept, began, interrupt, archived })
+        let cached = Cached::of(reading, ask, Asks::Often, interrupt.clone());
+        Ok(Self { ask: ask.clone(), output, kept, cached, began, interrupt, archived })
     }
 
     /// Does what a text says, one thing after the other. What is wrong with one is told, and the next one is done; unless the
@@ -230,6 +245,11 @@ impl Sitting {
                 self.ask.params.push(given);
                 Ok(())
             }
+            (".cache", _) => {
+                let told = self.cached.told(&reading.dataset).await;
+                let all = told.into_iter().map(|(what, is)| vec![what.to_owned(), is]);
+                known(output, form, &["cache", "is"], all.collect())
+            }
             (".explain", _) => {
                 self.ask.explain = !self.ask.explain;
                 let state = if self.ask.explain { "on" } else { "off" };
@@ -241,14 +261,30 @@ impl Sitting {
 
     async fn answer(&mut self, reading: &mut Reading, sql: &str, defaults: &[Parameter]) -> Result<(), Error> {
         let filled = self.filled_whole(reading, sql, defaults).await?;
-        let Filled { desk, optional, loaded, is_apart } = &filled;
+        let Filled { desk, optional, loaded, tables } = &filled;
         let (form, to_terminal) = (self.output, stdout().is_terminal());
-        let output = &mut reading.output;
         if self.ask.explain {
-            return explained(output, form, loaded, desk.plan()?);
+            let told = self.cached.explained(&reading.dataset, *tables == Tables::Cached).await;
+            let plan = if *tables == Tables::Cached { self.cached.plan(desk) } else { None };
+            let plan = plan.map_or_else(|| desk.plan(), Ok)?;
+            return explained(&mut reading.output, form, (loaded, told), plan);
         }
+        let output = &mut reading.output;
+        let mut answer = |names: &[String], next: Next<'_>| rows::write(form, names, next, output, to_terminal);
+        match tables {
+            Tables::Apart => return desk.ask(&[], optional, answer),
+            Tables::Kept => return self.kept.ask(desk, (&[], optional), answer),
+            Tables::Cached if self.cached.ask(desk, (&[], optional), &mut answer)? => return Ok(()),
+            // They cannot be read any more, and will not be tried again.
+            Tables::Cached => {}
+        }
+        let filled = self.filled_whole(reading, sql, defaults).await?;
+        let output = &mut reading.output;
         let answer = |names: &[String], next: Next<'_>| rows::write(form, names, next, output, to_terminal);
-        if *is_apart { desk.ask(&[], optional, answer) } else { self.kept.ask(desk, (&[], optional), answer) }
+        match filled.tables {
+            Tables::Apart => filled.desk.ask(&[], &filled.optional, answer),
+            _ => self.kept.ask(&filled.desk, (&[], &filled.optional), answer),
+        }
     }
 
     /// Fills the tables; once more if entries were archived meanwhile, which are then missing.
@@ -293,12 +329,15 @@ impl Sitting {
         optional.push(Parameter::integer(NOW_US, now.as_micros()));
         let mut desk = desk.narrowed(&[], &optional);
         let is_of_runs = scope.run.is_some() || desk.is_of_runs(&reading.dataset, scope);
-        let is_apart = self.ask.explain || is_of_runs && !self.kept.covers(desk.wanted());
-        let loaded = if is_apart {
-            desk.fill(&reading.dataset, scope).await?
+        let cached = self.cached.bring_up(&reading.dataset, scope, &desk).await?;
+        self.cached.take_note().into_iter().for_each(|note| reading.note(&note));
+        let (tables, loaded) = if let Some(loaded) = cached {
+            (Tables::Cached, loaded)
+        } else if self.ask.explain || is_of_runs && !self.kept.covers(desk.wanted()) {
+            (Tables::Apart, desk.fill(&reading.dataset, scope).await?)
         } else {
-            self.kept.bring_up(&reading.dataset, scope, desk.wanted()).await?
+            (Tables::Kept, self.kept.bring_up(&reading.dataset, scope, desk.wanted()).await?)
         };
-        if self.interrupt.is_asked() { Err(interrupted()) } else { Ok(Filled { desk, optional, loaded, is_apart }) }
+        if self.interrupt.is_asked() { Err(interrupted()) } else { Ok(Filled { desk, optional, loaded, tables }) }
     }
 }

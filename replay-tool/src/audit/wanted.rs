@@ -26,6 +26,27 @@ impl Wanted {
         self.tables.get(table)
     }
 
+    /// Whether a column of a table is read.
+    pub(super) fn reads(&self, table: &str, column: &str) -> bool {
+        self.columns(table).is_some_and(|columns| columns.contains(column))
+    }
+
+    /// Whether nothing is read.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+
+    /// Tables and columns as they were written down; only such as there are.
+    pub(super) fn read(written: BTreeMap<String, BTreeSet<String>>) -> Self {
+        let is_ours = |(table, _): &(String, BTreeSet<String>)| ours(table).is_some_and(|name| name == table);
+        Self { tables: written.into_iter().filter(is_ours).collect() }
+    }
+
+    /// The same to be written down.
+    pub(super) fn written(&self) -> BTreeMap<String, BTreeSet<String>> {
+        self.tables.clone()
+    }
+
     /// These tables, with every column.
     pub(super) fn all_of(names: &[&str]) -> Self {
         let named = tables().into_iter().filter(|table| names.contains(&table.name));
@@ -80,6 +101,7 @@ impl Wanted {
 struct Noted {
     wanted: Wanted,
     denied: Option<String>,
+    looks_into_database: bool,
 }
 
 /// Sees what a question wants, and denies all but reading.
@@ -96,6 +118,7 @@ impl Watch {
                 Authorization::Deny
             }
             None => {
+                noted.looks_into_database |= looks_into_database(&context.action);
                 if let AuthAction::Read { table_name, column_name } = context.action
                     && let Some(table) = ours(table_name)
                 {
@@ -110,6 +133,11 @@ impl Watch {
     /// What it read so far.
     pub(super) fn wanted(&self) -> Wanted {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).wanted.clone()
+    }
+
+    /// Whether it asks how the database is made that the tables are in.
+    pub(super) fn looks_into_database(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).looks_into_database
     }
 
     /// What was denied first, in words.
@@ -134,6 +162,18 @@ pub(super) fn filling(action: &AuthAction<'_>) -> Authorization {
             Authorization::Allow
         }
         _ => Authorization::Deny,
+    }
+}
+
+/// Whether this tells of the database and not of what is in the tables: its schema, its pages, its statements.
+fn looks_into_database(action: &AuthAction<'_>) -> bool {
+    match action {
+        AuthAction::Pragma { .. } => true,
+        AuthAction::Read { table_name, .. } => {
+            let name = table_name.to_ascii_lowercase();
+            ["sqlite_", "pragma_", "dbstat"].iter().any(|beginning| name.starts_with(beginning))
+        }
+        _ => false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::audit::{Parameter, RowsFormat};
+use crate::audit::{CacheChoice, Parameter, RowsFormat};
 use crate::when::AsOf;
 
 /// What every question takes.
@@ -23,6 +23,12 @@ pub struct AskArgs {
     /// How rows are written: table, json, jsonl or csv [default: table, or json with --format json]
     #[arg(long, value_name = "FORM", hide_possible_values = true)]
     pub output: Option<RowsFormat>,
+    /// Where tables of a large journal stay filled: a directory, or off [default: tacho/tables in $XDG_CACHE_HOME or ~/.cache]
+    #[arg(long, value_name = "DIR|off", env = "TACHO_CACHE", hide_env_values = true)]
+    pub cache: Option<CacheChoice>,
+    /// From how many entries on a journal is large; for tests.
+    #[arg(skip)]
+    pub cached_from: Option<u64>,
     /// Tell what is read for the question, and how SQLite goes about it, in place of the answer
     #[arg(long)]
     pub explain: bool,

@@ -57,7 +57,7 @@ impl Pty {
         for name in ["TACHO_DATA", "TACHO_LOG", "NO_COLOR"] {
             command.env_remove(name);
         }
-        command.env("TERM", "xterm-256color").env("TACHO_DATA", data).args(arguments);
+        command.env("TERM", "xterm-256color").env("TACHO_DATA", data).env("TACHO_CACHE", "off").args(arguments);
         command.envs(variables.iter().copied()).stdin(of_child()).stdout(of_child()).stderr(Stdio::piped());
         // A group of its own, as a shell with job control gives it.
         let child = command.process_group(0).spawn().unwrap();

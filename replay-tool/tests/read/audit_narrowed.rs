@@ -162,13 +162,23 @@ const WHOLE: &[&str] = &[
     "SELECT name FROM sqlite_schema",
 ];
 
+/// All of them.
+pub(crate) fn questions() -> Vec<String> {
+    NARROWED.iter().map(|(sql, _)| *sql).chain(WHOLE.iter().copied()).map(spelled).collect()
+}
+
+/// Whether a question has the parameter that [`BUILD`] is given for.
+pub(crate) fn given_run(sql: &str) -> bool {
+    sql.contains(":run")
+}
+
 fn spelled(sql: &str) -> String {
     let sql = sql.replace("'A'", &format!("'{A}'")).replace("'B'", &format!("'{B}'"));
     sql.replace("'NEVER'", &format!("'{NEVER}'"))
 }
 
 fn parameters(sql: &str) -> Vec<Parameter> {
-    if sql.contains(":run") { vec![format!("run={A}").parse().unwrap()] } else { Vec::new() }
+    if given_run(sql) { vec![format!("run={A}").parse().unwrap()] } else { Vec::new() }
 }
 
 #[test]

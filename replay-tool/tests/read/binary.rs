@@ -22,7 +22,7 @@ pub(super) fn tacho(data: &Path) -> Command {
     for name in ["TACHO_DATA", "TACHO_LOG", "NO_COLOR"] {
         command.env_remove(name);
     }
-    command.env("TACHO_DATA", data).stdin(Stdio::null());
+    command.env("TACHO_DATA", data).env("TACHO_CACHE", "off").stdin(Stdio::null());
     command
 }
 

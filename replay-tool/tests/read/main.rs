@@ -6,6 +6,12 @@
 mod asked_again;
 /// Questions in SQL, and those with a name.
 mod audit;
+/// Tables that stay filled from one process to the next.
+mod audit_cache;
+/// Processes that fill the same tables, and are killed.
+mod audit_cache_killed;
+/// What is not used of them.
+mod audit_cache_sound;
 /// docs/audit.md: its data dictionary, and every question in it.
 mod audit_documented;
 /// Conditions of questions that save reading, and change no answer.

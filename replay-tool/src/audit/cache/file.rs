@@ -1,0 +1,270 @@
+//! The file with filled tables of one journal, and the right to use it.
+//!
+//! | file | is |
+//! | --- | --- |
+//! | `JOURNAL-PLACE.tables` | a SQLite database |
+//! | `JOURNAL-PLACE.card` | what it holds. It is taken away before the tables are changed, and put back after |
+//! | `JOURNAL-PLACE.lock` | locked by whoever uses it; its time is that of the last use |
+//!
+//! `JOURNAL` is the identity of the journal, `PLACE` a digest of the path of its data directory. A crash while the tables are
+//! changed leaves no card, and so nothing that is ever read.
+
+use std::fs::{File, FileTimes, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, OpenFlags};
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
+use ulid::Ulid;
+
+use super::super::answer::{PAGES_KIB, VALUE_BYTES_MAX};
+use super::super::destination::create_tables;
+use super::bound::{make_room, room};
+use super::card::{Card, Holding, Maker, Stamp};
+use super::place::{CachePlace, NoCache};
+
+/// Bytes of a card that are read.
+const CARD_BYTES_MAX: u64 = 1 << 20;
+/// Hexadecimal digits of the digest of a path.
+pub(super) const PLACE_DIGITS: usize = 16;
+const PAGE_BYTES: u64 = 4_096;
+
+/// What questions look rows up by, and whoever replaces those of a run.
+const INDEXES: [&str; 4] = ["runs(run)", "attempts(run)", "snapshots(run)", "labels(run)"];
+
+/// The tables of one journal, for as long as nobody else uses them.
+#[derive(Debug)]
+pub(super) struct CacheFile {
+    /// Locked until it is dropped.
+    _lock: File,
+    place: CachePlace,
+    stem: PathBuf,
+    journal: String,
+    maker: Maker,
+}
+
+impl CacheFile {
+    /// Takes the file of a journal for this process; absent if it is not there and not to be made.
+    ///
+    /// # Errors
+    ///
+    /// [`NoCache`] if the directory cannot be used, or another process uses the file.
+    pub(super) fn take(
+        place: &CachePlace,
+        (journal, data): (Ulid, &Path),
+        boot_id: &str,
+        is_made: bool,
+    ) -> Result<Option<Self>, NoCache> {
+        let Some(directory) = place.directory(is_made)? else { return Ok(None) };
+        let stem = directory.join(format!("{journal}-{}", place_digits(data)));
+        let failed = |error: io::Error| place.unusable(&error.to_string());
+        let lock = match locked(&stem, is_made) {
+            Ok(Some(lock)) => lock,
+            Ok(None) => return Err(NoCache::quiet("another process uses it")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !is_made => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        // When it was used last decides who goes first; that is no reason not to use it.
+        let _ = lock.set_times(FileTimes::new().set_modified(SystemTime::now()));
+        let (maker, journal) = (Maker::this(boot_id), journal.to_string());
+        Ok(Some(Self { _lock: lock, place: place.clone(), stem, journal, maker }))
+    }
+
+    /// Why it is not used.
+    pub(super) fn unusable(&self, why: &str) -> NoCache {
+        self.place.unusable(why)
+    }
+
+    /// The identity of the journal.
+    pub(super) fn journal(&self) -> &str {
+        &self.journal
+    }
+
+    /// Where the tables are.
+    pub(super) fn tables(&self) -> PathBuf {
+        self.stem.with_extension("tables")
+    }
+
+    /// Size of the tables.
+    pub(super) fn bytes(&self) -> u64 {
+        self.tables().metadata().map_or(0, |found| found.len())
+    }
+
+    fn card(&self) -> PathBuf {
+        self.stem.with_extension("card")
+    }
+
+    /// What the tables hold, if they are exactly as they were left by this version of this program in this boot.
+    pub(super) fn holding(&self) -> Option<Holding> {
+        let card: Card = serde_json::from_slice(&private_bytes(&self.card())?).ok()?;
+        let is_left_so = card.maker == self.maker
+            && card.holding.journal == self.journal
+            && own(&self.tables()).is_some_and(|found| Stamp::of(&found) == card.stamp)
+            && journal_of(&self.stem).symlink_metadata().is_err();
+        is_left_so.then_some(card.holding)
+    }
+
+    /// Opens tables that are as they were left.
+    ///
+    /// # Errors
+    ///
+    /// SQLite's; so for all that return its results.
+    pub(super) fn open(&self) -> rusqlite::Result<Connection> {
+        let connection = self.connected()?;
+        let expected = Connection::open_in_memory()?;
+        create(&expected)?;
+        if schema(&connection)? != schema(&expected)? {
+            return Err(rusqlite::Error::InvalidQuery);
+        }
+        self.guard(&connection)?;
+        Ok(connection)
+    }
+
+    /// Makes empty tables in place of whatever was there. Files of other journals go if they are too many.
+    ///
+    /// # Errors
+    ///
+    /// [`NoCache`] if that cannot be done, or there is no room for so many entries.
+    pub(super) fn make(&self, entries: u64) -> Result<Connection, NoCache> {
+        self.discard();
+        make_room(&self.stem);
+        if !room(&self.stem, 0).is_enough_for(entries) {
+            return Err(self.unusable("there is too little room on that disk"));
+        }
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.tables());
+        file.map_err(|error| self.unusable(&error.to_string()))?;
+        let made = self.connected().and_then(|connection| {
+            create(&connection)?;
+            self.guard(&connection)?;
+            Ok(connection)
+        });
+        made.map_err(|error| {
+            self.discard();
+            self.unusable(&error.to_string())
+        })
+    }
+
+    fn connected(&self) -> rusqlite::Result<Connection> {
+        let flags =
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+        let connection = Connection::open_with_flags(self.tables(), flags)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+        connection.execute_batch(&format!(
+            "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA page_size = {PAGE_BYTES}; \
+             PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF; PRAGMA cache_size = -{PAGES_KIB};"
+        ))?;
+        Ok(connection)
+    }
+
+    /// Sets the limits of questions, and that of its size.
+    fn guard(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let pages = room(&self.stem, self.bytes()).bytes / PAGE_BYTES;
+        connection.execute_batch(&format!("PRAGMA max_page_count = {}", pages.clamp(1, u64::from(u32::MAX - 1))))?;
+        connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, VALUE_BYTES_MAX)?;
+        connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+        Ok(())
+    }
+
+    /// Takes the card away: from here on the tables may be changed, and a crash leaves nothing that is read.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub(super) fn withdraw(&self) -> io::Result<()> {
+        match std::fs::remove_file(self.card()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says what the tables hold, which are as they stay.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; then there is no card.
+    pub(super) fn put(&self, holding: Holding) -> io::Result<()> {
+        let stamp = Stamp::of(&self.tables().symlink_metadata()?);
+        let card = Card { maker: self.maker.clone(), holding, stamp };
+        let draft = self.stem.with_extension("card-draft");
+        let _ = std::fs::remove_file(&draft);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+        file.write_all(&serde_json::to_vec(&card)?)?;
+        std::fs::rename(&draft, self.card())
+    }
+
+    /// Takes everything away but the lock.
+    pub(super) fn discard(&self) {
+        remove(&self.stem);
+    }
+}
+
+/// Removes the files of one journal, but for the lock; the card first.
+pub(super) fn remove(stem: &Path) {
+    for path in [stem.with_extension("card"), stem.with_extension("card-draft"), journal_of(stem)] {
+        let _ = std::fs::remove_file(path);
+    }
+    let _ = std::fs::remove_file(stem.with_extension("tables"));
+}
+
+/// Locks the file of a journal; absent if another process has it.
+pub(super) fn locked(stem: &Path, is_made: bool) -> io::Result<Option<File>> {
+    let path = stem.with_extension("lock");
+    let mut options = OpenOptions::new();
+    let no_follow = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
+    options.read(true).write(true).create(is_made).mode(0o600).custom_flags(no_follow);
+    let file = options.open(&path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    // Whoever makes room removes it while it holds it.
+    let is_there = own(&path).is_some_and(|there| file.metadata().is_ok_and(|held| held.ino() == there.ino()));
+    Ok(is_there.then_some(file))
+}
+
+fn journal_of(stem: &Path) -> PathBuf {
+    stem.with_extension("tables-journal")
+}
+
+/// A plain file that belongs to this user alone.
+fn own(path: &Path) -> Option<std::fs::Metadata> {
+    let found = path.symlink_metadata().ok()?;
+    let is_own = found.is_file() && found.uid() == geteuid().as_raw() && found.mode() & 0o077 == 0;
+    (is_own && found.nlink() == 1).then_some(found)
+}
+
+fn private_bytes(path: &Path) -> Option<Vec<u8>> {
+    own(path).filter(|found| found.len() <= CARD_BYTES_MAX)?;
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(CARD_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// A digest of the path of a data directory: a copy of a journal has tables of its own, for it may be damaged elsewhere.
+fn place_digits(data: &Path) -> String {
+    let data = data.canonicalize().unwrap_or_else(|_| data.to_owned());
+    let digest = blake3::hash(data.as_os_str().as_encoded_bytes()).to_hex();
+    digest.chars().take(PLACE_DIGITS).collect()
+}
+
+fn create(connection: &Connection) -> rusqlite::Result<()> {
+    create_tables(connection)?;
+    for index in INDEXES {
+        let table = index.split('(').next().unwrap_or(index);
+        connection.execute_batch(&format!("CREATE INDEX {table}_by_run ON {index}"))?;
+    }
+    Ok(())
+}
+
+/// All that a database has, with the texts that made it.
+fn schema(connection: &Connection) -> rusqlite::Result<Vec<[Option<String>; 4]>> {
+    let mut asked = connection.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name")?;
+    let rows = asked.query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))?;
+    rows.collect()
+}

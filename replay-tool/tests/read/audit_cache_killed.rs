@@ -1,0 +1,135 @@
+//! Processes that fill tables, use them at the same time, and are killed at any moment: what the next one finds answers right,
+//! or is made anew.
+//!
+//! They are this program itself, started anew: each is another process, and a kill is a real one.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tachograph_adapters::journal::FileJournal;
+use tachograph_engine::ports::Journal;
+
+use crate::audit_cache::{Place, called, sorted, whole};
+use crate::binary;
+use crate::kept::run;
+use crate::made::Made;
+
+/// Data directory, directory for tables, how often, and the questions; for the child alone.
+const TASK: &str = "TACHO_TEST_CACHED";
+/// Before each answer.
+const ANSWER: &str = "answer ";
+
+#[test]
+fn the_child_that_asks() {
+    let Ok(task) = std::env::var(TASK) else { return };
+    let (data, cache, times, questions): (String, String, u32, Vec<String>) = serde_json::from_str(&task).unwrap();
+    for _ in 0..times {
+        for question in &questions {
+            // A table that is asked for with one column, and then with all, is filled twice.
+            let arguments = ["sql", question, "--cache", &cache, "--output", "jsonl"];
+            let rows = called(data.as_ref(), &arguments, "boot-1", Some(1)).unwrap();
+            let line = serde_json::to_string(&(question, rows)).unwrap();
+            writeln!(std::io::stdout(), "\n{ANSWER}{line}").unwrap();
+        }
+        // What is filled is thrown away now and then, as by somebody who clears their caches.
+        for file in crate::audit_cache::files(cache.as_ref()).into_iter().filter(|_| times > 1) {
+            if file.extension().is_some_and(|ending| ending == "tables") {
+                let _ = std::fs::remove_file(file);
+            }
+        }
+    }
+}
+
+fn child(place: &Place, times: u32, questions: &[String]) -> Child {
+    let task = serde_json::to_string(&(&place.data, &place.cache, times, questions)).unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.args(["--exact", "audit_cache_killed::the_child_that_asks", "--nocapture"]).env(TASK, task);
+    child.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+}
+
+/// The answers that a child gives until it ends.
+fn answers(child: &mut Child) -> Vec<(String, String)> {
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let told = lines.filter_map(|line| Some(serde_json::from_str(line.strip_prefix(ANSWER)?).unwrap()));
+    told.collect()
+}
+
+/// One column of each table, and then all of them.
+fn questions() -> Vec<String> {
+    let tables = tachograph_replay::audit::tables();
+    let first =
+        |table: &tachograph_replay::audit::TableInfo| format!("SELECT {} FROM {}", table.columns[0].name, table.name);
+    tables.iter().map(first).chain(whole()).collect()
+}
+
+#[test]
+fn processes_at_the_same_time_all_answer_right() {
+    let place = Place::made();
+    let questions = questions();
+    let mut children: Vec<Child> = (0..4).map(|_| child(&place, 3, &questions)).collect();
+    for child in &mut children {
+        let answers = answers(child);
+        assert_eq!(answers.len(), 3 * questions.len());
+        for (sql, rows) in answers {
+            assert_eq!(sorted(&rows), sorted(&place.alone(&["sql", &sql])), "{sql}");
+        }
+        assert!(child.wait().unwrap().success());
+    }
+    place.asked(&["sql", &questions[0]]);
+    assert!(place.is_used(&questions[0]), "nothing is left locked");
+}
+
+/// Numbers that look as if by chance.
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *state >> 33
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+/// `TACHO_CACHE_KILL_ROUNDS` rounds (12) from `TACHO_CACHE_KILL_SEED` (1).
+#[test]
+fn a_kill_at_any_moment_leaves_what_answers_right_or_nothing() {
+    let (rounds, seed) = (number("TACHO_CACHE_KILL_ROUNDS", 12), number("TACHO_CACHE_KILL_SEED", 1));
+    println!("TACHO_CACHE_KILL_ROUNDS={rounds} TACHO_CACHE_KILL_SEED={seed}");
+    let (place, mut journal) = Place::begun();
+    let (entries, questions, mut state) = (Made::journal().entries, questions(), seed);
+    let mut batches = entries.chunks(entries.len().div_ceil(usize::try_from(rounds).unwrap()).max(1));
+    let mut found = [0, 0];
+    for round in 0..rounds {
+        let mut append = |journal: &mut FileJournal| {
+            let drafts: Vec<_> = batches.next().into_iter().flatten().map(binary::draft).collect();
+            if !drafts.is_empty() {
+                run(journal.append(drafts)).unwrap();
+            }
+        };
+        if round == 0 {
+            append(&mut journal);
+        }
+        let mut child = child(&place, 1_000, &questions);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // It is at work from its first answer on.
+        let begun = lines.any(|line| line.unwrap().starts_with(ANSWER));
+        assert!(begun, "round {round}: the child answered nothing");
+        std::thread::sleep(Duration::from_micros(next(&mut state) % 60_000));
+        append(&mut journal);
+        std::thread::sleep(Duration::from_micros(next(&mut state) % 20_000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        drop(lines);
+        for sql in &questions {
+            found[usize::from(place.is_used(sql))] += 1;
+            assert_eq!(
+                sorted(&place.asked(&["sql", sql])),
+                sorted(&place.alone(&["sql", sql])),
+                "round {round}: {sql}"
+            );
+        }
+    }
+    run(Box::new(journal).close()).unwrap();
+    println!("made anew or brought up to date: {}; used as they were: {}", found[0], found[1]);
+    assert!(found[0] > 0, "some are not used as they were");
+}
