@@ -1,6 +1,6 @@
 //! What the questions with a name cost on a journal of a million events, as whole processes from the start to the last row,
-//! beside DuckDB on the exported Parquet, in turns in the same run. Then how long one waits at the prompt for the first row.
-//! At last what it costs to archive all of it but its last segment.
+//! beside DuckDB on the exported Parquet, in turns in the same run; all without tables that stay filled. Then the same with them,
+//! and how long one waits at the prompt for the first row, in the first process and in the next one. At last what it costs to archive all of it but its last segment.
 //!
 //! `TACHO_TEST_PYTHON=$PWD/target/peers/bin/python cargo bench -p tachograph-benches --bench audit`
 //!
@@ -85,6 +85,7 @@ fn bench() -> Result<(), Failure> {
         "question", "tacho s", "peak MB", "duckdb s", "peak MB", "ratio", "rows"
     );
     questions.iter().try_for_each(|question| bench.compare(question))?;
+    bench.again(&questions)?;
     bench.prompt(&run)?;
     bench.archive()?;
     println!("load after: {}", load());
@@ -188,7 +189,7 @@ impl Bench {
 
     /// Asks both in turns, and prints the middle of some rounds.
     fn compare(&self, question: &Question) -> Result<(), Failure> {
-        let arguments: Vec<&str> = question.arguments.iter().map(String::as_str).collect();
+        let arguments = question.arguments_with("off");
         let (mut tacho, mut duckdb, mut told) = (Vec::new(), Vec::new(), String::new());
         for _ in 0..self.rounds {
             let (printed, cost) = self.tacho(&arguments)?;
@@ -219,6 +220,43 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// Where tables stay filled.
+    fn cache(&self) -> PathBuf {
+        self.place.path().join("cache")
+    }
+
+    /// Asks each question three times, where nothing is filled at first: what it costs to fill its tables as well, what it
+    /// costs then, and how large they become.
+    fn again(&self, questions: &[Question]) -> Result<(), Failure> {
+        let cache = self.cache();
+        println!("{:<16} {:>8} {:>8} {:>8} {:>8}", "tables stay", "first s", "peak MB", "again s", "peak MB");
+        for question in questions {
+            let arguments = question.arguments_with(text(&cache)?);
+            let (first, cost) = self.tacho(&arguments)?;
+            let mut costs = Vec::new();
+            for _ in 0..self.rounds {
+                let (again, cost) = self.tacho(&arguments)?;
+                if again.lines().count() != first.lines().count() {
+                    return Err(format!("{}: the answer is another one the second time", question.name).into());
+                }
+                costs.push(cost);
+            }
+            let again = middle(&costs);
+            println!(
+                "{:<16} {:>8.2} {:>8.0} {:>8.3} {:>8.0}",
+                question.name,
+                cost.seconds,
+                cost.peak_mb(),
+                again.seconds,
+                again.peak_mb()
+            );
+        }
+        println!("filled tables: {:.1} MB", size(&cache)?);
+        Ok(())
+    }
+}
+
 /// How long each first row of a question took at a prompt, in seconds.
 struct Waits {
     /// From the start of the program, which has not asked anything before.
@@ -230,26 +268,43 @@ struct Waits {
 }
 
 impl Bench {
-    /// Prints how long one waits at the prompt: for tables that are not there yet, and for those that are.
+    /// Prints how long one waits at the prompt: for tables that are not there yet, and for those that are; then the same in a
+    /// second process, which finds those that stayed filled.
     fn prompt(&self, run: &str) -> Result<(), Failure> {
-        println!("{:<16} {:>9} {:>8} {:>8}", "at the prompt", "started s", "first s", "again s");
+        println!(
+            "{:<16} {:>9} {:>8} {:>8} {:>9} {:>8}",
+            "at the prompt", "started s", "first s", "again s", "started s", "first s"
+        );
         for (name, sql) in [
             ("(latest events)", "SELECT 'row', position, event FROM events ORDER BY position DESC LIMIT 5".to_owned()),
             ("(by status)", "SELECT 'row', status, count(*) FROM runs GROUP BY status".to_owned()),
             ("(one run)", format!("SELECT 'row', position, event FROM events WHERE run = '{run}'")),
         ] {
-            let waits = (0..self.rounds).map(|_| self.waits(&sql)).collect::<Result<Vec<_>, Failure>>()?;
-            let middle = |of: fn(&Waits) -> f64| median(waits.iter().map(of).collect());
-            let (started, first, again) =
-                (middle(|waits| waits.started), middle(|waits| waits.first), middle(|waits| waits.again));
-            println!("{name:<16} {started:>9.3} {first:>8.3} {again:>8.3}");
+            let cache = self.cache();
+            let waits = |_| {
+                if cache.exists() {
+                    std::fs::remove_dir_all(&cache)?;
+                }
+                Ok((self.waits(&sql)?, self.waits(&sql)?))
+            };
+            let waits = (0..self.rounds).map(waits).collect::<Result<Vec<_>, Failure>>()?;
+            let middle = |of: fn(&(Waits, Waits)) -> f64| median(waits.iter().map(of).collect());
+            println!(
+                "{name:<16} {:>9.3} {:>8.3} {:>8.3} {:>9.3} {:>8.3}",
+                middle(|(one, _)| one.started),
+                middle(|(one, _)| one.first),
+                middle(|(one, _)| one.again),
+                middle(|(_, next)| next.started),
+                middle(|(_, next)| next.first)
+            );
         }
         Ok(())
     }
 
     fn waits(&self, sql: &str) -> Result<Waits, Failure> {
-        let (data, began) = (self.data(), Instant::now());
-        let mut terminal = Terminal::start(&self.tacho, TACHO, &["--data", text(&data)?, "sql", "--output", "jsonl"])?;
+        let (data, cache, began) = (self.data(), self.cache(), Instant::now());
+        let arguments = ["--data", text(&data)?, "sql", "--output", "jsonl", "--cache", text(&cache)?];
+        let mut terminal = Terminal::start(&self.tacho, TACHO, &arguments)?;
         terminal.writes(PROMPT)?;
         let mut asked = || {
             let began = Instant::now();
@@ -266,6 +321,11 @@ impl Bench {
 }
 
 impl Question {
+    /// What `tacho` is called with, and where tables stay filled.
+    fn arguments_with<'a>(&'a self, cache: &'a str) -> Vec<&'a str> {
+        self.arguments.iter().map(String::as_str).chain(["--cache", cache]).collect()
+    }
+
     /// Adds what the question has a place for.
     fn with(mut self, name: &str, value: Value) -> Self {
         if self.sql.contains(&format!(":{name}")) {

@@ -123,7 +123,8 @@ impl Watch {
                     && let Some(table) = ours(table_name)
                 {
                     let columns = noted.wanted.tables.entry(table.to_owned()).or_default();
-                    columns.insert(column_name.to_ascii_lowercase());
+                    // Where rows are only counted, it names a column without a name.
+                    columns.extend(Some(column_name.to_ascii_lowercase()).filter(|name| !name.is_empty()));
                 }
                 Authorization::Allow
             }

@@ -15,7 +15,7 @@ use crate::binary;
 use crate::kept::run;
 use crate::made::Made;
 
-/// Data directory, directory for tables, how often, and the questions; for the child alone.
+/// Data directory, directory for tables, how often, and the questions, if they are not on standard input; for the child alone.
 const TASK: &str = "TACHO_TEST_CACHED";
 /// Before each answer.
 const ANSWER: &str = "answer ";
@@ -24,6 +24,10 @@ const ANSWER: &str = "answer ";
 fn the_child_that_asks() {
     let Ok(task) = std::env::var(TASK) else { return };
     let (data, cache, times, questions): (String, String, u32, Vec<String>) = serde_json::from_str(&task).unwrap();
+    if questions.is_empty() {
+        let rows = called(data.as_ref(), &["sql", "--cache", &cache, "--output", "jsonl"], "boot-1", Some(1)).unwrap();
+        writeln!(std::io::stdout(), "\n{ANSWER}{}", serde_json::to_string(&("", rows)).unwrap()).unwrap();
+    }
     for _ in 0..times {
         for question in &questions {
             // A table that is asked for with one column, and then with all, is filled twice.
@@ -41,11 +45,11 @@ fn the_child_that_asks() {
     }
 }
 
-fn child(place: &Place, times: u32, questions: &[String]) -> Child {
+fn child(place: &Place, times: u32, questions: &[String], stdin: Stdio) -> Child {
     let task = serde_json::to_string(&(&place.data, &place.cache, times, questions)).unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", "audit_cache_killed::the_child_that_asks", "--nocapture"]).env(TASK, task);
-    child.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    child.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 /// The answers that a child gives until it ends.
@@ -63,11 +67,32 @@ fn questions() -> Vec<String> {
     tables.iter().map(first).chain(whole()).collect()
 }
 
+/// One sitting that asks everything, twice, out of standard input; the second one finds what the first one filled.
+#[test]
+fn a_sitting_fills_them_and_the_next_one_answers_the_same() {
+    let place = Place::made();
+    let questions = questions();
+    let text: String = questions.iter().chain(&questions).map(|sql| format!("{sql};\n")).collect();
+    let alone: Vec<String> = questions.iter().map(|sql| place.alone(&["sql", sql])).collect();
+    for _ in 0..2 {
+        let mut child = child(&place, 1, &[], Stdio::piped());
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        let answers = answers(&mut child);
+        assert!(child.wait().unwrap().success());
+        let [(_, rows)] = answers.as_slice() else { panic!("{answers:?}") };
+        let twice = format!("{0}{0}", alone.concat());
+        assert_eq!(sorted(rows), sorted(&twice));
+    }
+    for sql in &questions {
+        assert!(place.is_used(sql), "{sql}");
+    }
+}
+
 #[test]
 fn processes_at_the_same_time_all_answer_right() {
     let place = Place::made();
     let questions = questions();
-    let mut children: Vec<Child> = (0..4).map(|_| child(&place, 3, &questions)).collect();
+    let mut children: Vec<Child> = (0..4).map(|_| child(&place, 3, &questions, Stdio::null())).collect();
     for child in &mut children {
         let answers = answers(child);
         assert_eq!(answers.len(), 3 * questions.len());
@@ -109,7 +134,7 @@ fn a_kill_at_any_moment_leaves_what_answers_right_or_nothing() {
         if round == 0 {
             append(&mut journal);
         }
-        let mut child = child(&place, 1_000, &questions);
+        let mut child = child(&place, 1_000, &questions, Stdio::null());
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // It is at work from its first answer on.
         let begun = lines.any(|line| line.unwrap().starts_with(ANSWER));

@@ -10,6 +10,8 @@ mod audit;
 mod audit_cache;
 /// Processes that fill the same tables, and are killed.
 mod audit_cache_killed;
+/// The binary and a journal that is large.
+mod audit_cache_large;
 /// What is not used of them.
 mod audit_cache_sound;
 /// docs/audit.md: its data dictionary, and every question in it.

@@ -37,11 +37,21 @@ const PAGE_BYTES: u64 = 4_096;
 /// What questions look rows up by, and whoever replaces those of a run.
 const INDEXES: [&str; 4] = ["runs(run)", "attempts(run)", "snapshots(run)", "labels(run)"];
 
+/// The right to use the tables of one journal, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Also where a process that was forked meanwhile has not closed it yet.
+        let _ = self.0.unlock();
+    }
+}
+
 /// The tables of one journal, for as long as nobody else uses them.
 #[derive(Debug)]
 pub(super) struct CacheFile {
-    /// Locked until it is dropped.
-    _lock: File,
+    _held: Held,
     place: CachePlace,
     stem: PathBuf,
     journal: String,
@@ -70,9 +80,9 @@ impl CacheFile {
             Err(error) => return Err(failed(error)),
         };
         // When it was used last decides who goes first; that is no reason not to use it.
-        let _ = lock.set_times(FileTimes::new().set_modified(SystemTime::now()));
+        let _ = lock.0.set_times(FileTimes::new().set_modified(SystemTime::now()));
         let (maker, journal) = (Maker::this(boot_id), journal.to_string());
-        Ok(Some(Self { _lock: lock, place: place.clone(), stem, journal, maker }))
+        Ok(Some(Self { _held: lock, place: place.clone(), stem, journal, maker }))
     }
 
     /// Why it is not used.
@@ -212,20 +222,20 @@ pub(super) fn remove(stem: &Path) {
 }
 
 /// Locks the file of a journal; absent if another process has it.
-pub(super) fn locked(stem: &Path, is_made: bool) -> io::Result<Option<File>> {
+pub(super) fn locked(stem: &Path, is_made: bool) -> io::Result<Option<Held>> {
     let path = stem.with_extension("lock");
     let mut options = OpenOptions::new();
     let no_follow = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
     options.read(true).write(true).create(is_made).mode(0o600).custom_flags(no_follow);
     let file = options.open(&path)?;
-    match file.try_lock() {
-        Ok(()) => {}
+    let held = match file.try_lock() {
+        Ok(()) => Held(file),
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) => return Err(error),
-    }
+    };
     // Whoever makes room removes it while it holds it.
-    let is_there = own(&path).is_some_and(|there| file.metadata().is_ok_and(|held| held.ino() == there.ino()));
-    Ok(is_there.then_some(file))
+    let is_there = own(&path).is_some_and(|there| held.0.metadata().is_ok_and(|held| held.ino() == there.ino()));
+    Ok(is_there.then_some(held))
 }
 
 fn journal_of(stem: &Path) -> PathBuf {
