@@ -28,6 +28,9 @@ pub(super) const VALUE_BYTES_MAX: i32 = 64 << 20;
 /// Gives the next row of an answer, until there is none.
 pub type Next<'r> = &'r mut dyn FnMut() -> Result<Option<Vec<Value>>, Error>;
 
+/// Takes an answer, unless it is taken elsewhere: the names of its columns, and row by row.
+pub(super) type Answer<'a> = dyn FnMut(&[String], Next<'_>) -> Result<(), Error> + 'a;
+
 /// A private database for one question.
 ///
 /// It lies in memory, and in a temporary file of the system once it is large; that file has no name and is gone with the

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, ErrorCode};
 use tachograph_engine::domain::{EntryBody, Position, RunId};
 
-use super::answer::{Desk, Next, ask, only_fill, only_read, plan, private};
+use super::answer::{Answer, Desk, Next, ask, only_fill, only_read, plan, private};
 use super::destination::Database;
 use super::interrupt::Interrupt;
 use super::loading::{Asked, Loaded, OF_ENTRIES, Scope, load};
@@ -273,7 +273,7 @@ impl Kept {
         &self,
         desk: &Desk,
         parameters: (&[Parameter], &[Parameter]),
-        answer: &mut dyn FnMut(&[String], Next<'_>) -> Result<(), Error>,
+        answer: &mut Answer<'_>,
     ) -> Result<bool, Error> {
         let mut has_begun = false;
         let told = |error: &rusqlite::Error| {

@@ -16,7 +16,7 @@ use self::card::{Holding, JournalFiles};
 use self::file::CacheFile;
 pub use self::place::CacheChoice;
 use self::place::{CachePlace, NoCache};
-use super::answer::{Desk, Next};
+use super::answer::{Answer, Desk};
 use super::interrupt::Interrupt;
 use super::kept::{Kept, Reach};
 use super::loading::{Loaded, OF_ENTRIES, Scope};
@@ -275,7 +275,7 @@ impl Cached {
         &mut self,
         desk: &Desk,
         parameters: (&[Parameter], &[Parameter]),
-        answer: &mut dyn FnMut(&[String], Next<'_>) -> Result<(), Error>,
+        answer: &mut Answer<'_>,
     ) -> Result<bool, Error> {
         let State::Held { kept, .. } = &self.state else { return Ok(false) };
         let asked = kept.ask_file(desk, parameters, answer);
