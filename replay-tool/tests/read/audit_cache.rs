@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
-use tachograph_engine::domain::{Entry, Timestamp};
+use tachograph_engine::domain::Entry;
 use tachograph_engine::ports::Journal;
 use tachograph_replay::audit::{NAMED, command, tables};
 use tachograph_replay::cli::{Cli, Command};
@@ -284,13 +284,4 @@ fn what_was_archived_since_begins_them_anew() {
     assert!(place.is_used(sql));
     ask_all(&place);
     ask_all(&place);
-}
-
-/// The time as of which all this is asked.
-#[test]
-fn now_is_no_part_of_what_is_kept() {
-    let place = Place::made();
-    let sql = "SELECT :now_us";
-    let told = place.asked(&["sql", sql]);
-    assert_eq!(told.trim(), format!("{{\":now_us\":{}}}", Timestamp::as_micros(now())));
 }

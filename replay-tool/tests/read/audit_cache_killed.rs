@@ -7,13 +7,13 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use tachograph_adapters::journal::FileJournal;
-use tachograph_engine::ports::Journal;
+use tachograph_engine::domain::EntryId;
+use tachograph_engine::ports::{Draft, Journal};
 
 use crate::audit_cache::{Place, called, sorted, whole};
 use crate::binary;
 use crate::kept::run;
-use crate::made::Made;
+use crate::made::{Made, NEVER};
 
 /// Data directory, directory for tables, how often, and the questions, if they are not on standard input; for the child alone.
 const TASK: &str = "TACHO_TEST_CACHED";
@@ -105,6 +105,19 @@ fn processes_at_the_same_time_all_answer_right() {
     assert!(place.is_used(&questions[0]), "nothing is left locked");
 }
 
+/// What needs as many columns, and is told in a line: whoever is killed is killed while tables are filled.
+fn counting() -> Vec<String> {
+    let tables = tachograph_replay::audit::tables();
+    let long = tables.iter().filter(|table| ["entries", "refusals"].contains(&table.name));
+    let counted = |table: &tachograph_replay::audit::TableInfo, columns: usize| {
+        let names = table.columns.iter().map(|column| column.name).filter(|name| *name != "payload").take(columns);
+        let counts: Vec<String> =
+            names.map(|name| format!("count({name}) AS {name}, max({name}) AS max_{name}")).collect();
+        format!("SELECT {}, sum(position) FROM {}", counts.join(", "), table.name)
+    };
+    long.flat_map(|table| [1, 3, 9, 99].map(|columns| counted(table, columns))).collect()
+}
+
 /// Numbers that look as if by chance.
 fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -121,27 +134,23 @@ fn a_kill_at_any_moment_leaves_what_answers_right_or_nothing() {
     let (rounds, seed) = (number("TACHO_CACHE_KILL_ROUNDS", 12), number("TACHO_CACHE_KILL_SEED", 1));
     println!("TACHO_CACHE_KILL_ROUNDS={rounds} TACHO_CACHE_KILL_SEED={seed}");
     let (place, mut journal) = Place::begun();
-    let (entries, questions, mut state) = (Made::journal().entries, questions(), seed);
-    let mut batches = entries.chunks(entries.len().div_ceil(usize::try_from(rounds).unwrap()).max(1));
+    // Long enough that a kill finds somebody at work.
+    let refused =
+        Made::journal().entries.into_iter().find(|entry| entry.run() == Some(NEVER.parse().unwrap())).unwrap();
+    let mut drafts = (1_u128..).map(|number| Draft { id: EntryId::from_u128(number), ..binary::draft(&refused) });
+    let mut append = |count: usize| run(journal.append(drafts.by_ref().take(count).collect())).unwrap();
+    append(4_000);
+    let (questions, mut state) = (counting(), seed);
     let mut found = [0, 0];
     for round in 0..rounds {
-        let mut append = |journal: &mut FileJournal| {
-            let drafts: Vec<_> = batches.next().into_iter().flatten().map(binary::draft).collect();
-            if !drafts.is_empty() {
-                run(journal.append(drafts)).unwrap();
-            }
-        };
-        if round == 0 {
-            append(&mut journal);
-        }
         let mut child = child(&place, 1_000, &questions, Stdio::null());
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // It is at work from its first answer on.
         let begun = lines.any(|line| line.unwrap().starts_with(ANSWER));
         assert!(begun, "round {round}: the child answered nothing");
-        std::thread::sleep(Duration::from_micros(next(&mut state) % 60_000));
-        append(&mut journal);
-        std::thread::sleep(Duration::from_micros(next(&mut state) % 20_000));
+        std::thread::sleep(Duration::from_micros(next(&mut state) % 200_000));
+        append(50);
+        std::thread::sleep(Duration::from_micros(next(&mut state) % 50_000));
         child.kill().unwrap();
         child.wait().unwrap();
         drop(lines);
@@ -154,7 +163,6 @@ fn a_kill_at_any_moment_leaves_what_answers_right_or_nothing() {
             );
         }
     }
-    run(Box::new(journal).close()).unwrap();
     println!("made anew or brought up to date: {}; used as they were: {}", found[0], found[1]);
     assert!(found[0] > 0, "some are not used as they were");
 }
