@@ -15,7 +15,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use serde_json::{Map, Value, json};
 use tachograph_benches::terminal::Terminal;
 use tachograph_benches::whole_process::{self, Cost, Program};
-use tachograph_benches::{Failure, fill, median, number};
+use tachograph_benches::{Failure, eventful, median, number};
 use tachograph_engine::domain::Position;
 use tachograph_replay::audit::{NAMED, NamedQuery};
 use tachograph_replay::dataset::Dataset;
@@ -70,7 +70,7 @@ fn bench() -> Result<(), Failure> {
         rounds: number("TACHO_BENCH_ROUNDS", 3).max(1),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(fill(&bench.data(), events))?;
+    runtime.block_on(eventful::fill(&bench.data(), events))?;
     println!("{events} events, {:.1} MB; load before: {}", size(&bench.data().join("journal"))?, load());
     bench.export()?;
     let run = runtime.block_on(some_run(&bench.data(), Position(events / 3)))?;

@@ -17,9 +17,11 @@ use tachograph_engine::domain::{
     Action, Actor, ActorKind, AttemptId, Claim, Exit, ExitStatus, RunId, RunSpec, RunnerId, StartMode, Witness,
     Workload,
 };
+use tachograph_engine::ports::{Clock, Journal};
 use tachograph_engine::shell::{Engine, OpenReport, Options, Parts};
 use tokio::sync::{mpsc, oneshot};
 
+pub mod eventful;
 pub mod terminal;
 pub mod whole_process;
 
@@ -37,9 +39,18 @@ pub fn number(variable: &str, default: u64) -> u64 {
 ///
 /// Whatever opening the journal says.
 pub async fn open(data: &Path) -> Result<(Engine, OpenReport), Failure> {
-    let clock = Arc::new(SystemClock);
+    let journal = FileJournal::open(data, JournalOptions::default())?;
+    open_over(data, Box::new(journal), Arc::new(SystemClock)).await
+}
+
+/// The same over a journal that is open, by another clock.
+async fn open_over(
+    data: &Path,
+    journal: Box<dyn Journal>,
+    clock: Arc<dyn Clock>,
+) -> Result<(Engine, OpenReport), Failure> {
     let parts = Parts {
-        journal: Box::new(FileJournal::open(data, JournalOptions::default())?),
+        journal,
         host: Arc::new(LocalHost::new(clock.clone())),
         clock,
         ids: Arc::new(UlidSource::default()),
