@@ -32,6 +32,11 @@ impl Stamp {
             changed: (found.ctime(), found.ctime_nsec()),
         }
     }
+
+    /// Whether that file was changed later than another.
+    pub(super) fn is_later_than(&self, other: &Self) -> bool {
+        self.changed > other.changed
+    }
 }
 
 /// The files of a journal when its entries were read: those that are full stay as they are.

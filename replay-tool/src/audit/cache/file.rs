@@ -13,7 +13,7 @@ use std::fs::{File, FileTimes, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
@@ -33,6 +33,8 @@ const CARD_BYTES_MAX: u64 = 1 << 20;
 /// Hexadecimal digits of the digest of a path.
 pub(super) const PLACE_DIGITS: usize = 16;
 const PAGE_BYTES: u64 = 4_096;
+/// How long a tick of a file system takes at most; of a longer one, what is written in the same tick is not noticed.
+const TICK_MS_MAX: u32 = 20;
 
 /// What questions look rows up by, and whoever replaces those of a run.
 const INDEXES: [&str; 4] = ["runs(run)", "attempts(run)", "snapshots(run)", "labels(run)"];
@@ -204,6 +206,14 @@ impl CacheFile {
         let _ = std::fs::remove_file(&draft);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         file.write_all(&serde_json::to_vec(&card)?)?;
+        // Whoever writes to the tables behind this does so at a later time, which the file system counts in ticks.
+        for _ in 0..TICK_MS_MAX {
+            if Stamp::of(&file.metadata()?).is_later_than(&card.stamp) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+            file.set_modified(SystemTime::now())?;
+        }
         std::fs::rename(&draft, self.card())
     }
 
