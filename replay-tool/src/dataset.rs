@@ -30,7 +30,7 @@ pub use self::history::{Border, History};
 
 /// Directory of the runs' own files in a data directory.
 pub(crate) const RUNS_DIR: &str = "runs";
-/// Entries that are held at a time while the journal is gone through.
+/// Entries that are held at a time at most while the journal is gone through.
 const CHUNK_ENTRIES: usize = 4_096;
 
 /// A journal that is read. Nothing in it changes a byte.
@@ -276,7 +276,7 @@ impl Dataset {
             bar.reached(after.0.saturating_sub(begin.0));
             let limit = usize::try_from(up_to.0 - after.0).unwrap_or(usize::MAX).min(CHUNK_ENTRIES);
             let before = after;
-            for entry in self.reader.read(after, limit).await? {
+            for entry in self.reader.read_some(after, limit).await? {
                 after = entry.position;
                 if after > up_to || !visitor(entry) {
                     return Ok(());

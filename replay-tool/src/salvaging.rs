@@ -340,6 +340,16 @@ impl JournalReader for SalvagingReader {
         }
     }
 
+    async fn read_some(&self, after: Position, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        match self.plain() {
+            Some(plain) => match self.unless_damaged(Some(plain.read_some(after.max(self.archived()), limit).await))? {
+                Some(entries) => Ok(entries),
+                None => self.read(after, limit).await,
+            },
+            None => self.read(after, limit).await,
+        }
+    }
+
     async fn entry(&self, at: Position) -> Result<Option<Entry>, JournalError> {
         let Some(before) = at.0.checked_sub(1) else { return Ok(None) };
         Ok(self.read(Position(before), 1).await?.pop().filter(|entry| entry.position == at))

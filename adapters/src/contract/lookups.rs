@@ -60,6 +60,9 @@ async fn pages(place: &dyn Journals) -> Kept {
             let wanted: Vec<_> = entries.iter().skip(after).take(limit).cloned().collect();
             let found = reader.read(Position(after as u64), limit).await.map_err(failed)?;
             ensure_eq!(found, wanted, "{limit} entries after {after}");
+            let some = reader.read_some(Position(after as u64), limit).await.map_err(failed)?;
+            ensure!(wanted.starts_with(&some), "some of {limit} entries after {after} are others: {some:?}");
+            ensure_eq!(some.is_empty(), wanted.is_empty(), "none of {limit} entries after {after}");
         }
         let wanted = after.checked_sub(1).and_then(|index| entries.get(index)).cloned();
         ensure_eq!(reader.entry(Position(after as u64)).await.map_err(failed)?, wanted, "entry {after}");

@@ -26,6 +26,7 @@ enum Flaw {
     EmptyBatchFails,
     ReaderIsACopy,
     LimitIgnored,
+    SomeIsNone,
     HeadIgnoresRefusals,
     EndedRunsForgotten,
     RefusalsUnanswered,
@@ -238,6 +239,10 @@ impl JournalReader for NaiveReader {
         Ok(history.entries.iter().filter(|entry| entry.position > after).take(limit).cloned().collect())
     }
 
+    async fn read_some(&self, after: Position, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        if self.flaw == Flaw::SomeIsNone { Ok(Vec::new()) } else { self.read(after, limit).await }
+    }
+
     async fn entry(&self, at: Position) -> Result<Option<Entry>, JournalError> {
         Ok(lock(&self.history).entries.iter().find(|entry| entry.position == at).cloned())
     }
@@ -408,6 +413,7 @@ async fn every_flaw_is_noticed_by_a_clause_about_it() {
         (Flaw::EmptyBatchFails, "an empty batch changes nothing"),
         (Flaw::ReaderIsACopy, "a reader sees what is appended after it was made"),
         (Flaw::LimitIgnored, "entries are read in order, up to a limit, after a position"),
+        (Flaw::SomeIsNone, "entries are read in order, up to a limit, after a position"),
         (Flaw::HeadIgnoresRefusals, "heads, answers and names are as the entries say, after every batch"),
         (Flaw::EndedRunsForgotten, "runs that ended and restarted many times are still known"),
         (Flaw::RefusalsUnanswered, "heads, answers and names are as the entries say, after every batch"),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tachograph_adapters::journal::disk::RealDisk;
 use tachograph_adapters::journal::simulated::SimulatedDisk;
 use tachograph_adapters::journal::{FileJournal, FileReader, JournalOptions, Salvage, verify};
-use tachograph_engine::domain::Position;
+use tachograph_engine::domain::{Entry, Position};
 use tachograph_engine::ports::{Journal, JournalError, JournalReader};
 
 use crate::support::{Script, append_all, at, copy, options, segments, wait, written};
@@ -174,4 +174,35 @@ fn the_next_hash_is_found_from_any_position() {
         });
         assert_eq!(wait(reader.digest_from(position)).unwrap(), kept, "from {position}");
     }
+}
+
+/// Going through all of it, in frames of few entries and of many: a few hundred at a time, and no frame that fits is left half-read.
+#[test]
+fn some_entries_at_a_time_are_all_of_them() {
+    const LIMIT: usize = 4_096;
+    let dir = tempfile::tempdir().unwrap();
+    let large = JournalOptions { segment_bytes: 256 << 10, ..options() };
+    let mut journal = FileJournal::open_on(Arc::new(RealDisk), dir.path(), large).unwrap();
+    let mut script = Script::default();
+    let small_frames = script.batches(400);
+    let large_frame = (401..=1_700).flat_map(|number| script.life(number)).collect();
+    let recorded = append_all(&mut journal, [small_frames, vec![large_frame]].concat());
+    let reader = FileReader::open(dir.path()).unwrap();
+    let (mut found, mut sizes) = (Vec::new(), Vec::new());
+    loop {
+        let after = found.last().map_or(Position::ZERO, |last: &Entry| last.position);
+        let some = wait(reader.read_some(after, LIMIT)).unwrap();
+        if some.is_empty() {
+            break;
+        }
+        sizes.push(some.len());
+        found.extend(some);
+    }
+    assert_eq!(found, recorded);
+    assert!(
+        sizes.iter().any(|size| (512..515).contains(size)),
+        "small frames, up to where there are enough: {sizes:?}"
+    );
+    assert!(sizes.contains(&LIMIT) && sizes.iter().all(|size| *size <= LIMIT), "the large frame, in two: {sizes:?}");
+    assert!(sizes.len() <= 2 + segments(dir.path()).len() + 1_600 / 512, "few at a time: {sizes:?}");
 }

@@ -302,7 +302,12 @@ impl Event {
     pub fn may_follow(&self, state: &RunState) -> bool {
         match state {
             RunState::Unknown => matches!(self, Self::Created { .. }),
-            RunState::Known(run) => self.name().follows().contains(&run.status.name()),
+            RunState::Known(run) => self.may_follow_status(run.status.name()),
         }
+    }
+
+    /// Whether the event may follow in a run with this status.
+    pub(super) fn may_follow_status(&self, status: StatusName) -> bool {
+        self.name().follows().contains(&status)
     }
 }

@@ -11,9 +11,6 @@ use super::{AttemptId, Ordinal, RunnerId, SnapshotId};
 /// history never stops half-way. Whoever must notice asks `may_follow` first.
 #[must_use]
 pub fn evolve(state: RunState, event: &Event) -> RunState {
-    if !event.may_follow(&state) {
-        return state;
-    }
     match (state, event) {
         (RunState::Unknown, Event::Created { run, spec }) => RunState::Known(Box::new(Run {
             id: *run,
@@ -28,10 +25,17 @@ pub fn evolve(state: RunState, event: &Event) -> RunState {
         })),
         (RunState::Unknown, _) => RunState::Unknown,
         (RunState::Known(mut run), event) => {
-            apply(&mut run, event);
-            run.version = run.version.next();
+            follow(&mut run, event);
             RunState::Known(run)
         }
+    }
+}
+
+/// The same where the run is known, in place: one that may not follow changes nothing.
+pub(super) fn follow(run: &mut Run, event: &Event) {
+    if event.may_follow_status(run.status.name()) {
+        apply(run, event);
+        run.version = run.version.next();
     }
 }
 

@@ -1,6 +1,7 @@
 //! A run with the times and positions of its entries: the read model of one run.
 
 use super::entry::{Entry, EntryBody};
+use super::evolve::follow;
 use super::state::{Run, RunState};
 use super::{Position, Timestamp, Version, evolve};
 
@@ -31,40 +32,51 @@ impl RunRecord {
     /// Entries about other runs must not be passed; system facts change nothing.
     #[must_use]
     pub fn fold(record: Option<Self>, entry: &Entry) -> Option<Self> {
-        match (&entry.body, record) {
-            (EntryBody::Committed(committed), record) => Self::advance(record, entry, &committed.events),
-            (EntryBody::Refused(_), Some(record)) => {
-                Some(Self { last: entry.position, refusals: record.refusals + 1, ..record })
+        match record {
+            Some(mut record) => {
+                record.advance(entry);
+                Some(record)
             }
-            (EntryBody::Refused(_) | EntryBody::System(_), record) => record,
+            None => Self::begun_by(entry),
         }
     }
 
-    fn advance(record: Option<Self>, entry: &Entry, events: &[super::Event]) -> Option<Self> {
-        let (state, before) = match record {
-            Some(record) => {
-                let Self { run, created_at, created, ended, refusals, .. } = record;
-                (RunState::Known(Box::new(run)), Some((created_at, created, ended, refusals)))
-            }
-            None => (RunState::Unknown, None),
-        };
-        let was_ended = state.run().is_some_and(Run::is_ended);
-        let RunState::Known(run) = events.iter().fold(state, evolve) else { return None };
-        let (created_at, created, ended, refusals) = before.unwrap_or((entry.recorded_at, entry.position, None, 0));
-        let ended = match (was_ended, run.is_ended()) {
-            (_, false) => None,
-            (false, true) => Some((entry.position, run.version)),
-            (true, true) => ended,
-        };
+    /// The record of the run that an entry creates; absent if it creates none.
+    pub fn begun_by(entry: &Entry) -> Option<Self> {
+        let RunState::Known(run) = entry.events().iter().fold(RunState::Unknown, evolve) else { return None };
+        let ended = run.is_ended().then_some((entry.position, run.version));
         Some(Self {
             run: *run,
-            created_at,
+            created_at: entry.recorded_at,
             updated_at: entry.recorded_at,
-            created,
+            created: entry.position,
             updated: entry.position,
             last: entry.position,
             ended,
-            refusals,
+            refusals: 0,
         })
+    }
+
+    /// Folds one more entry about this run in, as [`fold`](Self::fold) does, in place.
+    pub fn advance(&mut self, entry: &Entry) {
+        match &entry.body {
+            EntryBody::Committed(committed) => {
+                let was_ended = self.run.is_ended();
+                committed.events.iter().for_each(|event| follow(&mut self.run, event));
+                self.ended = match (was_ended, self.run.is_ended()) {
+                    (_, false) => None,
+                    (false, true) => Some((entry.position, self.run.version)),
+                    (true, true) => self.ended,
+                };
+                self.updated_at = entry.recorded_at;
+                self.updated = entry.position;
+                self.last = entry.position;
+            }
+            EntryBody::Refused(_) => {
+                self.last = entry.position;
+                self.refusals += 1;
+            }
+            EntryBody::System(_) => {}
+        }
     }
 }

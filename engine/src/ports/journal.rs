@@ -130,6 +130,16 @@ pub trait JournalReader: Send + Sync {
     /// [`JournalError::Damaged`] where the history is damaged, or another [`JournalError`] if it cannot be read.
     async fn read(&self, after: Position, limit: usize) -> Result<Vec<Entry>, JournalError>;
 
+    /// The same for whoever goes through many entries, and asks again from the last one on: fewer than `limit` where fewer are
+    /// cheaper by the entry, but one at least unless this is the end.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    async fn read_some(&self, after: Position, limit: usize) -> Result<Vec<Entry>, JournalError> {
+        self.read(after, limit).await
+    }
+
     /// The entry at a position, if the journal has one there.
     ///
     /// # Errors

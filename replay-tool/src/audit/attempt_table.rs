@@ -15,8 +15,8 @@ use crate::view::EventView;
 /// One attempt.
 pub(super) struct AttemptRow {
     run: RunId,
-    /// What the run was created as; absent if its creation cannot be read.
-    spec: Option<Arc<RunSpec>>,
+    /// The run's name; absent if its creation cannot be read, too.
+    name: Option<Arc<str>>,
     id: AttemptId,
     ordinal: Ordinal,
     runner: RunnerId,
@@ -35,7 +35,8 @@ pub(super) struct AttemptRow {
 pub(super) struct Attempts {
     rows: Vec<AttemptRow>,
     by_id: HashMap<(RunId, AttemptId), usize>,
-    specs: HashMap<RunId, Arc<RunSpec>>,
+    /// Of the runs that have one.
+    names: HashMap<RunId, Arc<str>>,
 }
 
 impl Attempts {
@@ -55,9 +56,7 @@ impl Attempts {
                     self.failed(run, at, (*attempt, *ordinal, runner), failure);
                 }
                 Event::ExitAmended { attempt, status, .. } => self.amended(run, *attempt, status),
-                Event::Created { spec, .. } => {
-                    self.specs.insert(run, spec.clone());
-                }
+                Event::Created { spec, .. } => self.created(run, spec),
                 Event::Waiting { .. }
                 | Event::Destroyed { .. }
                 | Event::SnapshotScheduled { .. }
@@ -74,7 +73,7 @@ impl Attempts {
     /// Begins with a run as it was where the archive ends: with what it is, and with an attempt that was open there.
     pub(super) fn begin(&mut self, base: &RunRecord) {
         let run = base.run.id;
-        self.specs.insert(run, base.run.spec.clone());
+        self.created(run, &base.run.spec);
         let Some(attempt) = base.run.attempt.as_ref().filter(|attempt| attempt.outcome.is_none()) else { return };
         let row = self.open(run, attempt.id, attempt.ordinal, &attempt.runner, None);
         row.cause = attempt.started.then_some(attempt.cause);
@@ -84,6 +83,14 @@ impl Attempts {
     /// The attempts.
     pub(super) fn rows(&self) -> &[AttemptRow] {
         &self.rows
+    }
+
+    // No more of a spec than is read: all of them are much memory.
+    fn created(&mut self, run: RunId, spec: &RunSpec) {
+        match &spec.name {
+            Some(name) => self.names.insert(run, name.as_str().into()),
+            None => self.names.remove(&run),
+        };
     }
 
     fn row(&mut self, run: RunId, attempt: AttemptId) -> Option<&mut AttemptRow> {
@@ -126,7 +133,7 @@ impl Attempts {
         self.by_id.insert((run, id), index);
         self.rows.push(AttemptRow {
             run,
-            spec: self.specs.get(&run).cloned(),
+            name: self.names.get(&run).cloned(),
             id,
             ordinal,
             runner: runner.clone(),
@@ -204,7 +211,7 @@ pub(super) fn attempts() -> Table<AttemptRow> {
 fn began() -> Table<AttemptRow> {
     Table::of("attempts", "one incarnation of a run", |_| 1)
         .text("run", "the run", |row: &AttemptRow, _| Some(row.run.to_string()))
-        .text("name", "the run's name", |row, _| row.spec.as_ref()?.name.clone())
+        .text("name", "the run's name", |row, _| row.name.as_deref().map(str::to_owned))
         .integer("attempt", "its number within the run: 1, 2, 3…", |row, _| Some(i64::from(row.ordinal.0)))
         .text("attempt_id", "its id", |row, _| Some(row.id.to_string()))
         .text("runner", "who held it, or was to hold it", |row, _| Some(row.runner.to_string()))

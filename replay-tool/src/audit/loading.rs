@@ -139,6 +139,11 @@ impl<'a> Asked<'a> {
         tables.iter().filter(|table| self.wanted.columns(table).is_some()).copied().collect()
     }
 
+    /// No run yet, to fold the rows of `runs` out of.
+    fn no_runs(&self) -> Runs {
+        Runs::none(self.wanted.columns("runs"))
+    }
+
     /// The runs whose own entries are all that the question needs.
     pub(super) fn runs(&self, dataset: &Dataset, scope: Scope) -> Option<Vec<RunId>> {
         if let Some(runs) = self.alone {
@@ -174,11 +179,11 @@ async fn entries_of(dataset: &Dataset, scope: Scope, runs: &[RunId], asked: Aske
 }
 
 /// The runs to begin with where some are gone after by their own entries: of one that is archived in part, what is known.
-async fn first_of(dataset: &Dataset, scope: Scope) -> Result<Runs, Error> {
+async fn first_of(dataset: &Dataset, scope: Scope, asked: Asked<'_>) -> Result<Runs, Error> {
     match scope.run {
-        Some(run) => first_runs(dataset, Some(run)).await,
+        Some(run) => first_runs(dataset, Some(run), asked).await,
         // Others are gone after one by one only where nothing is archived.
-        None => Ok(Runs::default()),
+        None => Ok(asked.no_runs()),
     }
 }
 
@@ -241,7 +246,7 @@ async fn runs_of(
 ) -> Result<Runs, Error> {
     if let Some(alone) = runs_alone {
         let entries = entries_of(dataset, scope, alone, asked).await?;
-        let mut runs = first_of(dataset, scope).await?;
+        let mut runs = first_of(dataset, scope, asked).await?;
         entries.iter().for_each(|entry| runs.apply(entry));
         loaded.entries += entries.len() as u64;
         loaded.from.push(histories(alone));
@@ -250,10 +255,10 @@ async fn runs_of(
     let read = asked.wanted.columns("runs");
     let needs_all = read.is_some_and(|read| NOT_SAVED.iter().any(|column| read.contains(*column)));
     let (began_at, mut runs) = if needs_all {
-        (dataset.reader().archived(), first_runs(dataset, None).await?)
+        (dataset.reader().archived(), first_runs(dataset, None, asked).await?)
     } else {
         let saved = dataset.saved(scope.at).await;
-        (saved.position(), Runs::saved(saved.into_records()))
+        (saved.position(), asked.no_runs().beginning_with(saved.into_records()))
     };
     dataset
         .visit(began_at, scope.at, |entry| {
@@ -271,8 +276,8 @@ async fn runs_of(
 
 /// The runs before the first entry that is held: those of archived entries as they were there, else none. When they came
 /// into their status is archived.
-async fn first_runs(dataset: &Dataset, run: Option<RunId>) -> Result<Runs, Error> {
-    Ok(Runs::saved(bases(dataset, run).await?.into_iter()))
+async fn first_runs(dataset: &Dataset, run: Option<RunId>, asked: Asked<'_>) -> Result<Runs, Error> {
+    Ok(asked.no_runs().beginning_with(bases(dataset, run).await?.into_iter()))
 }
 
 /// Archived runs, or one of them, as they were where the archive ends.
@@ -315,7 +320,7 @@ impl<'d> Pass<'d> {
             attempts: wanted.columns("attempts").map(|_| Attempts::default()),
             snapshots: wanted.columns("snapshots").map(|_| Snapshots::default()),
             timers: wanted.columns("timers").map(|_| Timers::empty()),
-            runs: wanted.names_any(&OF_RUNS).then(Runs::default),
+            runs: wanted.names_any(&OF_RUNS).then(|| asked.no_runs()),
             archived: Position::ZERO,
             to,
             asked,
@@ -340,9 +345,9 @@ impl<'d> Pass<'d> {
         let (begin, end) = if self.needs_all() { (archived, scope.at) } else { self.stretch(dataset, scope).await? };
         if let Some(runs) = &mut self.runs {
             *runs = if runs_alone.is_some() {
-                first_of(dataset, scope).await?
+                first_of(dataset, scope, self.asked).await?
             } else {
-                first_runs(dataset, scope.run).await?
+                first_runs(dataset, scope.run, self.asked).await?
             };
         }
         self.begin(dataset, scope).await?;

@@ -1,7 +1,8 @@
 //! `runs` and `labels`: one row per run as it is at a position, and per label that a run was created with.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::hash_map::Entry as Place;
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, LazyLock};
 
 use tachograph_engine::domain::{
     Entry, Event, Exit, ExitStatus, Outcome, RunId, RunRecord, RunSpec, Status, Timestamp, Workload,
@@ -13,6 +14,10 @@ use crate::view::RunView;
 
 /// Columns that a checkpoint of all runs does not know.
 pub(super) const NOT_SAVED: [&str; 2] = ["status_since", "status_since_us"];
+/// Columns that are made of more of a run's spec than its name.
+const OF_SPEC: [&str; 5] = ["command", "cwd", "image", "parent", "payload"];
+/// What is kept of a spec of which nothing is read, not even a name: one for all runs.
+static NOTHING: LazyLock<Arc<RunSpec>> = LazyLock::new(Arc::default);
 
 /// One run.
 pub(super) struct RunRow {
@@ -30,31 +35,71 @@ impl std::ops::Deref for RunRow {
 }
 
 /// The fold of all runs.
-#[derive(Default)]
-pub(super) struct Runs(HashMap<RunId, RunRow>);
+pub(super) struct Runs {
+    rows: Vec<RunRow>,
+    /// Where in `rows` each is. Ids come from whoever creates runs, hence the map's own hasher, which no choice of them slows down.
+    by_id: HashMap<RunId, usize>,
+    /// Whether a column is read that needs it. Specs are most of the memory that runs take.
+    keeps_specs: bool,
+}
 
 impl Runs {
-    /// Runs out of a checkpoint.
-    pub(super) fn saved(records: impl Iterator<Item = RunRecord>) -> Self {
-        Self(records.map(|record| (record.run.id, RunRow { record, status_since: None })).collect())
+    /// None yet, for rows with these columns.
+    pub(super) fn none(read: Option<&BTreeSet<String>>) -> Self {
+        let keeps_specs = read.is_some_and(|read| OF_SPEC.iter().any(|column| read.contains(*column)));
+        Self { rows: Vec::new(), by_id: HashMap::new(), keeps_specs }
+    }
+
+    /// The same, beginning with records, as out of a checkpoint: one per run.
+    pub(super) fn beginning_with(mut self, records: impl Iterator<Item = RunRecord>) -> Self {
+        for record in records {
+            self.by_id.insert(record.run.id, self.rows.len());
+            self.put(record, None);
+        }
+        self
+    }
+
+    fn put(&mut self, mut record: RunRecord, status_since: Option<Timestamp>) {
+        if !self.keeps_specs {
+            record.run.spec = name_alone(&record.run.spec);
+        }
+        self.rows.push(RunRow { record, status_since });
     }
 
     /// Folds one more entry in.
     pub(super) fn apply(&mut self, entry: &Entry) {
         let Some(run) = entry.run() else { return };
-        let (record, since) = self.0.remove(&run).map(|row| (row.record, row.status_since)).unzip();
         let moved = entry.events().iter().any(|event: &Event| event.leads_to().is_some());
-        let status_since = if moved { Some(entry.recorded_at) } else { since.flatten() };
-        if let Some(record) = RunRecord::fold(record, entry) {
-            self.0.insert(run, RunRow { record, status_since });
+        let moved_at = moved.then_some(entry.recorded_at);
+        match self.by_id.entry(run) {
+            Place::Occupied(place) => {
+                if let Some(row) = self.rows.get_mut(*place.get()) {
+                    row.record.advance(entry);
+                    row.status_since = moved_at.or(row.status_since);
+                }
+            }
+            Place::Vacant(place) => {
+                if let Some(record) = RunRecord::begun_by(entry) {
+                    place.insert(self.rows.len());
+                    self.put(record, moved_at);
+                }
+            }
         }
     }
 
     /// The runs in the order in which they were created.
     pub(super) fn rows(&self) -> Vec<&RunRow> {
-        let mut rows: Vec<&RunRow> = self.0.values().collect();
+        let mut rows: Vec<&RunRow> = self.rows.iter().collect();
         rows.sort_unstable_by_key(|row| row.created);
         rows
+    }
+}
+
+/// A spec with the same name, and nothing else.
+fn name_alone(spec: &RunSpec) -> Arc<RunSpec> {
+    match &spec.name {
+        Some(name) => Arc::new(RunSpec { name: Some(name.clone()), ..RunSpec::default() }),
+        None => NOTHING.clone(),
     }
 }
 
@@ -200,4 +245,60 @@ pub(super) fn labels() -> Table<Labelled> {
         .text("run", "the run", |labelled, _| Some(labelled.run.to_string()))
         .text("key", "the label's key", |labelled, row| labelled.spec.labels.keys().nth(row).cloned())
         .text("value", "the label's value", |labelled, row| labelled.spec.labels.values().nth(row).cloned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use tachograph_engine::domain::testing::{command, ids};
+    use tachograph_engine::domain::{Action, Committed, EntryBody, Position, ResourceLimits, Version};
+
+    use super::*;
+
+    fn created(spec: &Arc<RunSpec>) -> Entry {
+        let run = ids::run(1);
+        Entry {
+            id: ids::entry(1),
+            position: Position(1),
+            recorded_at: Timestamp::from_micros(1),
+            previous: None,
+            body: EntryBody::Committed(Committed {
+                command: command(run, Action::Create { spec: spec.clone() }),
+                version: Version(1),
+                events: vec![Event::Created { run, spec: spec.clone() }],
+            }),
+        }
+    }
+
+    /// The columns that lack what is not kept of the spec.
+    fn lacking(spec: RunSpec) -> BTreeSet<&'static str> {
+        let entry = created(&Arc::new(spec));
+        let folded = |read: &str| {
+            let mut runs = Runs::none(Some(&[read.to_owned()].into()));
+            runs.apply(&entry);
+            runs
+        };
+        let (whole, bare) = (folded("payload"), folded("name"));
+        let (whole, bare) = (whole.rows(), bare.rows());
+        let differs =
+            |column: &&super::super::column::Column<RunRow>| column.value(whole[0], 0) != column.value(bare[0], 0);
+        runs().columns.iter().filter(differs).map(|column| column.name).collect()
+    }
+
+    #[test]
+    fn a_spec_is_kept_for_exactly_the_columns_that_need_it() {
+        let argv = vec!["make".to_owned()];
+        let command = RunSpec {
+            name: Some("build".to_owned()),
+            labels: [("team".to_owned(), "core".to_owned())].into(),
+            workload: Workload::Command { argv: argv.clone(), cwd: Some("/srv".to_owned()) },
+            limits: ResourceLimits { wall_ms: Some(1), ..ResourceLimits::default() },
+            parent: Some(ids::run(7)),
+        };
+        let image =
+            RunSpec { name: None, workload: Workload::Image { reference: "i".to_owned(), argv }, ..command.clone() };
+        let lacking: BTreeSet<_> = lacking(command).union(&lacking(image)).copied().collect();
+        assert_eq!(lacking, OF_SPEC.into());
+    }
 }
