@@ -9,7 +9,7 @@ use tachograph_engine::ports::JournalError;
 #[cfg(feature = "parquet")]
 use crate::audit::export::Source;
 #[cfg(feature = "parquet")]
-use crate::audit::export::parquet::{is_export_of, write_parquet};
+use crate::audit::export::parquet::{is_export_of, look_at_directory, write_parquet};
 use crate::cli::ArchiveArgs;
 use crate::dataset::Dataset;
 use crate::error::{Error, exit};
@@ -46,13 +46,17 @@ pub async fn execute(context: &Context, args: &ArchiveArgs) -> Result<u8, Error>
             Some(directory) => tables(plan, bundle, &directory).await,
             None => Ok(()),
         };
-        archive::archive::<Error>(data, &request, beside, bar("archiving")).await?
+        let look = |plan: &Plan, bundle: &Path| look_at_tables(plan, bundle, args);
+        archive::archive::<Error>(data, &request, look, beside, bar("archiving")).await?
     } else {
         let mut bar: Option<Bar> = None;
         let progress = |entries, of| bar.get_or_insert_with(|| Bar::of_entries("reading", of)).reached(entries);
         let plan = archive::plan(data, before, progress)?;
         drop(bar);
-        archive::look_at_place(data, args.to.as_deref(), &plan, self::bar("checking"))?;
+        let bundle = archive::look_at_place(data, args.to.as_deref(), &plan, self::bar("checking"))?;
+        if !plan.is_empty() {
+            look_at_tables(&plan, &bundle, args)?;
+        }
         Archived { plan, bundle: None }
     };
     let parquet = done.bundle.as_ref().and_then(|(bundle, _)| beside(bundle, args));
@@ -79,6 +83,22 @@ fn beside(bundle: &Path, args: &ArchiveArgs) -> Option<PathBuf> {
     Some(name.into())
 }
 
+/// Looks whether the tables of a bundle could be written, and changes nothing.
+#[cfg(feature = "parquet")]
+fn look_at_tables(plan: &Plan, bundle: &Path, args: &ArchiveArgs) -> Result<(), Error> {
+    let Some(directory) = beside(bundle, args) else { return Ok(()) };
+    look_at_directory(&directory, plan.journal, plan.last).map_err(|problem| Error::Beside {
+        problem: problem.into(),
+        bundle: None,
+        directory,
+    })
+}
+
+#[cfg(not(feature = "parquet"))]
+fn look_at_tables(_: &Plan, _: &Path, _: &ArchiveArgs) -> Result<(), Error> {
+    Ok(())
+}
+
 /// Writes the tables of a bundle into a directory of its own, unless an archiving that was interrupted did.
 #[cfg(feature = "parquet")]
 async fn tables(plan: &Plan, bundle: &Path, directory: &Path) -> Result<(), Error> {
@@ -90,7 +110,7 @@ async fn tables(plan: &Plan, bundle: &Path, directory: &Path) -> Result<(), Erro
     };
     made.map_err(|error| match error {
         Error::Export(problem) => {
-            Error::Beside { problem: problem.into(), bundle: bundle.to_owned(), directory: directory.to_owned() }
+            Error::Beside { problem: problem.into(), bundle: Some(bundle.to_owned()), directory: directory.to_owned() }
         }
         error => error,
     })

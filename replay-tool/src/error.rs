@@ -159,13 +159,13 @@ pub enum Error {
     /// The bundle of an archive is not what the journal holds, and nothing was removed; or it is, and not everything was.
     #[error("{0}")]
     Archive(ArchiveError),
-    /// The tables beside the bundle of an archive were not made; nothing was archived, and the bundle is kept.
-    #[error("{problem}; nothing was archived yet, and the bundle {} is kept", bundle.display())]
+    /// The tables beside the bundle of an archive were not made, or could not be; nothing was archived.
+    #[error("{problem}; {}", what_was_archived(bundle.as_deref()))]
     Beside {
         /// Why.
         problem: Box<ExportProblem>,
-        /// The bundle.
-        bundle: PathBuf,
+        /// The bundle, which is kept; absent if it was not made.
+        bundle: Option<PathBuf>,
         /// The directory for its tables.
         directory: PathBuf,
     },
@@ -271,6 +271,13 @@ impl From<ArchiveError> for Error {
 }
 
 /// What to do about tables that are not made beside a bundle. The next archiving of the same entries takes the bundle over.
+fn what_was_archived(kept: Option<&Path>) -> String {
+    match kept {
+        Some(bundle) => format!("nothing was archived yet, and the bundle {} is kept", bundle.display()),
+        None => "nothing was archived, and no bundle made".to_owned(),
+    }
+}
+
 fn beside_remedy(problem: &ExportProblem, directory: &Path) -> String {
     let first = match problem {
         ExportProblem::Busy { .. } => "wait until it is done".to_owned(),

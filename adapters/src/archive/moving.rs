@@ -40,7 +40,8 @@ pub struct Archived {
 
 /// Archives what may go, in steps of which each is complete and durable before the next:
 ///
-/// 1. the writer's lock is taken, and the whole journal verified;
+/// 1. the writer's lock is taken, and the whole journal verified; `look` says, from the plan and where the bundle would go, whether
+///    `beside` could do its part;
 /// 2. the bundle is written, and read back against the journal's digest;
 /// 3. `beside` writes what else is wanted of the same positions, from the plan and the bundle;
 /// 4. the stub takes the place of the first segment: from here on the segments are archived;
@@ -52,11 +53,12 @@ pub struct Archived {
 /// # Errors
 ///
 /// [`JournalError::Locked`] beside a live writer; [`JournalError::Damaged`] if anything in the journal is, [`ArchiveError::Bundle`] if
-/// the bundle is not made, whatever `beside` fails with, or another [`JournalError`]. After 4 it is [`ArchiveError::Left`].
+/// the bundle is not made, whatever `look` or `beside` fails with, or another [`JournalError`]. After 4 it is [`ArchiveError::Left`].
 /// No entry is lost by any of them.
 pub async fn archive<E: From<ArchiveError>>(
     data_dir: &Path,
     request: &Request,
+    look: impl FnOnce(&Plan, &Path) -> Result<(), E>,
     beside: impl AsyncFnOnce(&Plan, &Path) -> Result<(), E>,
     mut progress: impl FnMut(Progress),
 ) -> Result<Archived, E> {
@@ -74,6 +76,7 @@ pub async fn archive<E: From<ArchiveError>>(
     let digest = digest.ok_or_else(|| lost(data_dir, "a segment does not end with a commit"))?;
     let end = Head { position: plan.last, digest };
     let next = header_behind(&*disk, &layout, plan.last)?;
+    look(&plan, &Place::named(data_dir, request.bundle.as_deref(), &plan).map_err(ArchiveError::from)?.path)?;
     let place = Place::of(data_dir, request, &plan).map_err(ArchiveError::from)?;
     let root = place.bundle(data_dir, request, &plan, end, &mut progress)?;
     beside(&plan, &place.path).await?;

@@ -40,7 +40,7 @@ pub(super) fn check_place(data_dir: &Path, bundle: &Path) -> Result<(), ArchiveE
 }
 
 /// Looks whether the bundle of a plan could be made where it would go, and changes nothing: the place is free, or has the bundle that an
-/// interrupted archiving of the same segments made. `progress` is told how much of such a bundle is read.
+/// interrupted archiving of the same segments made. `progress` is told how much of such a bundle is read. Returns where that is.
 ///
 /// # Errors
 ///
@@ -50,19 +50,20 @@ pub fn look_at_place(
     bundle: Option<&Path>,
     plan: &Plan,
     mut progress: impl FnMut(Progress),
-) -> Result<(), ArchiveError> {
+) -> Result<PathBuf, ArchiveError> {
     if let Some(bundle) = bundle {
         check_place(data_dir, bundle)?;
     }
     let place = Place::named(data_dir, bundle, plan)?;
     if plan.is_empty() || place.path.symlink_metadata().is_err() {
-        return Ok(());
+        return Ok(place.path);
     }
     let reader = FileReader::open(data_dir)?;
     // Where the plan ends a segment does, and there the digest is known.
-    let Some(digest) = reader.digest_now(plan.last)? else { return Ok(()) };
+    let Some(digest) = reader.digest_now(plan.last)? else { return Ok(place.path) };
     let end = Head { position: plan.last, digest };
-    place.check(plan, end, &mut progress).map(drop).map_err(|error| place.occupied(error))
+    place.check(plan, end, &mut progress).map_err(|error| place.occupied(error))?;
+    Ok(place.path)
 }
 
 /// The bundles in the directory [`ARCHIVE_DIR`] that an archiving made and no stub names, in order: what a crash before the stub
@@ -112,7 +113,7 @@ impl Place {
     }
 
     /// The same, and nothing is made.
-    fn named(data_dir: &Path, bundle: Option<&Path>, plan: &Plan) -> Result<Self, JournalError> {
+    pub(super) fn named(data_dir: &Path, bundle: Option<&Path>, plan: &Plan) -> Result<Self, JournalError> {
         if let Some(path) = bundle {
             let path = std::path::absolute(path).map_err(|error| JournalError::io("find", path, error))?;
             return Ok(Self { name: path.display().to_string(), path });

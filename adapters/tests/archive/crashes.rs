@@ -42,7 +42,7 @@ fn a_failure_beside_the_bundle_leaves_the_journal_and_the_bundle_is_taken_over()
     write(dir.path(), 20);
     let (before, original) = (files(dir.path()), entries(dir.path(), Position::ZERO));
     let fails = async |_: &Plan, _: &Path| Err(ArchiveError::from(JournalError::Closed));
-    let failed = wait(archive(dir.path(), &request(1 << 20), fails, |_| ()));
+    let failed = wait(archive(dir.path(), &request(1 << 20), |_, _| Ok(()), fails, |_| ()));
     assert_eq!(failed.unwrap_err().code(), "closed");
     assert_eq!(files(dir.path()), before);
     let made = fs::read_dir(dir.path().join("archive")).unwrap().next().unwrap().unwrap().path();

@@ -10,7 +10,7 @@ use crate::support::{archive_before, copy, request, wait, write};
 
 fn archive_to(data: &Path, bundle: &Path) -> Result<Archived, ArchiveError> {
     let request = Request { bundle: Some(bundle.to_owned()), ..request(1 << 20) };
-    wait(archive(data, &request, async |_, _| Ok(()), |_| ()))
+    wait(archive(data, &request, |_, _| Ok(()), async |_, _| Ok(()), |_| ()))
 }
 
 #[test]
@@ -80,7 +80,12 @@ fn a_file_in_the_place_of_the_bundle_is_kept_and_said_to_be_what_it_is() {
     let early = Request { bundle: Some(earlier.clone()), ..request(60) };
     let copied = dir.path().join("copied");
     copy(&data, &copied);
-    assert!(wait(archive(&copied, &early, async |_, _| Ok::<_, ArchiveError>(()), |_| ())).unwrap().bundle.is_some());
+    assert!(
+        wait(archive(&copied, &early, |_, _| Ok(()), async |_, _| Ok::<_, ArchiveError>(()), |_| ()))
+            .unwrap()
+            .bundle
+            .is_some()
+    );
     for (place, why) in [(&text, "no bundle"), (&earlier, "it holds other entries")] {
         let before = fs::read(place).unwrap();
         let refused = archive_to(&data, place).map(|done| done.bundle).unwrap_err();

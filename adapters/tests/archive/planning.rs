@@ -95,7 +95,8 @@ fn a_file_that_is_there_is_not_replaced() {
     let bundle = dir.path().join("mine");
     std::fs::write(&bundle, "mine").unwrap();
     let asked = tachograph_adapters::archive::Request { bundle: Some(bundle.clone()), ..request(1 << 20) };
-    let refused = wait(tachograph_adapters::archive::archive(dir.path(), &asked, async |_, _| Ok(()), |_| ()));
+    let refused =
+        wait(tachograph_adapters::archive::archive(dir.path(), &asked, |_, _| Ok(()), async |_, _| Ok(()), |_| ()));
     let error: tachograph_adapters::archive::ArchiveError = refused.unwrap_err();
     assert_eq!(error.code(), BundleError::Occupied { path: bundle.clone() }.code());
     assert_eq!(std::fs::read(&bundle).unwrap(), b"mine");

@@ -182,7 +182,7 @@ pub(crate) fn request(seconds: u64) -> Request {
 }
 
 pub(crate) fn archive_before(data: &Path, seconds: u64) -> Result<Archived, ArchiveError> {
-    wait(archive::archive(data, &request(seconds), async |_, _| Ok(()), |_| ()))
+    wait(archive::archive(data, &request(seconds), |_, _| Ok(()), async |_, _| Ok(()), |_| ()))
 }
 
 /// All entries after a position.

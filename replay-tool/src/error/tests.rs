@@ -41,7 +41,7 @@ fn codes_are_stable() {
         (
             Error::Beside {
                 problem: Box::new(ExportProblem::Busy { path: path() }),
-                bundle: path(),
+                bundle: Some(path()),
                 directory: path(),
             },
             "locked",

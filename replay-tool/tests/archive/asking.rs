@@ -1,13 +1,17 @@
 //! The plan, and what is refused.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command as Process;
 
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
 use tachograph_engine::domain::Action;
 use tachograph_engine::domain::testing::{ids, spec};
 
-use crate::support::{copy, failure, files, go_on, json, numbered, submit, told, write};
+use ulid::Ulid;
+
+use crate::support::{copy, failure, files, go_on, json, numbered, submit, tacho, told, write};
 
 #[test]
 fn without_apply_it_says_what_would_go_and_changes_nothing() {
@@ -75,32 +79,111 @@ fn a_live_writer_a_bundle_and_the_future_are_refused_with_what_to_do() {
 fn a_directory_in_the_way_of_the_tables_is_named_and_nothing_is_archived_before_it_is_away() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path(), 20);
-    let asked = ["archive", "--before", "1d", "--apply"];
+    let (asked, plan) = (["archive", "--before", "1d", "--apply"], ["archive", "--before", "1d"]);
     let last = json(dir.path(), &["archive", "--before", "1d"])["last"].as_u64().unwrap();
     let beside = |ending: &str| dir.path().join("archive").join(format!("{:020}-{last:020}.{ending}", 1));
     let (tables, bundle, before) = (beside("parquet"), beside("tacho"), files(dir.path()));
-    let refused = |id: &str, exit: i32| {
-        let (code, name, message) = failure(dir.path(), &asked);
+    let told_of = |asked: &[&str], id: &str, exit: i32, what: &str| {
+        let (code, name, message) = failure(dir.path(), asked);
         assert_eq!((code, name.as_str()), (exit, id), "{message}");
         let remedy = format!("move {} away, or leave the tables out with --no-parquet", tables.display());
-        let kept = format!("nothing was archived yet, and the bundle {} is kept", bundle.display());
-        for part in [remedy, kept] {
-            assert!(message.contains(&part), "{part:?}: {message}");
+        for part in [remedy.as_str(), what] {
+            assert!(message.contains(part), "{part:?}: {message}");
         }
         assert!(!message.contains("nothing was written"), "{message}");
-        assert!(bundle.is_file() && files(dir.path()) == before);
+        assert!(files(dir.path()) == before);
     };
-    fs::create_dir_all(&tables).unwrap();
+    // What shows before, the plan tells as well, and no bundle is made.
+    let refused = |id: &str, exit: i32| {
+        for asked in [&plan[..], &asked] {
+            told_of(asked, id, exit, "nothing was archived, and no bundle made");
+            assert!(!bundle.exists());
+        }
+    };
+    fs::create_dir_all(tables.parent().unwrap()).unwrap();
+    fs::write(&tables, "mine").unwrap();
+    refused("occupied", 2);
+    fs::remove_file(&tables).unwrap();
+    fs::create_dir(&tables).unwrap();
     fs::write(tables.join("notes"), "mine").unwrap();
     refused("occupied", 2);
     fs::write(tables.join("tacho-export.json"), "mine").unwrap();
     refused("export_altered", 7);
+    fs::remove_dir_all(&tables).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    let export = elsewhere.path().join("export");
+    told(dir.path(), &["export", "--parquet", export.to_str().unwrap()]);
+    copy(&export, &tables);
+    refused("export_ahead", 2);
+    let manifest = tables.join("tacho-export.json");
+    let other = fs::read_to_string(&manifest).unwrap().replace(&Ulid(7).to_string(), &Ulid(8).to_string());
+    fs::write(&manifest, other).unwrap();
+    refused("other_journal", 2);
+    fs::remove_dir_all(&tables).unwrap();
+    // What was to be completed and cannot be shows only then.
+    fs::create_dir_all(tables.join(".tacho-ready")).unwrap();
+    fs::write(tables.join(".tacho-ready/plan.json"), "mine").unwrap();
+    told(dir.path(), &plan);
+    let kept = format!("nothing was archived yet, and the bundle {} is kept", bundle.display());
+    told_of(&asked, "export_altered", 7, &kept);
+    assert!(bundle.is_file());
     // What is said to help does: the bundle is taken over.
     fs::rename(&tables, dir.path().join("away")).unwrap();
     let made = fs::read(&bundle).unwrap();
     let done = json(dir.path(), &asked);
     assert_eq!((done["bundle"].as_str(), done["last"].as_u64()), (bundle.to_str(), Some(last)), "{done}");
     assert!(fs::read(&bundle).unwrap() == made && tables.join("tacho-export.json").is_file());
+}
+
+#[test]
+fn a_directory_where_no_tables_can_be_made_is_told_before_anything_is_made() {
+    let can =
+        |program: &str| Process::new(program).args(["--mount", "true"]).status().is_ok_and(|status| status.success());
+    if rustix::process::geteuid().is_root() && !can("unshare") {
+        assert!(std::env::var_os("TACHO_TEST_ALL").is_none(), "no read-only mount can be made here: unshare is needed");
+        println!("no read-only mount can be made here, and root is bound by nothing else");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (data, fixed) = (dir.path().join("data"), dir.path().join("fixed"));
+    write(&data, 20);
+    fs::create_dir(&fixed).unwrap();
+    let (before, to) = (files(&data), fixed.join("x.tacho"));
+    let asked = ["--format", "json", "archive", "--before", "1d", "--to", to.to_str().unwrap()];
+    let refused = |more: &[&str]| {
+        let output = without_writing(&fixed, tacho(&data, &[&asked, more].concat())).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(6), "{more:?}: {error}");
+        for part in ["\"io\"", "cannot write to", "nothing was archived, and no bundle made", "--no-parquet"] {
+            assert!(error.contains(part), "{part:?}: {error}");
+        }
+        assert!(files(&data) == before && fs::read_dir(&fixed).unwrap().next().is_none());
+    };
+    refused(&[]);
+    refused(&["--apply"]);
+    // Where no tables are asked for, nothing is looked for.
+    let output = without_writing(&fixed, tacho(&data, &[&asked[..], &["--no-parquet"]].concat())).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The same program where nobody may write to a directory: root is bound by a mount of its own alone, others by permissions.
+fn without_writing(directory: &Path, program: Process) -> Process {
+    if !rustix::process::geteuid().is_root() {
+        fs::set_permissions(directory, fs::Permissions::from_mode(0o500)).unwrap();
+        return program;
+    }
+    const SCRIPT: &str = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && shift && exec \"$@\"";
+    let mut bound = Process::new("unshare");
+    bound
+        .args(["--mount", "sh", "-c", SCRIPT, "sh"])
+        .arg(directory)
+        .arg(program.get_program())
+        .args(program.get_args());
+    program.get_envs().for_each(|(name, value)| match value {
+        Some(value) => _ = bound.env(name, value),
+        None => _ = bound.env_remove(name),
+    });
+    bound
 }
 
 #[test]

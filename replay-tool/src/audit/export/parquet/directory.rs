@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{Access, FlockOperation, access, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -83,7 +83,7 @@ impl<'w> Directory<'w> {
         if !path.join(MANIFEST).exists() {
             directory.keep()?;
         }
-        let was_ready = directory.path.join(READY).is_dir();
+        let was_ready = is_ready(path);
         if was_ready {
             directory.place()?;
         }
@@ -93,7 +93,7 @@ impl<'w> Directory<'w> {
 
     /// Makes its own name durable: whoever made it may have been killed before that.
     fn keep(&self) -> Result<(), ExportProblem> {
-        let above = self.path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let above = above(&self.path);
         self.about_to("sync", above);
         match sync(above) {
             // A directory that may not be read cannot be synced either; what is in it is synced all the same.
@@ -205,6 +205,41 @@ impl Drop for Directory<'_> {
             let _ = fs::remove_dir(&self.path);
         }
     }
+}
+
+/// Whether a directory is there; and if it is not, the one that it would be made in may be, if that is.
+///
+/// # Errors
+///
+/// [`ExportProblem::Occupied`] if something else is there, [`ExportProblem::Step`] if either must not be written to.
+pub(super) fn may_be_written(path: &Path) -> Result<bool, ExportProblem> {
+    let writable = |path: &Path| match access(path, Access::WRITE_OK | Access::EXEC_OK) {
+        Err(Errno::NOENT) => Ok(()),
+        allowed => allowed.map_err(|errno| step("write to", path, errno.into())),
+    };
+    match path.symlink_metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => writable(above(path)).map(|()| false),
+        Err(source) => Err(step("look at", path, source)),
+        Ok(_) if !path.is_dir() => Err(ExportProblem::Occupied { path: path.to_owned(), is_directory: true }),
+        Ok(_) => writable(path).map(|()| true),
+    }
+}
+
+/// Whether there is an export in a directory that was cut off when it counted as done.
+pub(super) fn is_ready(path: &Path) -> bool {
+    path.join(READY).is_dir()
+}
+
+/// Whether there is nothing in a directory, or drafts that came to nothing.
+pub(super) fn has_drafts_alone(path: &Path) -> Result<bool, ExportProblem> {
+    let failed = |source| step("list", path, source);
+    let mut listed = fs::read_dir(path).map_err(failed)?;
+    let foreign = listed.find(|item| item.as_ref().is_ok_and(|item| item.file_name() != DRAFTS));
+    Ok(foreign.is_none())
+}
+
+fn above(path: &Path) -> &Path {
+    path.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// What is still to be moved; absent if nothing is.

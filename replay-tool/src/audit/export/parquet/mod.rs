@@ -17,6 +17,7 @@ mod part;
 use std::path::{Path, PathBuf};
 
 use tachograph_engine::domain::{Digest, Position, Timestamp};
+use ulid::Ulid;
 
 use self::directory::Directory;
 use self::drafts::Drafts;
@@ -147,6 +148,34 @@ pub fn is_export_of(path: &Path, source: &Source) -> Result<bool, Error> {
     }
     made.check(path, &crate::progress::Bar::hidden())?;
     Ok(true)
+}
+
+/// Looks whether the tables of a journal up to a position could be written into a directory, as far as that shows, and changes
+/// nothing. Whether it holds another history shows only when they are.
+///
+/// # Errors
+///
+/// [`ExportProblem`] as [`write_parquet`]'s: it may not be written to, or holds something else, or an export that was altered.
+pub fn look_at_directory(path: &Path, journal: Ulid, last: Position) -> Result<(), ExportProblem> {
+    // It will be made, or what was cut off be completed before anything else.
+    if !directory::may_be_written(path)? || directory::is_ready(path) {
+        return Ok(());
+    }
+    let Some(made) = Manifest::read(path)? else {
+        let occupied = ExportProblem::Occupied { path: path.to_owned(), is_directory: true };
+        return if directory::has_drafts_alone(path)? { Ok(()) } else { Err(occupied) };
+    };
+    let ours = journal.to_string();
+    match made.journal.clone() {
+        Some(theirs) if theirs != ours => {
+            return Err(ExportProblem::OtherJournal { path: path.to_owned(), theirs, ours });
+        }
+        _ if made.position() > last => {
+            return Err(ExportProblem::Ahead { path: path.to_owned(), exported: made.position(), asked: last });
+        }
+        _ => {}
+    }
+    made.check(path, &crate::progress::Bar::hidden())
 }
 
 /// Writes what is new, and returns the manifest of all.
