@@ -66,16 +66,21 @@ impl WholeFile {
         })?;
         self.is_finished = true;
         let directory = self.place.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        match sync_names(directory) {
-            // A directory that may not be read cannot be synced either.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
-            synced => synced.map_err(|error| JournalError::io("sync", directory, error).into()),
-        }
+        kept(sync_names(directory)).map_err(|error| JournalError::io("sync", directory, error).into())
     }
 }
 
-fn sync_names(directory: &Path) -> io::Result<()> {
+/// Makes the names in a directory durable.
+pub(crate) fn sync_names(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
+}
+
+/// What that came to: a directory that may not be read cannot be synced either.
+pub(crate) fn kept(synced: io::Result<()>) -> io::Result<()> {
+    match synced {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
+    }
 }
 
 impl Drop for WholeFile {

@@ -8,6 +8,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
 use super::problem::PageProblem;
+use crate::whole_file::{kept, sync_names};
 
 /// A place for a page that was looked at before the work began.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,20 +45,33 @@ impl Place {
         Ok(Self { path, replaces })
     }
 
-    /// Writes the file and returns its size in bytes. A failure or a crash leaves what had the name; a crash may leave
-    /// `.NAME.PID.writing` beside it, which can be deleted.
+    /// Writes the file, makes it and its name durable, and returns its size in bytes. A failure or a crash leaves what had the name;
+    /// a crash may leave `.NAME.PID.writing` beside it, which can be deleted. If only the name could not be made durable, the file
+    /// is there all the same.
     ///
     /// # Errors
     ///
     /// [`PageProblem`] if it cannot be written, or if a file has taken the name meanwhile.
     pub fn write(&self, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<u64, PageProblem> {
+        self.write_by(content, sync_names)
+    }
+
+    /// The same, with what makes the names in a directory durable.
+    fn write_by(
+        &self,
+        content: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+        sync_names: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> Result<u64, PageProblem> {
         let beside = self.beside();
         let written = written(&beside, content).and_then(|bytes| self.rename(&beside).map(|()| bytes));
         if written.is_err() {
             // What could not be written whole is of no use; if it cannot be removed either, the error says enough.
             let _ = fs::remove_file(&beside);
         }
-        written
+        let bytes = written?;
+        let directory = directory_of(&self.path);
+        kept(sync_names(directory)).map_err(|source| step("sync", directory, source))?;
+        Ok(bytes)
     }
 
     fn beside(&self) -> PathBuf {
@@ -158,6 +172,29 @@ mod tests {
         let failed = failed.unwrap_err();
         assert_eq!((failed.code(), failed.exit_code()), ("disk_full", exit_codes::WRITE_FAILED));
         assert_eq!(fs::read_to_string(&path).unwrap(), "before");
+        assert_eq!(files(place.path()), ["p.html"]);
+    }
+
+    #[test]
+    fn the_name_of_a_page_is_made_durable_once_it_has_it() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("p.html");
+        for replaces in [false, true] {
+            let mut synced = None;
+            let looked_at = Place::at(&path, &place.path().join("data"), replaces).unwrap();
+            let sync = |directory: &Path| {
+                synced = Some((directory.to_owned(), fs::read_to_string(&path)?));
+                Ok(())
+            };
+            assert_eq!(looked_at.write_by(|to| to.write_all(b"all"), sync).unwrap(), 3);
+            assert_eq!(synced, Some((place.path().to_owned(), "all".to_owned())));
+        }
+        let write = |kind: io::ErrorKind| {
+            let looked_at = Place::at(&path, &place.path().join("data"), true).unwrap();
+            looked_at.write_by(|to| to.write_all(b"all"), |_| Err(kind.into()))
+        };
+        assert_eq!(write(io::ErrorKind::StorageFull).unwrap_err().code(), "disk_full");
+        assert_eq!(write(io::ErrorKind::PermissionDenied).unwrap(), 3, "its directory may not be read");
         assert_eq!(files(place.path()), ["p.html"]);
     }
 
