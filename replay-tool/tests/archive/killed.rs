@@ -12,7 +12,7 @@ use tachograph_engine::domain::testing::{claim, ids};
 use tachograph_engine::domain::{Action, Command, Entry, Position, StartMode};
 use tachograph_engine::ports::JournalReader;
 
-use crate::support::{copy, exit, json, numbered, submit, tacho, told, write};
+use crate::support::{copy, exit, json, numbered, submit_at_once, tacho, told, write};
 
 const RUNS: u64 = 60;
 /// Whoever waits longer for the tool has found a fault.
@@ -106,7 +106,7 @@ fn killed_at_any_moment_nothing_is_lost_and_late_reports_are_answered_as_before(
     let original = everything(&plain);
     let answered = dir.path().join("answered");
     copy(&plain, &answered);
-    let expected = submit(&answered, 1 << 20, &late);
+    let expected = submit_at_once(&answered, 1 << 20, &late);
     let undisturbed = dir.path().join("undisturbed");
     copy(&plain, &undisturbed);
     let begun = Instant::now();
@@ -136,7 +136,7 @@ fn killed_at_any_moment_nothing_is_lost_and_late_reports_are_answered_as_before(
             told(&data, &["archive", "--before", "1d", "--apply"]);
             assert_eq!(FileReader::open(&data).unwrap().archived(), FileReader::open(&undisturbed).unwrap().archived());
         }
-        let answers = submit(&data, 1 << 20, &late);
+        let answers = submit_at_once(&data, 1 << 20, &late);
         for (command, (ours, theirs)) in late.iter().zip(answers.iter().zip(&expected)) {
             assert_eq!(ours, theirs, "{what}: {command:?}");
         }

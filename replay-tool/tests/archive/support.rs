@@ -67,6 +67,26 @@ fn life(number: u64) -> Vec<Action> {
 
 /// Submits commands one by one, a second apart, and returns the answers.
 pub(crate) fn submit(data: &Path, seconds: u64, commands: &[Command]) -> Vec<Answer> {
+    written(data, seconds, async |engine, clock| {
+        let mut answers = Vec::new();
+        for command in commands {
+            clock.advance(Duration::from_secs(1));
+            answers.push(engine.submit(command.clone()).await.unwrap());
+        }
+        answers
+    })
+}
+
+/// Submits commands at once: they are answered in the same order, and the disk is waited for a few times alone.
+pub(crate) fn submit_at_once(data: &Path, seconds: u64, commands: &[Command]) -> Vec<Answer> {
+    written(data, seconds, async |engine, _| {
+        let pending = commands.iter().map(|command| engine.try_submit(command.clone()).unwrap());
+        futures::future::try_join_all(pending.collect::<Vec<_>>()).await.unwrap()
+    })
+}
+
+/// What a writer does, and that it closes the journal.
+fn written<T>(data: &Path, seconds: u64, does: impl AsyncFnOnce(&Engine, &ManualClock) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let options = JournalOptions {
@@ -84,13 +104,9 @@ pub(crate) fn submit(data: &Path, seconds: u64, commands: &[Command]) -> Vec<Ans
             checkpoints: None,
         };
         let engine = Engine::open(parts, Options::default()).await.unwrap().0;
-        let mut answers = Vec::new();
-        for command in commands {
-            clock.advance(Duration::from_secs(1));
-            answers.push(engine.submit(command.clone()).await.unwrap());
-        }
+        let done = does(&engine, &clock).await;
         engine.close().await.unwrap();
-        answers
+        done
     })
 }
 
