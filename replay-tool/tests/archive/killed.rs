@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -15,6 +16,8 @@ use tachograph_engine::ports::JournalReader;
 use crate::support::{copy, exit, json, numbered, submit_at_once, tacho, told, write};
 
 const RUNS: u64 = 60;
+/// Rounds that are under way at a time.
+const AT_A_TIME: usize = 4;
 /// Whoever waits longer for the tool has found a fault.
 const HANG: Duration = Duration::from_secs(120);
 
@@ -96,6 +99,10 @@ fn late(commands: &[Command]) -> Vec<Command> {
     late
 }
 
+fn sum(one: [u32; 2], other: [u32; 2]) -> [u32; 2] {
+    [one[0] + other[0], one[1] + other[1]]
+}
+
 #[test]
 fn killed_at_any_moment_nothing_is_lost_and_late_reports_are_answered_as_before() {
     let rounds: u32 = std::env::var("TACHO_ARCHIVE_ROUNDS").map_or(50, |text| text.parse().unwrap());
@@ -114,19 +121,19 @@ fn killed_at_any_moment_nothing_is_lost_and_late_reports_are_answered_as_before(
     let took = begun.elapsed();
     let segments = done["segments"].as_u64().unwrap() as usize;
     assert!(segments > 4, "{done}");
-    let (mut ended, mut before) = (0, 0);
-    for round in 0..rounds {
+    let killed = |round: u32| {
         let moment = match round % 8 {
             1 => Moment::Bundle(".tmp"),
             3 => Moment::Bundle(".tacho"),
             5 => Moment::Stub,
             7 => Moment::Left(1 + round as usize % segments),
-            _ => Moment::After(took * round / rounds),
+            // Beside others it takes longer than alone.
+            _ => Moment::After(2 * took * round / rounds),
         };
         let data = dir.path().join(format!("round-{round}"));
         copy(&plain, &data);
-        ended += u32::from(archive_and_kill(&data, moment));
-        before += u32::from(FileReader::open(&data).unwrap().archived() == Position::ZERO);
+        let has_ended = archive_and_kill(&data, moment);
+        let is_before = FileReader::open(&data).unwrap().archived() == Position::ZERO;
         let what = format!("round {round}, {moment:?}");
         let report = verify(&data, |_| ()).unwrap();
         assert!(report.is_sound(), "{what}: {report:?}");
@@ -144,7 +151,14 @@ fn killed_at_any_moment_nothing_is_lost_and_late_reports_are_answered_as_before(
         let left = fs::read_dir(data.join("journal")).unwrap();
         assert!(left.into_iter().all(|item| item.unwrap().file_name() != "stub.tmp"), "{what}");
         fs::remove_dir_all(&data).unwrap();
-    }
+        [has_ended, is_before].map(u32::from)
+    };
+    // Each round mostly waits for the disk, so some are under way at a time.
+    let some = &|first: u32| (first..rounds).step_by(AT_A_TIME).map(&killed).fold([0, 0], sum);
+    let [ended, before] = thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_A_TIME as u32).map(|first| scope.spawn(move || some(first))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).fold([0, 0], sum)
+    });
     println!(
         "{rounds} rounds: {before} killed before the stub was there, {ended} came to their end; alone it takes {took:?}"
     );
