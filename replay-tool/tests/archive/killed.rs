@@ -139,7 +139,7 @@ fn killed_at_any_moment_nothing_is_lost_and_late_reports_are_answered_as_before(
         assert!(report.is_sound(), "{what}: {report:?}");
         assert!(everything(&data) == original, "{what}: entries are lost");
         // Half of them go on as a writer finds them, half after they were archived again.
-        if round % 2 == 0 {
+        if round.is_multiple_of(2) {
             told(&data, &["archive", "--before", "1d", "--apply"]);
             assert_eq!(FileReader::open(&data).unwrap().archived(), FileReader::open(&undisturbed).unwrap().archived());
         }
