@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anstyle::Style;
 use indicatif::{ProgressBar, ProgressStyle};
-use tachograph_adapters::archive::unnamed_bundles;
+use tachograph_adapters::archive::{ARCHIVE_DIR, unnamed_bundles};
 use tachograph_adapters::journal::{self, Loss, Progress, Severity, VerifyFinding, VerifyReport};
 use tachograph_engine::ports::JournalError;
 
@@ -40,11 +40,23 @@ pub fn verify(context: &Context, args: &VerifyArgs) -> Result<u8, Error> {
     let verified = journal::verify(data, |progress| bar.show(progress));
     bar.0.finish_and_clear();
     let mut report = verified?;
-    report.findings.extend(unnamed_bundles(data, &report.archived)?.into_iter().map(unnamed));
+    report.findings.extend(of_archive(data, &report));
     let mut output = context.stdout();
     print(&report, data, context.format, &mut output)?;
     output.flush()?;
     Ok(if report.is_sound() { exit::OK } else { exit::DAMAGED })
+}
+
+/// The bundles that no stub names. Nothing of the journal is in that directory: one that cannot be looked at takes nothing from
+/// what was found.
+fn of_archive(data: &Path, report: &VerifyReport) -> Vec<VerifyFinding> {
+    match unnamed_bundles(data, &report.archived) {
+        Ok(files) => files.into_iter().map(unnamed).collect(),
+        Err(error) => {
+            let what = format!("bundles that no stub names were not looked for: {error}");
+            vec![note(data.join(ARCHIVE_DIR), what)]
+        }
+    }
 }
 
 /// Says of a bundle that nobody would look for it, and what to do about that.
@@ -53,6 +65,10 @@ fn unnamed(file: PathBuf) -> VerifyFinding {
         "no stub names it: an archiving did not get further, or another one took its place. The next `tacho archive` \
                 of just these entries takes it over; else it is a copy of entries that are elsewhere, and not needed"
             .to_owned();
+    note(file, what)
+}
+
+fn note(file: PathBuf, what: String) -> VerifyFinding {
     VerifyFinding { severity: Severity::Note, file, offset: 0, position: None, what }
 }
 

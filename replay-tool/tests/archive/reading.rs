@@ -232,6 +232,34 @@ fn a_bundle_that_no_stub_names_is_named_with_what_to_do() {
     assert_eq!(note(plain), Vec::<Value>::new());
 }
 
+/// What cannot be looked for takes nothing from what was found, and is told.
+#[test]
+fn an_archive_that_cannot_be_listed_is_a_note_beside_the_report() {
+    let Archived { plain, .. } = &Archived::new();
+    let sound = json(plain, &["verify"]);
+    let archive = plain.join("archive");
+    std::os::unix::fs::symlink("archive", &archive).unwrap();
+    let mut report = json(plain, &["verify"]);
+    let findings = report["findings"].as_array_mut().unwrap();
+    let note = findings.pop().unwrap();
+    assert_eq!((note["severity"].as_str(), note["file"].as_str()), (Some("note"), archive.to_str()));
+    let what = note["what"].as_str().unwrap();
+    assert!(what.contains("were not looked for") && what.contains("Too many levels of symbolic links"), "{what}");
+    assert_eq!(report, sound, "all else as without");
+    assert!(told(plain, &["verify"]).contains("sound: "));
+    // Damage is told as well, with its own exit code.
+    let segment = std::fs::read_dir(plain.join("journal")).unwrap().map(|item| item.unwrap().path());
+    let segment = segment.filter(|path| path.extension().is_some_and(|ending| ending == "seg")).min().unwrap();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let output = ran(plain, &["verify"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(7), "{text}");
+    assert!(text.contains("damage: ") && text.contains("were not looked for"), "{text}");
+}
+
 /// Of a session whose opening is archived, its close tells who it was.
 #[test]
 fn a_session_that_was_opened_before_has_a_row_with_what_stays() {
