@@ -68,14 +68,34 @@ pub fn is_starting() -> bool {
 }
 
 /// Has the present Tokio runtime start the first thread of those that may block. With one of them, it waits for a thread where
-/// the system has no more; without any, `spawn_blocking` panics. A runtime that lets go of idle threads
-/// (`thread_keep_alive`) may be without any again later.
+/// the system has no more; without any, `spawn_blocking` panics. A runtime lets go of idle threads (`thread_keep_alive`), and is
+/// without any again later unless they are [kept](keep_blocking).
 ///
 /// # Errors
 ///
 /// What the system says if there is no thread to be had.
 pub fn first_blocking() -> io::Result<()> {
     started(|| drop(tokio::task::spawn_blocking(|| ())))
+}
+
+/// The same, and the runtime is never without such a thread again as long as it lives: so often, one of them that is idle is given
+/// something to do, so that it is not let go of. That must be well below the runtime's `thread_keep_alive`. All threads but a
+/// few are let go of. Needs a Tokio runtime with time enabled.
+///
+/// # Errors
+///
+/// As [`first_blocking`].
+pub fn keep_blocking(every: Duration) -> io::Result<()> {
+    first_blocking()?;
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(every).await;
+            if let Err(error) = first_blocking() {
+                tracing::debug!(%error, "there is no thread for what may block");
+            }
+        }
+    });
+    Ok(())
 }
 
 /// How many threads this process has; none without `/proc`.

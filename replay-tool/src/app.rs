@@ -33,8 +33,8 @@ use crate::{compare, why};
 
 /// Threads with this name read an index that may be damaged; the panics of its store are caught and lead to a rebuild.
 const INDEX_THREAD: &str = "tacho-index";
-/// For ever: as long as the runtime has a thread for what may block, it waits where there are no more, and does not panic.
-const KEEP_ALIVE: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+/// So long a thread for what may block stays when it has nothing to do: it counts as one of the processes that runs may have.
+pub(crate) const IDLE_MAX: Duration = Duration::from_secs(10);
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -141,12 +141,17 @@ fn runtime(with_threads: bool) -> Result<Runtime, Error> {
 
 /// The same without a look for room, which others may have taken since.
 fn built(with_threads: bool) -> Result<Runtime, Error> {
+    built_with(with_threads, IDLE_MAX)
+}
+
+/// The same with threads that stay so long with nothing to do.
+fn built_with(with_threads: bool, idle_max: Duration) -> Result<Runtime, Error> {
     let built = if with_threads {
         // It panics if it cannot start its threads. Of several, it would then wait for ever for those that it could start.
-        let build = || Builder::new_multi_thread().worker_threads(1).thread_keep_alive(KEEP_ALIVE).enable_all().build();
+        let build = || Builder::new_multi_thread().worker_threads(1).thread_keep_alive(idle_max).enable_all().build();
         started(build).map_err(Error::short_of_threads("looking after runs"))?
     } else {
-        Builder::new_current_thread().thread_keep_alive(KEEP_ALIVE).enable_all().build()
+        Builder::new_current_thread().thread_keep_alive(idle_max).enable_all().build()
     };
     built.map_err(|error| Error::internal(format!("cannot start the runtime: {error}")))
 }
@@ -286,7 +291,7 @@ fn install_panic_hook() {
 
 #[cfg(test)]
 mod tests {
-    use tachograph_adapters::threads::first_blocking;
+    use tachograph_adapters::threads::{first_blocking, keep_blocking};
 
     use super::*;
 
@@ -370,5 +375,53 @@ mod tests {
             shown.load(Ordering::SeqCst)
         };
         assert_eq!((panic_in(INDEX_THREAD), panic_in("another")), (0, 1));
+    }
+
+    /// The threads that have this name, of all in this process.
+    fn threads_named(name: &str) -> usize {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let names = tasks.flatten().flat_map(|task| std::fs::read_to_string(task.path().join("comm")));
+        names.filter(|found| found.trim_end() == name).count()
+    }
+
+    /// Runs in a process of its own, where nobody else has a runtime.
+    #[test]
+    fn threads_are_given_back_after_a_burst_but_for_a_few() {
+        const ALONE: &str = "TACHO_TEST_ALONE";
+        const BURST: usize = 40;
+        let this = "app::tests::threads_are_given_back_after_a_burst_but_for_a_few";
+        if std::env::var_os(ALONE).is_none() {
+            let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+            let alone = alone.args(["--exact", this]).env(ALONE, "1").output().unwrap();
+            assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stdout));
+            return;
+        }
+        let idle_max = Duration::from_millis(400);
+        for with_threads in [false, true] {
+            let runtime = built_with(with_threads, idle_max).unwrap();
+            // Its own thread has the same name.
+            let present = || threads_named("tokio-rt-worker") - usize::from(with_threads);
+            runtime.block_on(async {
+                keep_blocking(idle_max / 4).unwrap();
+                let all_there = std::sync::Arc::new(std::sync::Barrier::new(BURST));
+                let burst = (0..BURST).map(|_| all_there.clone());
+                let burst: Vec<_> =
+                    burst.map(|all| tokio::task::spawn_blocking(move || all.wait().is_leader())).collect();
+                for one in burst {
+                    one.await.unwrap();
+                }
+                assert!(present() > 0);
+                // However often it is looked, none too many and never none in the end. One that is let go of too early is
+                // replaced; without anybody who keeps them, none would ever be there again.
+                tokio::time::sleep(idle_max * 3).await;
+                let mut looks = 0;
+                while !(1..=BURST / 4).contains(&present()) {
+                    looks += 1;
+                    assert!(looks < 600, "{} threads, of {BURST}", present());
+                    tokio::time::sleep(idle_max / 8).await;
+                }
+            });
+            runtime.shutdown_timeout(Duration::from_secs(30));
+        }
     }
 }

@@ -22,7 +22,7 @@ use tachograph_adapters::journal::{FileJournal, JournalOptions};
 use tachograph_adapters::process::{AdoptionReport, ProcessRunner, RunnerError, RunnerOptions, Shim};
 use tachograph_adapters::shim::{self, Beside};
 use tachograph_adapters::snapshot::{ArchiveOptions, ArchiveSnapshotter, CommandSnapshotter, ProgramImages};
-use tachograph_adapters::threads::{first_blocking, room_for};
+use tachograph_adapters::threads::{keep_blocking, room_for};
 use tachograph_engine::domain::{Position, RunId};
 use tachograph_engine::ports::{CheckpointStore, JournalError, SnapshotError, Snapshotter};
 use tachograph_engine::shell::{Engine, OpenReport, Options, Parts, SubmitError};
@@ -32,6 +32,7 @@ use self::control::OperatorControl;
 use self::snapshots::{JobSnapshotter, Surrender};
 use self::standing::{Standing, WatchedFreezer};
 use self::timekeeping::Timekeeping;
+use crate::app::IDLE_MAX;
 use crate::dataset::RUNS_DIR;
 use crate::error::Error;
 use crate::lock_wait::{LockWait, SUPERVISOR_WAIT};
@@ -378,7 +379,7 @@ async fn open_engine_once_free(data: &Path) -> Result<OpenEngine, Error> {
 /// Opens the journal of a data directory for writing, and nothing else: runs that were left open stay as they are.
 pub(crate) async fn open_engine(data: &Path) -> Result<OpenEngine, Error> {
     room_for(OPENING_THREADS).map_err(Error::short_of_threads("opening the journal"))?;
-    first_blocking().map_err(Error::short_of_threads("opening the journal"))?;
+    keep_blocking(IDLE_MAX / 4).map_err(Error::short_of_threads("opening the journal"))?;
     let journal = open_journal(data.to_owned()).await?;
     let clock = Arc::new(SystemClock);
     let checkpoints = Arc::new(FileCheckpoints::open(data));
