@@ -290,6 +290,11 @@ fn install_panic_hook() {
 }
 
 #[cfg(test)]
+#[path = "../../adapters/tests/shim/lonely.rs"]
+#[allow(dead_code, reason = "what is tested here needs no directory")]
+mod lonely;
+
+#[cfg(test)]
 mod tests {
     use tachograph_adapters::threads::{first_blocking, keep_blocking};
 
@@ -312,7 +317,8 @@ mod tests {
                 .stdin(tests)
                 .current_dir("/");
             if geteuid().is_root() {
-                alone.uid(100_000 + 8 * std::process::id() + 7);
+                let Some(user) = lonely::lonely(7) else { return };
+                alone.uid(user);
             }
             let alone = alone.output().unwrap();
             assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stdout));

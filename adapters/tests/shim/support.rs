@@ -32,7 +32,10 @@ pub(crate) struct Attempt {
 
 impl Attempt {
     pub(crate) fn new(argv: &[&str]) -> Self {
-        let data = tempfile::tempdir().unwrap();
+        Self::in_place(tempfile::tempdir().unwrap(), argv)
+    }
+
+    pub(crate) fn in_place(data: tempfile::TempDir, argv: &[&str]) -> Self {
         let ids = UlidSource::new();
         let attempt = AttemptId::from_ulid(ids.next());
         let assignment = Assignment {

@@ -21,6 +21,8 @@ mod job;
 mod kill;
 /// What runs printed.
 mod logs;
+#[path = "../../../adapters/tests/shim/lonely.rs"]
+mod lonely;
 /// Many runs whose supervisor is killed, and the next one.
 mod outlived;
 /// Data directories that cannot be written, and input out of bounds.

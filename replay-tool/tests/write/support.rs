@@ -118,7 +118,11 @@ fn tool() -> Command {
 
 impl Place {
     pub(crate) fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
+        Self::of(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn of(directory: tempfile::TempDir) -> Self {
+        Self(directory)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
