@@ -234,8 +234,12 @@ fn a_place_that_is_not_the_users_alone_is_not_used() {
     }
     set(0o755);
     assert!(place.is_used(SQL), "that others may look which files there are does no harm");
-    if rustix::process::geteuid().is_root() {
-        std::os::unix::fs::chown(&place.cache, Some(1), None).unwrap();
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED in part: only root can give a directory to another user");
+    } else if let Err(error) = std::os::unix::fs::chown(&place.cache, Some(1), None) {
+        // Root of a container may have no other users.
+        println!("SKIPPED in part: this root cannot give a directory to another user: {error}");
+    } else {
         let (why, is_used) = told(&place, &place.cache);
         assert!(!is_used && why.contains("no directory of this user"), "{why}");
         std::os::unix::fs::chown(&place.cache, Some(0), None).unwrap();
