@@ -36,8 +36,11 @@ type Mark = (u64, u64, i64, i64);
 pub(crate) struct FileMark {
     pub(crate) name: String,
     pub(crate) inode: u64,
+    device: u64,
     bytes: u64,
     modified: (i64, i64),
+    /// This nobody can put back who writes to the file.
+    changed: (i64, i64),
 }
 
 #[derive(Debug, Default)]
@@ -152,8 +155,14 @@ impl SalvagingReader {
             let name = item.file_name().to_string_lossy().into_owned();
             if name.ends_with(".seg") {
                 let found = item.metadata()?;
-                let modified = (found.mtime(), found.mtime_nsec());
-                files.push(FileMark { name, inode: found.ino(), bytes: found.size(), modified });
+                files.push(FileMark {
+                    name,
+                    inode: found.ino(),
+                    device: found.dev(),
+                    bytes: found.size(),
+                    modified: (found.mtime(), found.mtime_nsec()),
+                    changed: (found.ctime(), found.ctime_nsec()),
+                });
             }
         }
         files.sort_by(|one, other| one.name.cmp(&other.name));

@@ -3,7 +3,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The file to keep it in; empty for none.
 const VARIABLE: &str = "TACHO_HISTORY";
@@ -13,6 +13,8 @@ pub(super) const KEPT: usize = 1_000;
 const LINES_MAX: usize = 2 * KEPT;
 /// Bytes of the file that are read; of a longer one the last ones.
 const FILE_BYTES_MAX: u64 = 4 << 20;
+/// Links that a path is followed through.
+const LINKS_MAX: usize = 40;
 /// Bytes of a question that is kept.
 const QUESTION_BYTES_MAX: usize = 16 << 10;
 
@@ -97,11 +99,36 @@ fn line(question: &str) -> String {
     format!("{}\n", serde_json::Value::from(question))
 }
 
-/// Whether a path lies within a directory, as far as both exist.
+/// Whether a path lies within a directory that exists, or would if it were made.
 pub(super) fn is_within(path: &Path, directory: &Path) -> bool {
     let Ok(directory) = directory.canonicalize() else { return false };
-    let existing = path.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
-    existing.is_some_and(|existing| existing.starts_with(directory))
+    // What cannot be followed is nothing to write to.
+    followed(path).is_none_or(|path| path.starts_with(directory))
+}
+
+/// A path without links and detours, whether or not it exists. Absent if it cannot be told.
+fn followed(path: &Path) -> Option<PathBuf> {
+    let mut path = std::path::absolute(path).ok()?;
+    for _ in 0..LINKS_MAX {
+        let existing = path.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
+        let (named, existing) = existing?;
+        let mut rest = path.strip_prefix(named).ok()?.components();
+        let Some(first) = rest.next() else { return Some(existing) };
+        // A link that leads to what is not there yet, or the first name that is not.
+        let next = existing.join(first);
+        path = match next.read_link() {
+            Ok(target) => existing.join(target).join(rest.as_path()),
+            Err(_) if !rest.clone().any(|part| part == Component::ParentDir) => return Some(next.join(rest.as_path())),
+            Err(_) => next.components().chain(rest).fold(PathBuf::new(), |mut whole, part| {
+                match part {
+                    Component::ParentDir => drop(whole.pop()),
+                    part => whole.push(part),
+                }
+                whole
+            }),
+        };
+    }
+    None
 }
 
 #[cfg(test)]
@@ -164,7 +191,17 @@ mod tests {
     fn a_data_directory_is_no_place_for_it() {
         let data = tempfile::tempdir().unwrap();
         assert!(is_within(&data.path().join("not/there/history"), data.path()));
+        for named in ["history", "./history", "nowhere/../history"] {
+            assert!(is_within(Path::new(named), Path::new(".")), "{named} in the working directory");
+        }
+        assert!(!is_within(Path::new("history"), data.path()));
+        assert!(!is_within(Path::new("nowhere/../../history"), Path::new(".")));
         let elsewhere = tempfile::tempdir().unwrap();
+        let link = elsewhere.path().join("link");
+        std::os::unix::fs::symlink(data.path().join("nothing"), &link).unwrap();
+        assert!(is_within(&link.join("history"), data.path()), "a link to what is not there yet");
+        let detour = elsewhere.path().join("nowhere/../link/history");
+        assert!(is_within(&detour, data.path()));
         assert!(!is_within(&elsewhere.path().join("history"), data.path()));
     }
 }

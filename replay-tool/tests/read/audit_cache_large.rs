@@ -18,10 +18,11 @@ const ENTRIES: usize = 100_000;
 const PROMPT: &str = "tacho> ";
 
 /// A journal with as many refusals as make it large.
-fn large() -> (TempDir, PathBuf) {
+pub(crate) fn large() -> (TempDir, PathBuf) {
     let dir = TempDir::new().unwrap();
     let data = dir.path().join("data");
-    let mut journal = FileJournal::open(&data, JournalOptions::default()).unwrap();
+    let options = JournalOptions { segment_bytes: 4 << 20, ..JournalOptions::default() };
+    let mut journal = FileJournal::open(&data, options).unwrap();
     let never = NEVER.parse().unwrap();
     let refused = Made::journal().entries.into_iter().find(|entry| entry.run() == Some(never)).unwrap();
     for first in (0..ENTRIES).step_by(10_000) {
@@ -77,6 +78,16 @@ fn a_second_process_finds_what_the_first_one_filled() {
     assert!(told.contains("used: no") && notes.contains("among the evidence"), "{told}{notes}");
     let (told, notes) = asked(&data, &[("TACHO_CACHE", Path::new("off"))], &explain);
     assert!(told.contains("used: no: it is off") && notes.is_empty(), "{told}{notes}");
+    // A name alone is one in the working directory.
+    for (variables, option) in
+        [(vec![("TACHO_CACHE", Path::new("cachehere"))], &[][..]), (vec![], &["--cache", "./x/../here"])]
+    {
+        let mut command = binary::tacho(&data);
+        command.env_remove("TACHO_CACHE").envs(variables).current_dir(&data).args(explain).args(option);
+        let output = command.output().unwrap();
+        let (told, notes) = (binary::stdout(&output), binary::stderr(&output));
+        assert!(told.contains("used: no") && notes.contains("among the evidence"), "{told}{notes}");
+    }
     prompts(&data, &caches);
     assert!(everything(&data) == before, "nothing is written beside the evidence");
 }

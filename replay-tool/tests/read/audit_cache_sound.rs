@@ -2,7 +2,7 @@
 //! journal, in a place that is the user's alone. Else they are made anew, or not at all; the answer is always the same.
 
 use std::fs::{self, File, OpenOptions, Permissions};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -194,7 +194,13 @@ fn another_journal_in_its_place_has_other_tables() {
     segments.retain(|path| path.extension().is_some_and(|ending| ending == "seg"));
     File::options().write(true).open(&segments[1]).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
     assert!(!is_used_and_right(&place, &rows, "another time"));
+    // So is one that was written to, and given its time again.
     let bytes = fs::read(&segments[1]).unwrap();
+    let modified = fs::metadata(&segments[1]).unwrap().modified().unwrap();
+    let segment = File::options().write(true).open(&segments[1]).unwrap();
+    segment.write_all_at(&bytes[..1], 0).unwrap();
+    segment.set_modified(modified).unwrap();
+    assert!(!is_used_and_right(&place, &rows, "written to"));
     fs::remove_file(&segments[1]).unwrap();
     fs::write(&segments[1], &bytes).unwrap();
     assert!(!is_used_and_right(&place, &rows, "restored"));

@@ -12,6 +12,8 @@ mod audit_cache;
 mod audit_cache_killed;
 /// The binary and a journal that is large.
 mod audit_cache_large;
+/// What comes while a prompt is open.
+mod audit_cache_sitting;
 /// What is not used of them.
 mod audit_cache_sound;
 /// docs/audit.md: its data dictionary, and every question in it.

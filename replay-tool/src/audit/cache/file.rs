@@ -2,14 +2,18 @@
 //!
 //! | file | is |
 //! | --- | --- |
-//! | `JOURNAL-PLACE.tables` | a SQLite database |
+//! | `JOURNAL-PLACE.tables` | a SQLite database, and no rollback journal beside it |
 //! | `JOURNAL-PLACE.card` | what it holds. It is taken away before the tables are changed, and put back after |
 //! | `JOURNAL-PLACE.lock` | locked by whoever uses it; its time is that of the last use |
 //!
 //! `JOURNAL` is the identity of the journal, `PLACE` a digest of the path of its data directory. A crash while the tables are
 //! changed leaves no card, and so nothing that is ever read.
+//!
+//! Somebody may delete the files at any time, also while they are used, and another process make others under the same names.
+//! So a card names the database that is open, by what the system says of the open file, and never what has its name; and whoever
+//! no longer has the names leaves them alone.
 
-use std::fs::{File, FileTimes, OpenOptions, TryLockError};
+use std::fs::{File, FileTimes, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -53,11 +57,16 @@ impl Drop for Held {
 /// The tables of one journal, for as long as nobody else uses them.
 #[derive(Debug)]
 pub(super) struct CacheFile {
-    _held: Held,
+    /// The database, once there is one. SQLite's own locks on it are gone with this, so that its connection is closed first.
+    open: Option<File>,
+    /// How this process, or its card, left it.
+    left: Option<Stamp>,
     place: CachePlace,
     stem: PathBuf,
     journal: String,
     maker: Maker,
+    /// Given back last of all.
+    held: Held,
 }
 
 impl CacheFile {
@@ -84,7 +93,7 @@ impl CacheFile {
         // When it was used last decides who goes first; that is no reason not to use it.
         let _ = lock.0.set_times(FileTimes::new().set_modified(SystemTime::now()));
         let (maker, journal) = (Maker::this(boot_id), journal.to_string());
-        Ok(Some(Self { _held: lock, place: place.clone(), stem, journal, maker }))
+        Ok(Some(Self { open: None, left: None, place: place.clone(), stem, journal, maker, held: lock }))
     }
 
     /// Why it is not used.
@@ -111,12 +120,39 @@ impl CacheFile {
         self.stem.with_extension("card")
     }
 
+    /// Whether the names are still those of what this process holds.
+    pub(super) fn is_in_place(&self) -> bool {
+        self.has_lock() && self.open.as_ref().is_none_or(|open| is_named(open, &self.tables()))
+    }
+
+    fn has_lock(&self) -> bool {
+        is_named(&self.held.0, &self.stem.with_extension("lock"))
+    }
+
+    /// Whether nobody wrote to the tables since this process did.
+    pub(super) fn is_as_left(&self) -> bool {
+        self.left.is_some() && self.stamp().ok() == self.left
+    }
+
+    /// Notes how the tables are after they were changed.
+    pub(super) fn leave(&mut self) {
+        self.left = self.stamp().ok();
+    }
+
+    fn stamp(&self) -> io::Result<Stamp> {
+        let open = self.open.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        Ok(Stamp::of(&open.metadata()?))
+    }
+
     /// What the tables hold, if they are exactly as they were left by this version of this program in this boot.
-    pub(super) fn holding(&self) -> Option<Holding> {
+    pub(super) fn holding(&mut self) -> Option<Holding> {
         let card: Card = serde_json::from_slice(&private_bytes(&self.card())?).ok()?;
+        self.open =
+            Some(opened(&self.tables(), false).ok().filter(|open| open.metadata().is_ok_and(|it| is_own(&it)))?);
+        self.left = Some(card.stamp);
         let is_left_so = card.maker == self.maker
             && card.holding.journal == self.journal
-            && own(&self.tables()).is_some_and(|found| Stamp::of(&found) == card.stamp)
+            && self.is_as_left()
             && journal_of(&self.stem).symlink_metadata().is_err();
         is_left_so.then_some(card.holding)
     }
@@ -142,35 +178,41 @@ impl CacheFile {
     /// # Errors
     ///
     /// [`NoCache`] if that cannot be done, or there is no room for so many entries.
-    pub(super) fn make(&self, entries: u64) -> Result<Connection, NoCache> {
+    pub(super) fn make(&mut self, entries: u64) -> Result<Connection, NoCache> {
         self.discard();
+        self.open = None;
         make_room(&self.stem);
         if !room(&self.stem, 0).is_enough_for(entries) {
             return Err(self.unusable("there is too little room on that disk"));
         }
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(self.tables());
-        file.map_err(|error| self.unusable(&error.to_string()))?;
+        let made = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(self.tables());
+        self.open = Some(made.map_err(|error| self.unusable(&error.to_string()))?);
         let made = self.connected().and_then(|connection| {
             create(&connection)?;
             self.guard(&connection)?;
             Ok(connection)
         });
+        self.leave();
         made.map_err(|error| {
             self.discard();
             self.unusable(&error.to_string())
         })
     }
 
+    /// A connection that keeps its lock, and what it needs to take changes back in memory: from here on it looks at no name any
+    /// more, and has the same file open as this.
     fn connected(&self) -> rusqlite::Result<Connection> {
         let flags =
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
         let connection = Connection::open_with_flags(self.tables(), flags)?;
+        connection.busy_timeout(Duration::ZERO)?;
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
         connection.execute_batch(&format!(
-            "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA page_size = {PAGE_BYTES}; \
-             PRAGMA journal_mode = DELETE; PRAGMA synchronous = OFF; PRAGMA cache_size = -{PAGES_KIB};"
+            "PRAGMA locking_mode = EXCLUSIVE; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA page_size = {PAGE_BYTES}; \
+             PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF; PRAGMA cache_size = -{PAGES_KIB};"
         ))?;
-        Ok(connection)
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        if self.is_in_place() { Ok(connection) } else { Err(rusqlite::Error::InvalidPath(self.tables())) }
     }
 
     /// Sets the limits of questions, and that of its size.
@@ -186,21 +228,28 @@ impl CacheFile {
     ///
     /// # Errors
     ///
-    /// What the system says.
+    /// What the system says; or the names are not those of this process any more, and nothing was touched.
     pub(super) fn withdraw(&self) -> io::Result<()> {
+        self.check_in_place()?;
         match std::fs::remove_file(self.card()) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// Says what the tables hold, which are as they stay.
+    fn check_in_place(&self) -> io::Result<()> {
+        if self.is_in_place() { Ok(()) } else { Err(io::Error::other("it was taken away")) }
+    }
+
+    /// Says what the tables hold, which are as they were left. Should the names go to others in this moment, that is a card
+    /// which their tables do not match.
     ///
     /// # Errors
     ///
-    /// What the system says; then there is no card.
+    /// What the system says; or the tables are not as this process left them, or not in their place.
     pub(super) fn put(&self, holding: Holding) -> io::Result<()> {
-        let stamp = Stamp::of(&self.tables().symlink_metadata()?);
+        self.check_in_place()?;
+        let stamp = self.left.clone().ok_or(io::ErrorKind::NotFound)?;
         let card = Card { maker: self.maker.clone(), holding, stamp };
         let draft = self.stem.with_extension("card-draft");
         let _ = std::fs::remove_file(&draft);
@@ -214,12 +263,17 @@ impl CacheFile {
             std::thread::sleep(Duration::from_millis(1));
             file.set_modified(SystemTime::now())?;
         }
+        if !self.is_as_left() {
+            return Err(io::Error::other("somebody else wrote to it"));
+        }
         std::fs::rename(&draft, self.card())
     }
 
-    /// Takes everything away but the lock.
+    /// Takes everything away but the lock; nothing if that is not this process's any more.
     pub(super) fn discard(&self) {
-        remove(&self.stem);
+        if self.has_lock() {
+            remove(&self.stem);
+        }
     }
 }
 
@@ -234,18 +288,27 @@ pub(super) fn remove(stem: &Path) {
 /// Locks the file of a journal; absent if another process has it.
 pub(super) fn locked(stem: &Path, is_made: bool) -> io::Result<Option<Held>> {
     let path = stem.with_extension("lock");
-    let mut options = OpenOptions::new();
-    let no_follow = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
-    options.read(true).write(true).create(is_made).mode(0o600).custom_flags(no_follow);
-    let file = options.open(&path)?;
+    let file = opened(&path, is_made)?;
     let held = match file.try_lock() {
         Ok(()) => Held(file),
         Err(TryLockError::WouldBlock) => return Ok(None),
         Err(TryLockError::Error(error)) => return Err(error),
     };
     // Whoever makes room removes it while it holds it.
-    let is_there = own(&path).is_some_and(|there| held.0.metadata().is_ok_and(|held| held.ino() == there.ino()));
+    let is_there = own(&path).is_some() && is_named(&held.0, &path);
     Ok(is_there.then_some(held))
+}
+
+/// Opens a file for reading and writing that is no link.
+fn opened(path: &Path, is_made: bool) -> io::Result<File> {
+    let no_follow = i32::try_from((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits()).unwrap_or(0);
+    OpenOptions::new().read(true).write(true).create(is_made).mode(0o600).custom_flags(no_follow).open(path)
+}
+
+/// Whether an open file has this name.
+fn is_named(open: &File, path: &Path) -> bool {
+    let (Ok(open), Ok(named)) = (open.metadata(), path.symlink_metadata()) else { return false };
+    (open.dev(), open.ino()) == (named.dev(), named.ino())
 }
 
 fn journal_of(stem: &Path) -> PathBuf {
@@ -253,10 +316,13 @@ fn journal_of(stem: &Path) -> PathBuf {
 }
 
 /// A plain file that belongs to this user alone.
-fn own(path: &Path) -> Option<std::fs::Metadata> {
-    let found = path.symlink_metadata().ok()?;
+fn own(path: &Path) -> Option<Metadata> {
+    path.symlink_metadata().ok().filter(is_own)
+}
+
+fn is_own(found: &Metadata) -> bool {
     let is_own = found.is_file() && found.uid() == geteuid().as_raw() && found.mode() & 0o077 == 0;
-    (is_own && found.nlink() == 1).then_some(found)
+    is_own && found.nlink() == 1
 }
 
 fn private_bytes(path: &Path) -> Option<Vec<u8>> {

@@ -24,7 +24,7 @@ use super::narrowing::Stretch;
 use super::parameter::Parameter;
 use super::wanted::Wanted;
 use crate::cli::AskArgs;
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, FileMark};
 use crate::error::Error;
 use crate::output::Reading;
 
@@ -58,7 +58,13 @@ enum State {
     /// They were not looked for, or have to be looked for again.
     Unknown,
     /// They are here, and are this process's alone.
-    Held { file: CacheFile, kept: Box<Kept> },
+    Held {
+        /// Closed before the file is given back.
+        kept: Box<Kept>,
+        file: CacheFile,
+        /// The files of the journal before their entries were read.
+        files: JournalFiles,
+    },
     /// They are not used.
     Never(String),
 }
@@ -104,7 +110,7 @@ impl Cached {
 
     /// Drops what is held, for good.
     fn drop_file(&mut self, why: &str) {
-        if let State::Held { file, kept } = std::mem::replace(&mut self.state, State::Never(why.to_owned())) {
+        if let State::Held { file, kept, .. } = std::mem::replace(&mut self.state, State::Never(why.to_owned())) {
             drop(kept);
             file.discard();
         }
@@ -129,7 +135,7 @@ impl Cached {
         if !self.is_wanted(dataset, scope, desk) || !self.is_held(dataset) {
             return Ok(None);
         }
-        let State::Held { file, kept } = &mut self.state else { return Ok(None) };
+        let State::Held { file, kept, .. } = &mut self.state else { return Ok(None) };
         // Another process may have seen more by now: then they are good for the next question.
         if !kept.continues(dataset, scope) {
             return Ok(None);
@@ -144,6 +150,7 @@ impl Cached {
         }
         let (before, archived) = (kept.reach(), dataset.reader().archived());
         let brought = kept.bring(dataset, scope, desk.wanted()).await;
+        file.leave();
         if kept.is_broken() {
             self.drop_file("SQLite cannot use the file");
             return Ok(None);
@@ -192,9 +199,19 @@ impl Cached {
 
     /// Takes the tables that are there, if they are sound and can be gone on with.
     async fn look(&mut self, dataset: &Dataset) {
-        match &self.state {
-            State::Held { kept, .. } if kept.reach().archived == dataset.reader().archived() => return,
-            State::Held { .. } => {
+        let marks = dataset.journal_files().unwrap_or_default();
+        match &mut self.state {
+            State::Held { kept, file, files } => {
+                if !file.is_in_place() {
+                    // Whoever has the names now is left alone.
+                    self.state = State::Never("its file was deleted meanwhile".to_owned());
+                    return;
+                }
+                let is_same_journal = kept.reach().archived == dataset.reader().archived() && files.are_in(&marks);
+                if is_same_journal && file.is_as_left() {
+                    *files = JournalFiles::of(&marks);
+                    return;
+                }
                 self.drop_file("");
                 self.state = State::Unknown;
             }
@@ -202,15 +219,16 @@ impl Cached {
             State::Never(_) => return,
         }
         let (Some(place), Some(journal)) = (&self.place, dataset.journal()) else { return };
-        let file = match CacheFile::take(place, (journal, dataset.data()), &self.boot_id, false) {
+        let mut file = match CacheFile::take(place, (journal, dataset.data()), &self.boot_id, false) {
             Ok(Some(file)) => file,
             Ok(None) => return,
             Err(none) => return self.give_up(none),
         };
         let Some(holding) = file.holding() else { return };
-        if !is_of(&holding, dataset).await {
+        if !is_of(&holding, &marks, dataset).await {
             return;
         }
+        let files = JournalFiles::of(&marks);
         let reach = Reach {
             filled: Wanted::read(holding.filled),
             reached: Position(holding.reached),
@@ -218,7 +236,7 @@ impl Cached {
         };
         let opened = file.open().ok().and_then(|open| Kept::lasting(open, reach, self.interrupt.clone()).ok());
         match opened {
-            Some(kept) => self.state = State::Held { file, kept: Box::new(kept) },
+            Some(kept) => self.state = State::Held { kept: Box::new(kept), file, files },
             None => file.discard(),
         }
     }
@@ -231,12 +249,13 @@ impl Cached {
             let archived = dataset.reader().archived();
             let entries = dataset.reader().head().position.0.saturating_sub(archived.0);
             let taken = CacheFile::take(place, (journal, dataset.data()), &self.boot_id, true);
+            let files = JournalFiles::of(&dataset.journal_files().unwrap_or_default());
             let made = taken.and_then(|file| {
-                let file = file.ok_or_else(|| NoCache::quiet("it is not there"))?;
+                let mut file = file.ok_or_else(|| NoCache::quiet("it is not there"))?;
                 let reach = Reach { archived, ..Reach::default() };
                 let kept = Kept::lasting(file.make(entries)?, reach, self.interrupt.clone());
                 let kept = kept.map_err(|error| file.unusable(&error.to_string()))?;
-                Ok(State::Held { file, kept: Box::new(kept) })
+                Ok(State::Held { kept: Box::new(kept), file, files })
             });
             match made {
                 Ok(held) => self.state = held,
@@ -248,16 +267,16 @@ impl Cached {
 
     /// Says beside the tables what they hold; where that cannot be done, they are gone with the process.
     async fn put_card(&mut self, dataset: &Dataset) {
-        let State::Held { file, kept } = &self.state else { return };
+        let State::Held { file, kept, files } = &self.state else { return };
         let reach = kept.reach();
         let chain = dataset.reader().digest_at(reach.reached).await.ok().flatten();
-        let Some((chain, marks)) = chain.zip(dataset.journal_files().ok()) else { return };
+        let Some(chain) = chain else { return };
         let holding = Holding {
             journal: file.journal().to_owned(),
             reached: reach.reached.0,
             chain: chain.to_string(),
             archived: reach.archived.0,
-            files: JournalFiles::of(&marks),
+            files: files.clone(),
             filled: reach.filled.written(),
         };
         if file.put(holding).is_err() {
@@ -322,7 +341,7 @@ impl Cached {
                 let directory = self.place.iter().map(|place| ("directory", place.told()));
                 directory.chain([("used", "no: nothing is filled yet".to_owned())]).collect()
             }
-            State::Held { file, kept } => {
+            State::Held { file, kept, .. } => {
                 let reach = kept.reach();
                 let mut told = vec![
                     ("file", file.tables().display().to_string()),
@@ -342,12 +361,11 @@ impl Cached {
 }
 
 /// Whether tables are of this very journal, as it was up to where they reach.
-async fn is_of(holding: &Holding, dataset: &Dataset) -> bool {
+async fn is_of(holding: &Holding, marks: &[FileMark], dataset: &Dataset) -> bool {
     let (reached, reader) = (Position(holding.reached), dataset.reader());
     if holding.archived != reader.archived().0 {
         return false;
     }
     let chain = reader.digest_at(reached).await.ok().flatten();
-    let marks = dataset.journal_files().unwrap_or_default();
-    chain.is_some_and(|chain| chain.to_string() == holding.chain) && holding.files.are_in(&marks)
+    chain.is_some_and(|chain| chain.to_string() == holding.chain) && holding.files.are_in(marks)
 }

@@ -50,6 +50,8 @@ impl NoCache {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CachePlace {
     directory: PathBuf,
+    /// The evidence, which it is no part of.
+    data: PathBuf,
     /// Whether it was asked for by name.
     is_named: bool,
 }
@@ -57,18 +59,20 @@ pub(super) struct CachePlace {
 impl CachePlace {
     /// The one that is chosen, else that of this user, as the environment has it.
     pub(super) fn of(choice: Option<&CacheChoice>, data: &Path) -> Result<Self, NoCache> {
-        let place = match choice {
+        let (directory, is_named) = match choice {
             Some(CacheChoice::Off) => return Err(NoCache::quiet("it is off")),
-            Some(CacheChoice::In(directory)) => Self { directory: directory.clone(), is_named: true },
-            None => {
-                let directory = of_user().ok_or_else(|| NoCache::quiet("there is no home directory for it"))?;
-                Self { directory, is_named: false }
-            }
+            Some(CacheChoice::In(directory)) => (directory.clone(), true),
+            None => (of_user().ok_or_else(|| NoCache::quiet("there is no home directory for it"))?, false),
         };
-        if is_within(&place.directory, data) {
-            return Err(place.unusable("it lies among the evidence"));
-        }
+        // A name alone is one in the working directory.
+        let directory = std::path::absolute(&directory).unwrap_or(directory);
+        let place = Self { directory, data: data.to_owned(), is_named };
+        place.check_apart(&place.directory)?;
         Ok(place)
+    }
+
+    fn check_apart(&self, directory: &Path) -> Result<(), NoCache> {
+        if is_within(directory, &self.data) { Err(self.unusable("it lies among the evidence")) } else { Ok(()) }
     }
 
     /// Why it is not used. Who named it is told.
@@ -96,6 +100,8 @@ impl CachePlace {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(self.failed(&error)),
         };
+        // It may have been made, or moved, since it was looked for first.
+        self.check_apart(&directory)?;
         let found = directory.metadata().map_err(|error| self.failed(&error))?;
         let is_foreign = !found.is_dir() || found.uid() != geteuid().as_raw();
         if is_foreign || found.mode() & WRITABLE_BY_OTHERS != 0 {
