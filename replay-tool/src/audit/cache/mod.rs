@@ -61,7 +61,7 @@ enum State {
     Held {
         /// Closed before the file is given back.
         kept: Box<Kept>,
-        file: CacheFile,
+        file: Box<CacheFile>,
         /// The files of the journal before their entries were read.
         files: JournalFiles,
     },
@@ -236,7 +236,7 @@ impl Cached {
         };
         let opened = file.open().ok().and_then(|open| Kept::lasting(open, reach, self.interrupt.clone()).ok());
         match opened {
-            Some(kept) => self.state = State::Held { kept: Box::new(kept), file, files },
+            Some(kept) => self.state = State::Held { kept: Box::new(kept), file: Box::new(file), files },
             None => file.discard(),
         }
     }
@@ -255,7 +255,7 @@ impl Cached {
                 let reach = Reach { archived, ..Reach::default() };
                 let kept = Kept::lasting(file.make(entries)?, reach, self.interrupt.clone());
                 let kept = kept.map_err(|error| file.unusable(&error.to_string()))?;
-                Ok(State::Held { kept: Box::new(kept), file, files })
+                Ok(State::Held { kept: Box::new(kept), file: Box::new(file), files })
             });
             match made {
                 Ok(held) => self.state = held,
