@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use tachograph_engine::ports::JournalError;
 
 use crate::error::Error;
@@ -75,12 +76,18 @@ pub(crate) fn sync_names(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
-/// What that came to: a directory that may not be read cannot be synced either.
+/// What that came to: a directory that may not be read cannot be synced either, and there are file systems that sync none. What
+/// was asked for is there all the same.
 pub(crate) fn kept(synced: io::Result<()>) -> io::Result<()> {
     match synced {
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied || syncs_none(&error) => Ok(()),
         synced => synced,
     }
+}
+
+/// Whether a file system says that it does not sync directories.
+fn syncs_none(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS))
 }
 
 impl Drop for WholeFile {
@@ -128,9 +135,21 @@ mod tests {
         let error = begun(&place).finish_by(|_| Err(io::ErrorKind::StorageFull.into())).unwrap_err();
         assert!(error.to_string().contains("sync") || error.code() == "disk_full", "{error}");
         assert!(place.is_file(), "it may be there all the same");
-        let other = dir.path().join("other");
-        begun(&other).finish_by(|_| Err(io::ErrorKind::PermissionDenied.into())).unwrap();
-        begun(&dir.path().join("third")).finish().unwrap();
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
+        for errno in [Errno::IO, Errno::NOSPC] {
+            begun(&dir.path().join(errno.raw_os_error().to_string())).finish_by(|_| Err(errno.into())).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn where_no_directory_can_be_synced_a_file_is_finished_without() {
+        let dir = tempfile::tempdir().unwrap();
+        for errno in [Errno::ACCESS, Errno::PERM, Errno::INVAL, Errno::OPNOTSUPP, Errno::NOSYS] {
+            let place = dir.path().join(errno.raw_os_error().to_string());
+            begun(&place).finish_by(|_| Err(errno.into())).unwrap_or_else(|error| panic!("{errno:?}: {error}"));
+            assert_eq!(fs::read(&place).unwrap(), b"all");
+            fs::remove_file(&place).unwrap();
+        }
+        begun(&dir.path().join("synced")).finish().unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

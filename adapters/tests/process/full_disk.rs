@@ -9,7 +9,7 @@ use tachograph_adapters::process::{
 };
 use tachograph_engine::domain::{Drain, Event, ExitStatus, FailureKind, Finding, Outcome, Witness};
 
-use crate::shimmed::until_gone;
+use crate::shimmed::{until_gone, within_a_minute};
 use crate::support::{Bench, by_shims, exit, failure};
 
 const DISK: &str = "size=1m";
@@ -61,7 +61,7 @@ async fn output_that_fills_the_disk_does_not_cost_the_exit_code() {
     let bench = Bench::shimmed().await;
     let Some(_disk) = SmallDisk::below(&bench) else { return };
     let handle = bench.sh(&format!("head -c {OUTPUT_BYTES} /dev/zero; exit 7")).await;
-    let end = handle.wait().await.unwrap();
+    let end = within_a_minute("it has ended", handle.wait()).await.unwrap();
     let lost = failure(&end);
     assert_eq!(lost.kind, FailureKind::OutputLost);
     assert!(lost.message.ends_with("ended with code 7"), "{}", lost.message);
@@ -81,7 +81,7 @@ async fn a_disk_that_the_run_filled_otherwise_takes_the_exit_record_all_the_same
     let Some(_disk) = SmallDisk::below(&bench) else { return };
     let handle =
         bench.sh(&format!("head -c {OUTPUT_BYTES} /dev/zero > $TACHO_RUN_DIR/core 2> /dev/null; exit 7")).await;
-    let end = handle.wait().await.unwrap();
+    let end = within_a_minute("it has ended", handle.wait()).await.unwrap();
     let exit = exit(&end);
     assert_eq!((&exit.status, exit.witness), (&ExitStatus::Code(7), Witness::Waited));
     assert!(kept(&bench, &handle).is_complete());
@@ -95,7 +95,7 @@ async fn an_exit_on_a_full_disk_is_found_by_the_next_supervisor() {
         let Some(disk) = SmallDisk::below(&bench) else { return };
         let (ready, go) = (bench.pipe("ready"), bench.pipe("go"));
         let handle = bench.sh(&format!("echo > {}; read line < {}; exit 7", ready.path(), go.path())).await;
-        ready.read_to_end().await;
+        within_a_minute("it is executed", ready.read_to_end()).await;
         let own = directory(&bench, &handle);
         let shim = Identity::read(&own, handle.run(), handle.attempt()).unwrap().unwrap().shim.unwrap();
         assert_eq!(bench.runner.leave(Duration::from_secs(5)).await, 1);
@@ -105,12 +105,12 @@ async fn an_exit_on_a_full_disk_is_found_by_the_next_supervisor() {
         if before {
             assert_eq!(runner.recover().await.unwrap().adopted, [(handle.run(), handle.attempt())]);
         }
-        go.release().await;
+        within_a_minute("it reads its line", go.release()).await;
         until_gone(shim.pid).await;
         if before {
             // Ended, or about to be.
             if let Some(adopted) = runner.handle(handle.run(), handle.attempt()) {
-                adopted.wait().await.unwrap();
+                within_a_minute("the adopted one has ended", adopted.wait()).await.unwrap();
             }
         } else {
             assert_eq!(runner.recover().await.unwrap().exited, [(handle.run(), ExitStatus::Code(7))]);
@@ -130,8 +130,10 @@ async fn unnamed(bench: &Bench) -> Option<(SmallDisk, crate::support::Pipe, RunH
     fill(&disk.0);
     let (ready, go) = (bench.pipe("ready"), bench.pipe("go"));
     let handle = bench.sh(&format!("echo > {}; read line < {}; exit 7", ready.path(), go.path())).await;
-    assert!(handle.pid().is_some(), "it was not executed: {:?}", handle.wait().await);
-    ready.read_to_end().await;
+    if handle.pid().is_none() {
+        panic!("it was not executed: {:?}", within_a_minute("its end is told", handle.wait()).await);
+    }
+    within_a_minute("it is executed", ready.read_to_end()).await;
     assert!(!directory(bench, &handle).path().join("identity.json").exists(), "there was room");
     Some((disk, go, handle))
 }
@@ -140,8 +142,8 @@ async fn unnamed(bench: &Bench) -> Option<(SmallDisk, crate::support::Pipe, RunH
 async fn a_plain_run_whose_identity_cannot_be_kept_goes_on_and_its_code_is_recorded() {
     let bench = Bench::under(Shim::Off, Arc::new(SystemClock), RunnerOptions::default()).await;
     let Some((_disk, go, handle)) = unnamed(&bench).await else { return };
-    go.release().await;
-    let end = handle.wait().await.unwrap();
+    within_a_minute("it reads its line", go.release()).await;
+    let end = within_a_minute("it has ended", handle.wait()).await.unwrap();
     let exit = exit(&end);
     assert_eq!((&exit.status, exit.witness), (&ExitStatus::Code(7), Witness::Waited));
     assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Exited"]);
@@ -174,7 +176,7 @@ fn a_plain_run_without_an_identity_has_an_unknown_end_and_is_named_and_left_alon
         assert!(detail.contains(&process.to_string()), "{detail}");
         assert!(matches!(&exit.status, ExitStatus::Unknown { .. }), "{exit:?}");
         // Nobody signalled it: it takes its line, and ends by itself.
-        go.release().await;
+        within_a_minute("it reads its line", go.release()).await;
         until_gone(process).await;
         runner.shutdown(Duration::from_secs(5)).await;
     });
@@ -184,7 +186,7 @@ fn a_plain_run_without_an_identity_has_an_unknown_end_and_is_named_and_left_alon
 async fn a_run_that_takes_its_directory_away_keeps_the_code_that_its_shim_told() {
     let bench = Bench::shimmed().await;
     let handle = bench.sh("rm -rf \"$TACHO_RUN_DIR\"; exit 7").await;
-    let end = handle.wait().await.unwrap();
+    let end = within_a_minute("it has ended", handle.wait()).await.unwrap();
     let exit = exit(&end);
     assert_eq!((&exit.status, exit.witness, &exit.output), (&ExitStatus::Code(7), Witness::Waited, &None));
     assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Exited"]);

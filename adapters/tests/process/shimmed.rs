@@ -118,7 +118,7 @@ async fn start_of(
     (bench, clock, launching)
 }
 
-async fn within_a_minute<T>(what: &str, wait: impl Future<Output = T>) -> T {
+pub(crate) async fn within_a_minute<T>(what: &str, wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap_or_else(|_| panic!("waited a minute until {what}"))
 }
 

@@ -184,8 +184,12 @@ impl Pipe {
     }
 }
 
+/// On a thread that nobody joins: a runtime waits for its own ones when it is dropped, so that what is stuck would outlast every
+/// bound on waiting for it.
 pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.unwrap()
+    let (done, result) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || done.send(work()));
+    result.await.unwrap()
 }
 
 pub(crate) fn command(argv: &[&str]) -> RunSpec {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use tachograph_adapters::journal::{FileJournal, JournalOptions};
+use tachograph_adapters::journal::{Durability, FileJournal, JournalOptions};
 use tachograph_engine::domain::Entry;
 use tachograph_engine::ports::Journal;
 use tachograph_replay::audit::{NAMED, command, tables};
@@ -36,11 +36,12 @@ impl Place {
         Self { dir, data, cache, boot: "boot-1" }
     }
 
-    /// A journal without entries, and its writer.
-    pub(crate) fn begun() -> (Self, FileJournal) {
+    /// A journal without entries, and its writer, which waits for the disk only where a segment is full.
+    pub(crate) fn begun(segment_bytes: u64) -> (Self, FileJournal) {
         let dir = TempDir::new().unwrap();
         let (data, cache) = (dir.path().join("data"), dir.path().join("cache"));
-        let options = JournalOptions { segment_bytes: 2_048, ..JournalOptions::default() };
+        let durability = Durability::Buffered;
+        let options = JournalOptions { segment_bytes, durability, ..JournalOptions::default() };
         let journal = FileJournal::open(&data, options).unwrap();
         (Self { dir, data, cache, boot: "boot-1" }, journal)
     }
@@ -145,18 +146,19 @@ pub(crate) fn sorted(text: &str) -> Vec<&str> {
 fn another_process_answers_as_one_that_fills_tables_of_its_own() {
     let place = Place::made();
     let before = everything(&place.data);
+    let all = all();
+    let all: Vec<Vec<&str>> = all.iter().map(|arguments| arguments.iter().map(String::as_str).collect()).collect();
+    let alone: Vec<String> = all.iter().map(|arguments| place.alone(arguments)).collect();
     // Filled by the questions themselves, and filled with all that there is first.
     for is_filled in [false, true] {
         for sql in whole().iter().filter(|_| is_filled) {
             place.asked(&["sql", sql]);
         }
         let (mut used, mut asked) = (0, 0);
-        for arguments in all() {
-            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-            let alone = place.alone(&arguments);
+        for (arguments, alone) in all.iter().zip(&alone) {
             for time in ["the first time", "again"] {
-                let found = place.asked(&arguments);
-                assert_eq!(sorted(&found), sorted(&alone), "{arguments:?}, {time}");
+                let found = place.asked(arguments);
+                assert_eq!(sorted(&found), sorted(alone), "{arguments:?}, {time}");
             }
             if arguments[0] == "sql" && arguments.len() == 2 {
                 (used, asked) = (used + usize::from(place.is_used(arguments[1])), asked + 1);
@@ -234,7 +236,7 @@ fn a_small_journal_leaves_no_file_and_off_is_off() {
 
 #[test]
 fn what_is_appended_is_added_and_nothing_else_is_read() {
-    let (place, mut journal) = Place::begun();
+    let (place, mut journal) = Place::begun(2_048);
     let entries = Made::journal().entries;
     let all = all();
     let mut reached = 0;

@@ -92,12 +92,13 @@ fn a_sitting_fills_them_and_the_next_one_answers_the_same() {
 fn processes_at_the_same_time_all_answer_right() {
     let place = Place::made();
     let questions = questions();
+    let alone: Vec<String> = questions.iter().map(|sql| place.alone(&["sql", sql])).collect();
     let mut children: Vec<Child> = (0..4).map(|_| child(&place, 3, &questions, Stdio::null())).collect();
     for child in &mut children {
         let answers = answers(child);
         assert_eq!(answers.len(), 3 * questions.len());
-        for (sql, rows) in answers {
-            assert_eq!(sorted(&rows), sorted(&place.alone(&["sql", &sql])), "{sql}");
+        for ((sql, rows), (question, alone)) in answers.iter().zip(questions.iter().zip(&alone).cycle()) {
+            assert_eq!((sql, sorted(rows)), (question, sorted(alone)));
         }
         assert!(child.wait().unwrap().success());
     }
@@ -128,29 +129,29 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
-/// `TACHO_CACHE_KILL_ROUNDS` rounds (12) from `TACHO_CACHE_KILL_SEED` (1).
+/// `TACHO_CACHE_KILL_ROUNDS` rounds (8) from `TACHO_CACHE_KILL_SEED` (1).
 #[test]
 fn a_kill_at_any_moment_leaves_what_answers_right_or_nothing() {
-    let (rounds, seed) = (number("TACHO_CACHE_KILL_ROUNDS", 12), number("TACHO_CACHE_KILL_SEED", 1));
+    let (rounds, seed) = (number("TACHO_CACHE_KILL_ROUNDS", 8), number("TACHO_CACHE_KILL_SEED", 1));
     println!("TACHO_CACHE_KILL_ROUNDS={rounds} TACHO_CACHE_KILL_SEED={seed}");
-    let (place, mut journal) = Place::begun();
+    let (place, mut journal) = Place::begun(32 << 10);
     // Long enough that a kill finds somebody at work.
     let refused =
         Made::journal().entries.into_iter().find(|entry| entry.run() == Some(NEVER.parse().unwrap())).unwrap();
     let mut drafts = (1_u128..).map(|number| Draft { id: EntryId::from_u128(number), ..binary::draft(&refused) });
     let mut append = |count: usize| run(journal.append(drafts.by_ref().take(count).collect())).unwrap();
-    append(4_000);
+    append(1_000);
     let (questions, mut state) = (counting(), seed);
     let mut found = [0, 0];
     for round in 0..rounds {
-        let mut child = child(&place, 1_000, &questions, Stdio::null());
+        let mut child = child(&place, 8, &questions, Stdio::null());
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // It is at work from its first answer on.
         let begun = lines.any(|line| line.unwrap().starts_with(ANSWER));
         assert!(begun, "round {round}: the child answered nothing");
-        std::thread::sleep(Duration::from_micros(next(&mut state) % 200_000));
+        std::thread::sleep(Duration::from_micros(next(&mut state) % 60_000));
         append(50);
-        std::thread::sleep(Duration::from_micros(next(&mut state) % 50_000));
+        std::thread::sleep(Duration::from_micros(next(&mut state) % 15_000));
         child.kill().unwrap();
         child.wait().unwrap();
         drop(lines);

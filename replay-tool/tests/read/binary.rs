@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
 
-use tachograph_adapters::journal::{FileJournal, JournalOptions};
+use tachograph_adapters::journal::{Durability, FileJournal, JournalOptions};
 use tachograph_engine::domain::Entry;
 use tachograph_engine::ports::{Draft, Journal};
 use tempfile::TempDir;
@@ -58,8 +58,9 @@ pub(super) fn draft(entry: &Entry) -> Draft {
 }
 
 fn open(data: &Path) -> FileJournal {
-    // Small segments, so that reading crosses from one to the next.
-    FileJournal::open(data, JournalOptions { segment_bytes: 2_048, ..JournalOptions::default() }).unwrap()
+    // Small segments, so that reading crosses from one to the next; the disk is waited for where one is full.
+    let durability = Durability::Buffered;
+    FileJournal::open(data, JournalOptions { segment_bytes: 2_048, durability, ..JournalOptions::default() }).unwrap()
 }
 
 /// A data directory with the made journal, closed.
