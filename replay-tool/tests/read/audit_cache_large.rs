@@ -92,6 +92,17 @@ fn a_second_process_finds_what_the_first_one_filled() {
         told.contains("is not used") && told.contains("100000 entries decoded") && notes.is_empty(),
         "{told}{notes}"
     );
+    // Nor is anything made in the home of another user, as `sudo` may leave it.
+    let foreign = dir.path().join("foreign");
+    std::fs::create_dir(&foreign).unwrap();
+    if rustix::process::geteuid().is_root() && std::os::unix::fs::chown(&foreign, Some(1), None).is_ok() {
+        for variables in [[("HOME", foreign.clone())], [("XDG_CACHE_HOME", foreign.join("caches"))]] {
+            let variables = variables.each_ref().map(|(name, path)| (*name, path.as_path()));
+            let (told, notes) = asked(&data, &variables, &explain);
+            assert!(told.contains("is another user's") && notes.is_empty(), "{told}{notes}");
+        }
+    }
+    assert_eq!(files(&foreign).len(), 0);
     // Who names one is told.
     let (told, notes) = asked(&data, &[("TACHO_CACHE", &data.join("tables"))], &little);
     assert!(told.contains("used: no") && notes.contains("among the evidence"), "{told}{notes}");

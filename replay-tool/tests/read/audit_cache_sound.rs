@@ -58,6 +58,7 @@ fn a_card_of_which_a_word_is_not_so_is_none() {
     for (word, other) in [
         ("/maker/format", json!(2)),
         ("/maker/version", json!("0.0.0")),
+        ("/maker/executable/inode", json!(1)),
         ("/maker/dictionary", json!("00")),
         ("/maker/boot_id", json!("boot-0")),
         ("/holding/journal", json!("01KAJ2AAAA0000000000000001")),

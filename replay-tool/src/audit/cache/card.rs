@@ -77,6 +77,8 @@ impl JournalFiles {
 pub(super) struct Maker {
     format: u32,
     version: String,
+    /// The program's own file: another build of the same version may make other rows.
+    executable: Option<Stamp>,
     /// Over all tables and columns, with their descriptions.
     dictionary: String,
     /// What was not synced may be lost with the boot that it was written in.
@@ -88,7 +90,13 @@ impl Maker {
     pub(super) fn this(boot_id: &str) -> Self {
         let dictionary = blake3::hash(format!("{:?}", tables()).as_bytes()).to_string();
         let (version, boot_id) = (env!("CARGO_PKG_VERSION").to_owned(), boot_id.to_owned());
-        Self { format: FORMAT, version, dictionary, boot_id }
+        let executable = std::fs::metadata("/proc/self/exe").ok().map(|found| Stamp::of(&found));
+        Self { format: FORMAT, version, executable, dictionary, boot_id }
+    }
+
+    /// Whether it is known which program made what has this maker.
+    pub(super) fn is_known(&self) -> bool {
+        self.executable.is_some()
     }
 }
 

@@ -144,13 +144,14 @@ impl CacheFile {
         Ok(Stamp::of(&open.metadata()?))
     }
 
-    /// What the tables hold, if they are exactly as they were left by this version of this program in this boot.
+    /// What the tables hold, if they are exactly as they were left by this very program in this boot.
     pub(super) fn holding(&mut self) -> Option<Holding> {
         let card: Card = serde_json::from_slice(&private_bytes(&self.card())?).ok()?;
         self.open =
             Some(opened(&self.tables(), false).ok().filter(|open| open.metadata().is_ok_and(|it| is_own(&it)))?);
         self.left = Some(card.stamp);
-        let is_left_so = card.maker == self.maker
+        let is_left_so = self.maker.is_known()
+            && card.maker == self.maker
             && card.holding.journal == self.journal
             && self.is_as_left()
             && journal_of(&self.stem).symlink_metadata().is_err();

@@ -62,7 +62,13 @@ impl CachePlace {
         let (directory, is_named) = match choice {
             Some(CacheChoice::Off) => return Err(NoCache::quiet("it is off")),
             Some(CacheChoice::In(directory)) => (directory.clone(), true),
-            None => (of_user().ok_or_else(|| NoCache::quiet("there is no home directory for it"))?, false),
+            None => {
+                let directory = of_user().ok_or_else(|| NoCache::quiet("there is no home directory for it"))?;
+                if is_of_another(&directory) {
+                    return Err(NoCache::quiet("the home directory is another user's"));
+                }
+                (directory, false)
+            }
         };
         // A name alone is one in the working directory.
         let directory = std::path::absolute(&directory).unwrap_or(directory);
@@ -106,10 +112,19 @@ impl CachePlace {
         let is_foreign = !found.is_dir() || found.uid() != geteuid().as_raw();
         if is_foreign || found.mode() & WRITABLE_BY_OTHERS != 0 {
             let why = if is_foreign { "it is no directory of this user" } else { "others may write to it" };
-            return Err(NoCache { is_noted: true, ..self.unusable(why) });
+            return Err(self.unusable(why));
         }
         Ok(Some(directory))
     }
+}
+
+/// Whether a directory is, or would be made, in a place of another user but root: `sudo` may leave the home of who calls it.
+fn is_of_another(directory: &Path) -> bool {
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| directory.starts_with(home));
+    let existing = directory.ancestors().find(|ancestor| ancestor.symlink_metadata().is_ok());
+    let mut owners =
+        home.iter().map(PathBuf::as_path).chain(existing).filter_map(|path| Some(path.metadata().ok()?.uid()));
+    owners.any(|owner| owner != geteuid().as_raw() && owner != 0)
 }
 
 /// `tacho/tables` among the caches of this user.
