@@ -7,6 +7,13 @@ use std::sync::RwLock;
 use std::thread::{Builder, scope};
 use std::time::Duration;
 
+use rustix::process::{Resource, geteuid, getrlimit};
+
+/// What a runtime has by itself, and the least that does not let one that waits hold up all others.
+const BLOCKING_MAX: usize = 512;
+const BLOCKING_MIN: usize = 4;
+/// Other threads of a supervisor: the runtime's own two, and the journal's.
+const OWN: u64 = 6;
 /// None of them does anything.
 const STACK_BYTES: usize = 64 * 1024;
 /// How often, and how long each time, is looked for whether they are gone: together some hundredths of a second.
@@ -98,8 +105,41 @@ pub fn keep_blocking(every: Duration) -> io::Result<()> {
     Ok(())
 }
 
+/// How many processes and threads the user of this process may have in all (`ulimit -u`), this process's own among them. Absent
+/// if there is no such limit, and for root, whom it does not bind.
+pub fn limit() -> Option<u64> {
+    if geteuid().is_root() { None } else { getrlimit(Resource::Nproc).current }
+}
+
+/// How many threads for what may block a runtime beside runs should have at most (`max_blocking_threads`): a quarter of
+/// the [limit], which they share with the runs, but four in any case.
+pub fn blocking_max() -> usize {
+    blocking_max_of(limit())
+}
+
+fn blocking_max_of(limit: Option<u64>) -> usize {
+    let quarter = limit.map_or(BLOCKING_MAX, |limit| usize::try_from(limit / 4).unwrap_or(BLOCKING_MAX));
+    quarter.clamp(BLOCKING_MIN, BLOCKING_MAX)
+}
+
+/// How many processes of runs there is room for beside this process's own threads, if that is limited.
+pub(crate) fn affordable_processes() -> Option<u64> {
+    limit().map(|limit| limit.saturating_sub(OWN + blocking_max_of(Some(limit)) as u64))
+}
+
 /// How many threads this process has; none without `/proc`.
 fn present() -> u64 {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self/task").map_or(0, |tasks| tasks.nlink())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_block_takes_a_quarter_of_what_a_user_may_have() {
+        let limits = [None, Some(u64::MAX), Some(4_096), Some(40), Some(20), Some(0)];
+        assert_eq!(limits.map(blocking_max_of), [512, 512, 512, 10, 5, 4]);
+    }
 }

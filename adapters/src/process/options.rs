@@ -19,7 +19,8 @@ pub struct RunnerOptions {
     /// supervisor; an embedder whose jobs never report saves one descriptor per run without it.
     pub report_socket: bool,
     /// How many attempts may be under way at a time. Starts beyond that wait for their turn; fewer have a place if this
-    /// process may not have enough descriptors open for so many. At least 1. Attempts that are adopted need no place.
+    /// process may not have enough descriptors open for so many, or its user not enough processes (`ulimit -u`, three for each with
+    /// a shim, two without, beside a quarter for threads). At least 1. Attempts that are adopted need no place.
     pub live_max: usize,
 }
 

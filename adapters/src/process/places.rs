@@ -7,6 +7,7 @@ use rustix::process::{Resource, getrlimit};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::shim_mode::Shim;
+use crate::threads::affordable_processes;
 
 /// Descriptors that a supervisor needs beside its attempts: a journal, sockets, standard streams, what it was given.
 const DESCRIPTORS_OWN: u64 = 64;
@@ -16,6 +17,9 @@ const DESCRIPTORS_PLAIN: u64 = 10;
 /// A shim holds the run's pipes and files; its supervisor has its notices, its process, requests and the control socket,
 /// and what making it takes.
 const DESCRIPTORS_SHIMMED: u64 = 6;
+/// Processes of one attempt: its command and one that this starts; and its shim.
+const PROCESSES_PLAIN: u64 = 2;
+const PROCESSES_SHIMMED: u64 = 3;
 
 /// That an attempt may be under way; given back when it is dropped.
 pub(super) type TakenPlace = OwnedSemaphorePermit;
@@ -30,15 +34,11 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// So many, or fewer if this process may not have enough descriptors open for them; at least one.
+    /// So many, or fewer if this process may not have enough descriptors open for them, or its user not enough processes; at
+    /// least one.
     pub(super) fn new(live_max: usize, shim: &Shim) -> Self {
-        let each = match shim {
-            Shim::Off => DESCRIPTORS_PLAIN,
-            Shim::Program(_) => DESCRIPTORS_SHIMMED,
-        };
-        let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let affordable = descriptors.saturating_sub(DESCRIPTORS_OWN) / each;
-        let most = live_max.min(usize::try_from(affordable).unwrap_or(usize::MAX)).clamp(1, Semaphore::MAX_PERMITS);
+        let descriptors = getrlimit(Resource::Nofile).current;
+        let most = affordable(live_max, shim, descriptors, affordable_processes());
         Self { free: Arc::new(Semaphore::new(most)), queued: AtomicUsize::new(0), most }
     }
 
@@ -60,6 +60,17 @@ impl Places {
     pub(super) fn close(&self) {
         self.free.close();
     }
+}
+
+fn affordable(live_max: usize, shim: &Shim, descriptors: Option<u64>, processes: Option<u64>) -> usize {
+    let (descriptors_each, processes_each) = match shim {
+        Shim::Off => (DESCRIPTORS_PLAIN, PROCESSES_PLAIN),
+        Shim::Program(_) => (DESCRIPTORS_SHIMMED, PROCESSES_SHIMMED),
+    };
+    let by_descriptors = descriptors.map(|most| most.saturating_sub(DESCRIPTORS_OWN) / descriptors_each);
+    let by_processes = processes.map(|most| most / processes_each);
+    let most = by_descriptors.into_iter().chain(by_processes).min().unwrap_or(u64::MAX);
+    live_max.min(usize::try_from(most).unwrap_or(usize::MAX)).clamp(1, Semaphore::MAX_PERMITS)
 }
 
 /// Somebody who waits, until it is dropped.
@@ -113,6 +124,14 @@ mod tests {
         places.close();
         assert!(now(waiting.as_mut()).unwrap().is_none());
         assert!(now(pin!(places.take())).unwrap().is_none());
+    }
+
+    #[test]
+    fn there_are_as_many_as_descriptors_and_processes_suffice_for() {
+        let shim = Shim::Program("tacho".into());
+        let most = |descriptors, processes| affordable(1_024, &shim, descriptors, processes);
+        assert_eq!([most(None, None), most(Some(64 + 6 * 7), None), most(Some(1_000_000), Some(11))], [1_024, 7, 3]);
+        assert_eq!([most(Some(0), Some(0)), affordable(1_024, &Shim::Off, None, Some(11))], [1, 5]);
     }
 
     #[test]

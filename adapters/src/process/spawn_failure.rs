@@ -103,7 +103,7 @@ pub(super) fn exhausted(errno: Option<Errno>) -> Option<String> {
         Errno::TOOBIG => "arguments and environment together are too long",
         Errno::AGAIN => "a limit on processes and threads is reached: `ulimit -u`, or pids.max of the control group",
         Errno::NOMEM => "memory is short",
-        Errno::MFILE | Errno::NFILE => "a limit on open files is reached",
+        Errno::MFILE | Errno::NFILE => "a limit on open files is reached: `ulimit -n`",
         Errno::TXTBSY => "the program is being written at this moment",
         _ => return None,
     };
