@@ -90,12 +90,12 @@ fn stuck(bench_dir: &std::path::Path, ready: &crate::support::Pipe, hears: bool)
 }
 
 /// A start that came as far as to a shim which does not go on.
-async fn stuck_start(place: &std::path::Path) -> (Bench, ManualClock, tokio::task::JoinHandle<RunHandle>) {
+async fn stuck_start(place: &std::path::Path) -> Stuck {
     start_of(place, true, Launch::default()).await
 }
 
 /// A start that came as far as to a shim which does not take all of what it is told: no pipe holds that.
-async fn unheard_start(place: &std::path::Path) -> (Bench, ManualClock, tokio::task::JoinHandle<RunHandle>) {
+async fn unheard_start(place: &std::path::Path) -> Stuck {
     start_of(place, false, Launch { env: much_of_it(), ..Launch::default() }).await
 }
 
@@ -104,11 +104,7 @@ fn much_of_it() -> Vec<(OsString, OsString)> {
     ["MUCH", "MORE"].map(|name| (name.into(), "x".repeat(100_000).into())).into()
 }
 
-async fn start_of(
-    place: &std::path::Path,
-    hears: bool,
-    launch: Launch,
-) -> (Bench, ManualClock, tokio::task::JoinHandle<RunHandle>) {
+async fn start_of(place: &std::path::Path, hears: bool, launch: Launch) -> Stuck {
     let (ready, clock) = (crate::support::Pipe::make(place.join("ready")), ManualClock::new(Timestamp::from_micros(0)));
     let shim = stuck(place, &ready, hears);
     let bench = Bench::under(shim, Arc::new(clock.clone()), RunnerOptions::default()).await;
@@ -122,10 +118,11 @@ pub(crate) async fn within_a_minute<T>(what: &str, wait: impl Future<Output = T>
     tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap_or_else(|_| panic!("waited a minute until {what}"))
 }
 
-#[tokio::test]
-async fn a_shim_that_does_not_start_its_command_is_killed_within_the_budget_of_a_shutdown() {
-    let place = tempfile::tempdir().unwrap();
-    let (bench, clock, launching) = stuck_start(place.path()).await;
+/// A start that does not go on, the clock that it is under, and what it will lead to.
+type Stuck = (Bench, ManualClock, tokio::task::JoinHandle<RunHandle>);
+
+/// A shutdown kills the shim before its budget of ten seconds is over.
+async fn is_killed_by_a_shutdown((bench, clock, launching): Stuck) {
     let runner = bench.runner.clone();
     let shutdown = tokio::spawn(async move { runner.shutdown(Duration::from_secs(10)).await });
     // Whoever follows the shim, and the shutdown itself.
@@ -136,6 +133,22 @@ async fn a_shim_that_does_not_start_its_command_is_killed_within_the_budget_of_a
     assert!(told.contains("killed by signal 9") && told.contains("before the time to end it was over"), "{told}");
     let report = within_a_minute("all is recorded", shutdown).await.unwrap();
     assert_eq!((report.ended, report.unfinished.len()), (1, 0));
+}
+
+/// Leaves all runs to their shims in ten seconds; returns how many were left, and the handle of the one.
+async fn left(bench: &Bench, clock: &ManualClock, launching: tokio::task::JoinHandle<RunHandle>) -> (usize, RunHandle) {
+    let runner = bench.runner.clone();
+    let leaving = tokio::spawn(async move { runner.leave(Duration::from_secs(10)).await });
+    within_a_minute("it waits for the start", clock.until_asleep(1)).await;
+    clock.advance(Duration::from_secs(10));
+    let left = within_a_minute("all is left", leaving).await.unwrap();
+    (left, within_a_minute("its start is not waited for", launching).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_shim_that_does_not_start_its_command_is_killed_within_the_budget_of_a_shutdown() {
+    let place = tempfile::tempdir().unwrap();
+    is_killed_by_a_shutdown(stuck_start(place.path()).await).await;
 }
 
 #[tokio::test]
@@ -156,12 +169,8 @@ async fn a_shim_that_does_not_start_its_command_is_killed_when_the_attempt_is_te
 async fn a_start_that_comes_to_nothing_is_left_to_its_shim_within_the_time_for_that() {
     let place = tempfile::tempdir().unwrap();
     let (bench, clock, launching) = stuck_start(place.path()).await;
-    let runner = bench.runner.clone();
-    let leaving = tokio::spawn(async move { runner.leave(Duration::from_secs(10)).await });
-    within_a_minute("it waits for the start", clock.until_asleep(1)).await;
-    clock.advance(Duration::from_secs(10));
-    assert_eq!(within_a_minute("all is left", leaving).await.unwrap(), 1);
-    let handle = within_a_minute("its start is not waited for", launching).await.unwrap();
+    let (count, handle) = left(&bench, &clock, launching).await;
+    assert_eq!(count, 1);
     assert!(handle.is_left() && handle.wait().await.is_err());
     assert_eq!(bench.story(handle.run()).await, ["Created", "Started"], "nothing is made up about it");
     crate::support::end_all_of(handle.attempt());
@@ -170,28 +179,14 @@ async fn a_start_that_comes_to_nothing_is_left_to_its_shim_within_the_time_for_t
 #[tokio::test]
 async fn a_shim_that_does_not_hear_what_it_is_told_is_killed_within_the_budget_of_a_shutdown() {
     let place = tempfile::tempdir().unwrap();
-    let (bench, clock, launching) = unheard_start(place.path()).await;
-    let runner = bench.runner.clone();
-    let shutdown = tokio::spawn(async move { runner.shutdown(Duration::from_secs(10)).await });
-    within_a_minute("both have heard of the end", clock.until_asleep(2)).await;
-    clock.advance(Duration::from_secs(9));
-    let handle = within_a_minute("its start is over", launching).await.unwrap();
-    let told = format!("{:?}", handle.wait().await.unwrap().outcome);
-    assert!(told.contains("killed by signal 9") && told.contains("before the time to end it was over"), "{told}");
-    let report = within_a_minute("all is recorded", shutdown).await.unwrap();
-    assert_eq!((report.ended, report.unfinished.len()), (1, 0));
+    is_killed_by_a_shutdown(unheard_start(place.path()).await).await;
 }
 
 #[tokio::test]
 async fn a_shim_that_has_heard_half_when_it_is_left_has_executed_nothing() {
     let place = tempfile::tempdir().unwrap();
     let (bench, clock, launching) = unheard_start(place.path()).await;
-    let runner = bench.runner.clone();
-    let leaving = tokio::spawn(async move { runner.leave(Duration::from_secs(10)).await });
-    within_a_minute("it waits for the start", clock.until_asleep(1)).await;
-    clock.advance(Duration::from_secs(10));
-    within_a_minute("all is left", leaving).await.unwrap();
-    let handle = within_a_minute("its start is not waited for", launching).await.unwrap();
+    let (_, handle) = left(&bench, &clock, launching).await;
     assert!(handle.is_left(), "{handle:?}");
     crate::support::end_all_of(handle.attempt());
     let runs = bench.data.path().join("runs");

@@ -47,7 +47,7 @@ pub(crate) struct Stub {
     file: Arc<dyn DiskFile>,
     pub(super) head: StubHead,
     bytes: u64,
-    /// Where the answers are of the runs that were asked about last, the latest first.
+    /// Where the answers are of the runs that were read last, the latest first: being asked about again keeps none.
     asked: Mutex<VecDeque<(RunId, Arc<[AnswerAt]>)>>,
 }
 
