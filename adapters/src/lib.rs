@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod clock;
 pub mod contract;
 pub mod control;
+pub mod descriptors;
 pub mod freeze;
 pub mod host;
 pub mod index;

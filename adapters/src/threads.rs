@@ -3,11 +3,15 @@
 use std::cell::Cell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::RwLock;
+use std::sync::{Arc, Mutex, RwLock};
 use std::thread::{Builder, scope};
 use std::time::Duration;
 
 use rustix::process::{Resource, geteuid, getrlimit};
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+use crate::lock::lock;
 
 /// What a runtime has by itself, and the least that does not let one that waits hold up all others.
 const BLOCKING_MAX: usize = 512;
@@ -19,6 +23,9 @@ const STACK_BYTES: usize = 64 * 1024;
 /// How often, and how long each time, is looked for whether they are gone: together some hundredths of a second.
 const LOOKS_MAX: u32 = 200;
 const LOOK_PAUSE: Duration = Duration::from_micros(100);
+/// Between two looks for a thread that somebody waits for, at first and at last.
+const WAIT_PAUSE_MIN: Duration = Duration::from_millis(10);
+const WAIT_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// Starts so many threads at once, which do nothing, and returns when they are gone: whoever is about to start that many
 /// learns of a limit as an error, where a library that starts them by itself would panic or wait for ever. Blocks for
@@ -82,7 +89,7 @@ pub fn is_starting() -> bool {
 ///
 /// What the system says if there is no thread to be had.
 pub fn first_blocking() -> io::Result<()> {
-    started(|| drop(tokio::task::spawn_blocking(|| ())))
+    started(|| drop(spawn_blocking(|| ())))
 }
 
 /// The same, and the runtime is never without such a thread again as long as it lives: so often, one of them that is idle is given
@@ -103,6 +110,68 @@ pub fn keep_blocking(every: Duration) -> io::Result<()> {
         }
     });
     Ok(())
+}
+
+/// Does something that may wait for a disk where it holds up nobody: on a thread of the present Tokio runtime, which must have time
+/// enabled. Where the runtime has no such thread and the system none to give, it waits until there is one. Absent if the
+/// runtime is going away, or what was to be done panicked.
+pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    // Without a bound on its patience it is not refused.
+    done(work, None).await.ok().flatten()
+}
+
+/// The same, if it begins within about so long.
+///
+/// # Errors
+///
+/// What the system says if there was no thread until then. Nothing is done in that case, and nothing will be.
+pub(crate) async fn blocking_within<T: Send + 'static>(
+    patience: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<Option<T>> {
+    done(work, Some(patience)).await
+}
+
+/// What is to be done, for the first who comes to it, and whom to tell what came of it.
+type Work<F, T> = Arc<Mutex<Option<(F, oneshot::Sender<T>)>>>;
+
+async fn done<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+    patience: Option<Duration>,
+) -> io::Result<Option<T>> {
+    let (tell, mut told) = oneshot::channel();
+    let work = Arc::new(Mutex::new(Some((work, tell))));
+    let (mut waited, mut pause) = (Duration::ZERO, WAIT_PAUSE_MIN);
+    let mut asked = ask(&work);
+    while let Err(error) = asked {
+        if patience.is_some_and(|patience| waited >= patience) && lock(&work).take().is_some() {
+            return Err(error);
+        }
+        tokio::select! {
+            biased;
+            // The runtime may have kept what it had no thread for.
+            told = &mut told => return Ok(told.ok()),
+            () = tokio::time::sleep(pause) => {}
+        }
+        waited += pause;
+        pause = pause.saturating_mul(2).min(WAIT_PAUSE_MAX);
+        asked = room_for(1).and_then(|()| ask(&work));
+    }
+    // Who waits is told as well if it is dropped undone.
+    drop(work);
+    Ok(told.await.ok())
+}
+
+fn ask<F: FnOnce() -> T + Send + 'static, T: Send + 'static>(work: &Work<F, T>) -> io::Result<()> {
+    let work = work.clone();
+    let first_come = move || {
+        let taken = lock(&work).take();
+        if let Some((work, tell)) = taken {
+            // Nobody may wait for it any more.
+            let _ = tell.send(work());
+        }
+    };
+    started(|| drop(spawn_blocking(first_come)))
 }
 
 /// How many processes and threads the user of this process may have in all (`ulimit -u`), this process's own among them. Absent

@@ -1,10 +1,12 @@
 //! The process around a command: arguments, logs, panics, runtime, exit code.
 
 use std::ffi::{OsStr, OsString};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
 use clap::Parser;
 use clap::error::ErrorKind;
 use tachograph_adapters::shim::heed_child_exits;
@@ -22,6 +24,8 @@ use crate::explore;
 use crate::machine::Machine;
 use crate::output::{Context, Format, Reading};
 use crate::page;
+use crate::patient::{Patient, tell};
+use crate::remarks::{Logs, say_rest};
 use crate::snapshot_problem::SnapshotProblem;
 use crate::{
     adopt, cancel_snapshot, destroy, kill, logs, ps, recheck, report, restore, run, runs, show, supervise, tail,
@@ -35,6 +39,9 @@ use crate::{compare, why};
 const INDEX_THREAD: &str = "tacho-index";
 /// So long a thread for what may block stays when it has nothing to do: it counts as one of the processes that runs may have.
 pub(crate) const IDLE_MAX: Duration = Duration::from_secs(10);
+
+/// Files that a runtime has open: what it waits with, and how it hears of signals.
+const RUNTIME_FILES: usize = 8;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
@@ -52,14 +59,15 @@ fn execute(cli: Cli) -> u8 {
     install_logs(cli.global.verbose);
     let context = Context { data: cli.global.data, format: cli.global.format, color: cli.global.color };
     let is_run = matches!(cli.command, Command::Run(_));
-    match dispatch(&context, cli.command) {
-        Ok(code) => code,
-        Err(Error::BrokenPipe) => exit::OK,
-        Err(error) => {
-            print_error(&error, context.format);
-            if is_run { error.run_exit_code() } else { error.exit_code() }
-        }
-    }
+    let (code, error) = match dispatch(&context, cli.command) {
+        Ok(code) => (code, None),
+        Err(Error::BrokenPipe) => (exit::OK, None),
+        Err(error) if is_run => (error.run_exit_code(), Some(error)),
+        Err(error) => (error.exit_code(), Some(error)),
+    };
+    // If that fails, the exit code is all that is left.
+    say_rest(error.map(|error| error_text(&error, context.format)).as_deref());
+    code
 }
 
 fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
@@ -150,14 +158,23 @@ fn built_with(with_threads: bool, idle_max: Duration) -> Result<Runtime, Error> 
         builder.thread_keep_alive(idle_max).max_blocking_threads(blocking_max()).enable_all();
         builder
     };
-    let built = if with_threads {
-        // It panics if it cannot start its threads. Of several, it would then wait for ever for those that it could start.
-        let build = || with(Builder::new_multi_thread()).worker_threads(1).build();
-        started(build).map_err(Error::short_of_threads("looking after runs"))?
-    } else {
-        with(Builder::new_current_thread()).build()
+    // It panics if it cannot start its threads. Of several, it would then wait for ever for those that it could start. It
+    // panics as well where one of its files cannot be opened.
+    let build = || match with_threads {
+        true => with(Builder::new_multi_thread()).worker_threads(1).build(),
+        false => with(Builder::new_current_thread()).build(),
     };
-    built.map_err(|error| Error::internal(format!("cannot start the runtime: {error}")))
+    let built = started(build).map_err(|error| match room_for_files() {
+        Ok(()) => Error::short_of_threads("looking after runs")(error),
+        Err(error) => Error::no_runtime(error),
+    })?;
+    built.map_err(Error::no_runtime)
+}
+
+/// Whether as many files can be opened as a runtime needs.
+fn room_for_files() -> std::io::Result<()> {
+    let all: std::io::Result<Vec<_>> = (0..RUNTIME_FILES).map(|_| std::fs::File::open("/dev/null")).collect();
+    all.map(drop)
 }
 
 /// Runs a command over the journal of the data directory, and says so if that is only a part of one.
@@ -201,23 +218,20 @@ fn unknown_past(text: &str, damage: JournalError) -> Error {
     }
 }
 
-/// Prints an error to standard error. If that fails too, the exit code is all that is left.
-fn print_error(error: &Error, format: Format) {
+/// An error as it is told on standard error.
+fn error_text(error: &Error, format: Format) -> String {
     match format {
-        Format::Text => eprint_quietly(&error.to_text()),
-        Format::Json => eprint_quietly(&format!("{}\n", error.to_json())),
+        Format::Text => error.to_text(),
+        Format::Json => format!("{}\n", error.to_json()),
     }
-}
-
-fn eprint_quietly(text: &str) {
-    use std::io::Write;
-    let _ = std::io::stderr().lock().write_all(text.as_bytes());
 }
 
 /// Prints help and version to standard output, wrong usage to standard error, and returns the exit code.
 fn explain(error: &clap::Error, hints: &Hints) -> u8 {
     if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
-        return match error.print() {
+        let mut stdout = Patient(std::io::stdout());
+        let written = stdout.write_all(styled(error, &stdout.0).as_bytes()).and_then(|()| stdout.flush());
+        return match written {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => exit::FAILED,
             _ => exit::OK,
         };
@@ -226,11 +240,19 @@ fn explain(error: &clap::Error, hints: &Hints) -> u8 {
         let text = error.render().to_string();
         let message = text.trim_start_matches("error: ").split("\n\n").next().unwrap_or(&text).trim().to_owned();
         let remedy = "`tacho help` and `tacho help COMMAND` show the arguments".to_owned();
-        print_error(&Error::Input { code: "usage", message, remedy }, Format::Json);
+        tell(&error_text(&Error::Input { code: "usage", message, remedy }, Format::Json));
     } else {
-        let _ = error.print();
+        tell(&styled(error, &std::io::stderr()));
     }
     if hints.run { exit::RUN_FAILED } else { exit::USAGE }
+}
+
+/// With its colours, if the stream shows them.
+fn styled(error: &clap::Error, to: &impl RawStream) -> String {
+    match AutoStream::choice(to) {
+        ColorChoice::Never => error.render().to_string(),
+        _ => error.render().ansi().to_string(),
+    }
 }
 
 /// What can be told about a command line that cannot be parsed.
@@ -273,7 +295,7 @@ fn install_logs(verbose: u8) {
         Ok(directives) if verbose == 0 => EnvFilter::new(directives),
         _ => EnvFilter::new(level),
     };
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Logs).log_internal_errors(false);
     // Fails only if there is a subscriber already, whose logs then serve as well.
     let _ = logs.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init();
 }

@@ -240,7 +240,7 @@ pub struct SuperviseArgs {
     /// Be the parent of the commands itself: if tacho is killed, their output and exit codes are lost
     #[arg(long)]
     pub no_shim: bool,
-    /// What all runs get together to end after a signal: asked, then killed, then recorded
+    /// What all runs get together to end after a signal: asked at once, killed towards its end, recorded by then
     #[arg(long, value_name = "DURATION", default_value_t = STOP_WITHIN_DEFAULT)]
     pub stop_within: DurationMs,
     /// When asked to end by a signal, leave the runs to their shims instead of ending them

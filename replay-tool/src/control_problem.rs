@@ -6,6 +6,16 @@ use tachograph_adapters::control::{ControlError, RefusedOutcome, code};
 use tachograph_engine::domain::RunId;
 
 use crate::error::exit;
+use crate::processes::Standstill;
+
+/// The process that listens at a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listener {
+    /// Its pid.
+    pub pid: u32,
+    /// Why it does not go on; absent if it does.
+    pub standstill: Option<Standstill>,
+}
 
 /// Why a supervisor did not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +36,20 @@ pub enum ControlProblem {
     /// It cannot be spoken with.
     #[error(transparent)]
     Unreachable(#[from] ControlError),
+    /// It listens, and gave no response however often it was asked. What was asked for waits in its socket, or was heard:
+    /// it may be carried out all the same, now or once it goes on.
+    #[error(
+        "{} gave no response within {waited}{}; what was asked for may still be carried out",
+        socket.display(), .listener.map(stands).unwrap_or_default()
+    )]
+    Silent {
+        /// Where it listens.
+        socket: PathBuf,
+        /// How long was waited in all.
+        waited: String,
+        /// Who it is; absent if that cannot be seen.
+        listener: Option<Listener>,
+    },
     /// Nobody listens where a run reports.
     #[error("nobody supervises the run: nobody listens at {}", listed(.tried))]
     NotSupervised {
@@ -77,6 +101,7 @@ impl ControlProblem {
             Self::Refused(refused) => &refused.code,
             Self::Failed { code, .. } => code,
             Self::Unreachable(error) => error.code(),
+            Self::Silent { .. } => "response_timed_out",
             Self::NotSupervised { .. } | Self::Unsupervised { .. } => "not_supervised",
             Self::NotUnderWay { .. } => "not_under_way",
             Self::NotEnded { .. } => "not_ended",
@@ -103,7 +128,7 @@ impl ControlProblem {
             | Self::NotSupervised { .. }
             | Self::Unsupervised { .. } => exit::NOT_SUPERVISED,
             Self::NotUnderWay { .. } => exit::REFUSED,
-            Self::Unreachable(_) | Self::NotEnded { .. } => exit::FAILED,
+            Self::Unreachable(_) | Self::Silent { .. } | Self::NotEnded { .. } => exit::FAILED,
             Self::Deaf { .. } => exit::LOCKED,
         }
     }
@@ -112,7 +137,14 @@ impl ControlProblem {
     pub fn remedy(&self) -> String {
         match self {
             Self::Refused(RefusedOutcome { remedy, .. }) | Self::Failed { remedy, .. } => remedy.clone(),
+            // Those that a library may send again with the same command id: each `tacho` mints its own.
+            Self::Unreachable(ControlError::Protocol { .. }) => {
+                "see with `tacho timeline` whether it was carried out, and ask again if not; use the same version on both sides"
+                    .to_owned()
+            }
+            Self::Unreachable(ControlError::Io { .. }) => "mend what the message names, and ask again".to_owned(),
             Self::Unreachable(error) => error.remedy().to_owned(),
+            Self::Silent { listener, .. } => silent_remedy(*listener),
             Self::NotSupervised { .. } => {
                 "call it inside a run of `tacho run` or `tacho supervise`, while that goes on; nothing was recorded"
                     .to_owned()
@@ -132,6 +164,36 @@ impl ControlProblem {
             Self::Deaf { .. } => "wait until that writer is done, or stop it, and repeat the command".to_owned(),
         }
     }
+}
+
+/// Who does not answer, and why.
+fn stands(Listener { pid, standstill }: Listener) -> String {
+    let how = match standstill {
+        Some(Standstill::Stopped) => "is stopped",
+        Some(Standstill::Disk) => "waits for a disk",
+        None => "is alive",
+    };
+    format!(": the supervisor, pid {pid}, {how}")
+}
+
+fn silent_remedy(listener: Option<Listener>) -> String {
+    let first = match listener {
+        Some(Listener { pid, standstill: Some(Standstill::Stopped) }) => {
+            format!("let it go on with `kill -CONT {pid}`: it carries out then what it was asked for")
+        }
+        Some(Listener { standstill: Some(Standstill::Disk), .. }) => {
+            "look at its disk, and see with `tacho timeline` whether it was carried out, before you ask again"
+                .to_owned()
+        }
+        Some(Listener { standstill: None, .. }) | None => {
+            "see with `tacho timeline` whether it was carried out, before you ask again".to_owned()
+        }
+    };
+    let Some(Listener { pid, .. }) = listener else { return first };
+    format!(
+        "{first}; or end it with `kill -9 {pid}`, and the next `tacho run` or `tacho supervise` on this data directory takes \
+         over what runs under shims"
+    )
 }
 
 fn stopped(shim: Option<u32>) -> String {

@@ -86,6 +86,12 @@ impl Dataset {
         Self { reader, salvaging, checkpoints, data, held: Held::Whole, shows_progress, stop }
     }
 
+    /// The same, read through something that has it otherwise.
+    #[cfg(test)]
+    pub(crate) fn read_through(self, reader: Arc<dyn JournalReader>) -> Self {
+        Self { reader, ..self }
+    }
+
     /// The same, and a terminal on standard error shows how far a long look through the entries is.
     #[must_use]
     pub fn showing_progress(self) -> Self {

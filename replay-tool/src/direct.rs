@@ -1,6 +1,5 @@
 //! Commands of an operator: which run is meant, and writing to the journal directly if nobody supervises it.
 
-use std::io::Write;
 use std::path::Path;
 
 use tachograph_adapters::control::{ControlOutcome, ControlRequest, FirstOutcome};
@@ -14,6 +13,7 @@ use crate::error::Error;
 use crate::lock_wait::{LockWait, OPERATOR_WAIT};
 use crate::operator;
 use crate::output::Context;
+use crate::patient::tell;
 use crate::speaking::{self, SOCKET};
 use crate::table::printable;
 use crate::writer::{open_engine, open_freezer, thaw_remarks};
@@ -81,8 +81,7 @@ async fn submit(context: &Context, engine: Engine, asked: Asked) -> Result<Contr
     let closed = engine.close().await;
     let (_, thawed) = thawed?;
     for remark in thaw_remarks(&thawed) {
-        // If standard error is gone, there is nobody to tell.
-        let _ = writeln!(std::io::stderr(), "tacho: {}", printable(&remark));
+        tell(&format!("tacho: {}\n", printable(&remark)));
     }
     let outcome = ControlOutcome::from(&answer?.outcome);
     closed?;

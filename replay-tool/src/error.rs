@@ -1,15 +1,19 @@
 //! Every way in which `tacho` fails, each with a stable code, an exit code and what to do about it.
 
+mod shortage;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tachograph_adapters::archive::ArchiveError;
 use tachograph_adapters::bundle::BundleError;
+use tachograph_adapters::descriptors::lacking;
 use tachograph_adapters::snapshot::RestoreError;
 use tachograph_engine::domain::{Position, Refusal, RunId};
 use tachograph_engine::ports::JournalError;
 
+use self::shortage::{FILES_REMEDY, SHORT_OF_FILES, SHORT_OF_THREADS, THREADS_REMEDY};
 use crate::audit::export::ExportProblem;
 use crate::control_problem::ControlProblem;
 use crate::held::Held;
@@ -158,7 +162,7 @@ pub enum Error {
     Bundle(BundleError),
     /// The bundle of an archive is not what the journal holds, and nothing was removed; or it is, and not everything was.
     #[error("{0}")]
-    Archive(ArchiveError),
+    Archive(#[source] ArchiveError),
     /// The tables beside the bundle of an archive were not made, or could not be; nothing was archived.
     #[error("{problem}; {}", what_was_archived(bundle.as_deref()))]
     Beside {
@@ -229,6 +233,14 @@ pub enum Error {
     /// The system gives this process no more threads.
     #[error("too few threads may be started for {purpose}: {source}")]
     ShortOfThreads {
+        /// What they were for.
+        purpose: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The system lets this process open no more files.
+    #[error("too few files may be open for {purpose}: {source}")]
+    ShortOfFiles {
         /// What they were for.
         purpose: &'static str,
         /// What the system said.
@@ -313,6 +325,14 @@ impl Error {
         move |source| Self::ShortOfThreads { purpose, source }
     }
 
+    /// What it means that a runtime was not built.
+    pub(crate) fn no_runtime(error: io::Error) -> Self {
+        if lacking(&error) {
+            return Self::ShortOfFiles { purpose: "looking after runs", source: error };
+        }
+        Self::internal(format!("cannot start the runtime: {error}"))
+    }
+
     /// The error for a failed write to standard output.
     pub fn output(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe { Self::BrokenPipe } else { Self::Output(error) }
@@ -341,9 +361,9 @@ impl Error {
             Self::Jobs(JobsError::Unreadable { .. } | JobsError::TooLong { .. }) => "unreadable_jobs",
             Self::Refused(refusal) => refusal.code(),
             Self::Differs { .. } => "outcome_differs",
-            Self::Journal(error) if lacks_threads(error) => SHORT_OF_THREADS,
-            Self::Journal(error) => error.code(),
+            Self::Journal(error) => shortage::of_journal(error).unwrap_or(error.code()),
             Self::ShortOfThreads { .. } => SHORT_OF_THREADS,
+            Self::ShortOfFiles { .. } => SHORT_OF_FILES,
             Self::Program { found: true, .. } => "not_executable",
             Self::Program { found: false, .. } => "not_found",
             Self::SpawnFailed { .. } => "spawn_failed",
@@ -390,7 +410,7 @@ impl Error {
             Self::Beside { problem, .. } => problem.exit_code(),
             Self::Refused(_) => exit::REFUSED,
             Self::Differs { .. } => exit::DIFFERS,
-            Self::Journal(error) if lacks_threads(error) => exit::FAILED,
+            Self::Journal(error) if shortage::of_journal(error).is_some() => exit::FAILED,
             Self::Journal(error) => match error {
                 JournalError::Io { .. } | JournalError::ReadOnly { .. } | JournalError::NoJournal { .. } => exit::PLACE,
                 JournalError::Damaged { .. } => exit::DAMAGED,
@@ -410,6 +430,7 @@ impl Error {
             | Self::ExitUnknown { .. }
             | Self::Output(_)
             | Self::ShortOfThreads { .. }
+            | Self::ShortOfFiles { .. }
             | Self::Internal(_) => exit::FAILED,
         }
     }
@@ -425,6 +446,9 @@ impl Error {
     /// What to do about it.
     pub fn remedy(&self) -> String {
         match self {
+            Self::ShortOfFiles { .. } => format!("{FILES_REMEDY}; nothing was executed: run it again"),
+            // A command may have been executed by then, and only its end not be recorded.
+            _ if lacking(self) => FILES_REMEDY.to_owned(),
             Self::Input { remedy, .. } => remedy.clone(),
             Self::UnknownRun { similar: Some(name), .. } => format!("did you mean {name:?}? `tacho runs` lists all"),
             Self::UnknownRun { similar: None, held, .. } if held.is_part() => {
@@ -470,7 +494,7 @@ impl Error {
                     .to_owned()
             }
             Self::ShortOfThreads { .. } => THREADS_REMEDY.to_owned(),
-            Self::Journal(error) if lacks_threads(error) => THREADS_REMEDY.to_owned(),
+            Self::Journal(error) if shortage::of_journal(error) == Some(SHORT_OF_THREADS) => THREADS_REMEDY.to_owned(),
             Self::Journal(error) => journal_remedy(error).to_owned(),
             Self::Program { directory: true, .. } => {
                 "check the directory of --cwd: it must exist, and you must be allowed to enter it".to_owned()
@@ -533,16 +557,6 @@ fn journal_message(error: &JournalError) -> String {
         JournalError::Poisoned { why } => format!("writing failed before ({why})"),
         JournalError::Io { .. } | JournalError::NoJournal { .. } | JournalError::Closed => error.to_string(),
     }
-}
-
-const SHORT_OF_THREADS: &str = "short_of_threads";
-
-const THREADS_REMEDY: &str = "let this user have more processes and threads (`ulimit -u`, nproc in limits.conf, TasksMax of the \
-     service, pids.max of the container), or end some; `ps -eLf` lists them";
-
-/// Whether it is a thread of the journal's that could not be started. No file gives such an error.
-fn lacks_threads(error: &JournalError) -> bool {
-    matches!(error, JournalError::Io { source, .. } if source.kind() == io::ErrorKind::WouldBlock)
 }
 
 /// Whether there was no room, as the journal's own writing tells it.

@@ -1,12 +1,23 @@
 //! Signals that ask a writing command to end.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use rustix::process::Signal as Number;
+use signal_hook::flag::register_conditional_shutdown;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that people and service managers end a command with.
 const ASKING: [Number; 4] = [Number::HUP, Number::INT, Number::QUIT, Number::TERM];
+
+/// Whether nobody hears them any more, so that they end the process by themselves.
+static IS_UNHEARD: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+/// From now on each signal that was caught ends the process, with 128 + n: all that is left to do is to wait for a reader.
+pub(crate) fn end_at_signals() {
+    IS_UNHEARD.store(true, Ordering::SeqCst);
+}
 
 /// The signals that ask for an end, caught as long as this lives and, since they cannot be given back, afterwards too.
 ///
@@ -24,7 +35,11 @@ impl Interrupts {
         let ignored = std::fs::read_to_string("/proc/self/status").map(|status| ignored_mask(&status)).unwrap_or(0);
         let asking = ASKING.into_iter().filter(|number| ignored & (1 << (number.as_raw() - 1)) == 0);
         asking
-            .map(|number| Ok((number, signal(SignalKind::from_raw(number.as_raw()))?)))
+            .map(|number| {
+                let heard = signal(SignalKind::from_raw(number.as_raw()))?;
+                register_conditional_shutdown(number.as_raw(), 128 + number.as_raw(), IS_UNHEARD.clone())?;
+                Ok((number, heard))
+            })
             .collect::<io::Result<_>>()
             .map(Self)
     }

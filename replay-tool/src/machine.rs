@@ -11,9 +11,10 @@ use tachograph_adapters::host::LocalHost;
 use tachograph_engine::domain::{Actor, ActorKind, Entry, EntryBody, Session, SystemFact};
 use tachograph_engine::ports::Host;
 
-/// Later starts than a process could have had that opened the journal then, in microseconds: clocks are read one after
-/// the other, and the kernel counts starts in ticks.
-const START_SLACK_US: u128 = 1_000_000;
+/// How much later than the opening a process may seem to have begun that opened the journal then, in microseconds: the
+/// kernel counts starts in ticks of 10 ms, and clocks are read one after the other. Whoever gets the pid of a writer that
+/// died right after its opening must not pass for it, so it is no more than that needs.
+const START_SLACK_US: u128 = 20_000;
 
 /// The writer that opened a journal last, to supervise: one that only carried out a command of an operator and closed the
 /// journal again says nothing about whether anybody goes on with what is open.

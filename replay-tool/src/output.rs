@@ -12,6 +12,7 @@ use crate::dataset::Dataset;
 use crate::error::Error;
 use crate::held::{self, BegunBefore};
 use crate::machine::{LastWriter, Machine, WriterState};
+use crate::patient::{Patient, tell};
 use crate::table::printable;
 
 /// How results are printed.
@@ -68,7 +69,7 @@ impl Context {
     pub fn stdout(&self) -> Output {
         let stdout = io::stdout();
         let colored = self.is_colored(&stdout);
-        Output { writer: BufWriter::new(Box::new(stdout)), colored }
+        Output { writer: BufWriter::new(Box::new(Patient(stdout))), colored }
     }
 
     /// Tells something that is worth knowing beside the result, on standard error.
@@ -147,8 +148,7 @@ fn note(format: Format, message: &str) {
         Format::Text => format!("tacho: note: {}\n", printable(message)),
         Format::Json => format!("{}\n", serde_json::json!({"note": {"message": message}})),
     };
-    // If standard error is gone, there is nobody to tell.
-    let _ = io::stderr().lock().write_all(line.as_bytes());
+    tell(&line);
 }
 
 /// Notes what is held, if that is only a part of a journal.

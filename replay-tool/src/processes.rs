@@ -44,6 +44,14 @@ pub enum Standstill {
     Disk,
 }
 
+impl Standstill {
+    /// Why the process with this pid does not go on; absent if it does, or cannot be looked at.
+    pub fn of(machine: &Machine, pid: u32) -> Option<Self> {
+        let stat = std::fs::read(machine.processes().join(pid.to_string()).join("stat")).ok()?;
+        Observed::parse(&String::from_utf8_lossy(&stat))?.standstill
+    }
+}
+
 /// What the processes of an attempt use.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Usage {
@@ -155,6 +163,18 @@ impl ProcessTable {
         Some(ProcessIdentity { pid, start_ticks: observed.start_ticks, boot_id: self.boot_id.clone() })
     }
 
+    /// The process of an attempt that its shim has executed: the first of its children that lead a group. Absent as long as
+    /// a copy of the shim is still to become the command.
+    fn executed_by(&self, shim: &ProcessIdentity, of: (RunId, AttemptId)) -> Option<ProcessIdentity> {
+        let children = || self.living().filter(|(_, observed)| observed.parent == shim.pid);
+        if children().any(|(_, observed)| observed.shim_of == Some(of)) {
+            return None;
+        }
+        let leaders = children().filter(|(pid, observed)| observed.group == *pid);
+        let (pid, observed) = leaders.min_by_key(|(pid, observed)| (observed.start_ticks, *pid))?;
+        Some(ProcessIdentity { pid, start_ticks: observed.start_ticks, boot_id: self.boot_id.clone() })
+    }
+
     fn living(&self) -> impl Iterator<Item = (u32, &Observed)> {
         self.processes.iter().filter(|(_, observed)| !observed.is_dead).map(|(pid, observed)| (*pid, observed))
     }
@@ -215,6 +235,8 @@ pub struct Sighting {
     pub identity: Option<Identity>,
     /// The shim that a command line names, if its directory says nothing that counts: the run may have taken it away.
     pub found_shim: Option<ProcessIdentity>,
+    /// The process that this shim executed.
+    pub found_process: Option<ProcessIdentity>,
     /// What its processes use.
     pub usage: Usage,
 }
@@ -225,15 +247,16 @@ impl Sighting {
         let Some(attempt) = &run.attempt else { return Self::default() };
         let directory = AttemptDirectory::of(&data.join(RUNS_DIR), run.id, attempt.ordinal);
         let identity = Identity::read(&directory, run.id, attempt.id).unwrap_or_default();
-        let leader = identity.as_ref().and_then(|identity| identity.process.as_ref());
-        let usage = table.usage_of(attempt.id, leader);
         let found_shim = if identity.is_none() { table.shim_of(run.id, attempt.id) } else { None };
-        Self { identity, found_shim, usage }
+        let found_process = found_shim.as_ref().and_then(|shim| table.executed_by(shim, (run.id, attempt.id)));
+        let mut sighting = Self { identity, found_shim, found_process, usage: Usage::default() };
+        sighting.usage = table.usage_of(attempt.id, sighting.process());
+        sighting
     }
 
     /// The attempt's own process.
     pub fn process(&self) -> Option<&ProcessIdentity> {
-        self.identity.as_ref()?.process.as_ref()
+        self.identity.as_ref().map_or(self.found_process.as_ref(), |identity| identity.process.as_ref())
     }
 
     /// The shim that looks after it, if it has one.
@@ -341,6 +364,8 @@ mod tests {
             listed.process(pid, state, pid, "");
             assert_eq!(listed.table().standstill_of(&identity(pid, 500, "boot")), standstill, "{state}");
             assert_eq!(listed.table().standstill_of(&identity(pid, 501, "boot")), None, "it is another");
+            let machine = Machine::of("host", "boot", listed.0.path());
+            assert_eq!(Standstill::of(&machine, pid), standstill, "{state}");
         }
     }
 

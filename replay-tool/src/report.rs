@@ -1,13 +1,14 @@
 //! `tacho report`: a run says that it waits, goes on, or wants a snapshot.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::OnceLock;
 
 use serde::Serialize;
 use tachograph_adapters::clock::UlidSource;
 use tachograph_adapters::control::{ControlOutcome, ControlRequest, FirstOutcome, RunReport, SnapshotArmed};
+use tachograph_adapters::process::REPORT_SOCKET;
 use tachograph_engine::domain::id::IdError;
 use tachograph_engine::domain::{CommandId, RunId};
 use tachograph_engine::ports::IdSource;
@@ -17,10 +18,11 @@ use crate::control_problem::ControlProblem;
 use crate::duration::DurationMs;
 use crate::error::{Error, exit};
 use crate::output::Context;
+use crate::patient::tell;
 use crate::speaking::{self, SOCKET, Spoken};
 use crate::table::printable;
 
-/// Names the socket that the supervisor of a run listens at.
+/// Names the socket that a run reports over.
 const CONTROL_VARIABLE: &str = "TACHO_CONTROL";
 /// Names the run that this process belongs to.
 const RUN_VARIABLE: &str = "TACHO_RUN_ID";
@@ -104,9 +106,8 @@ pub async fn execute(context: &Context, said: Report, args: ReportArgs) -> Resul
         output.flush()?;
     } else if let Some(refused) = &spoken.not_armed {
         // What was reported is recorded; nobody should believe that an image will follow.
-        use std::io::Write;
         let (message, remedy) = (printable(&refused.message), printable(&refused.remedy));
-        let _ = writeln!(std::io::stderr(), "tacho: note: no snapshot is armed: {message}\n  help: {remedy}");
+        tell(&format!("tacho: note: no snapshot is armed: {message}\n  help: {remedy}\n"));
     }
     Ok(exit::OK)
 }
@@ -143,27 +144,46 @@ fn report(report: Report) -> RunReport {
     }
 }
 
-/// Asks where somebody listens.
 async fn ask(context: &Context, request: &ControlRequest) -> Result<Spoken, ControlProblem> {
-    let mut tried = Vec::new();
-    for socket in sockets(context) {
-        if let Some(spoken) = speaking::ask(&socket, request).await? {
-            return Ok(spoken);
-        }
-        tried.push(socket);
-    }
-    Err(ControlProblem::NotSupervised { tried })
+    let told = path_in(CONTROL_VARIABLE);
+    let sockets = sockets(context, told.as_deref());
+    first_answer(sockets, told.is_some(), async |socket| speaking::ask(socket, request).await).await
 }
 
-/// Where a supervisor may listen: at the run's own socket, then at that of the data directory. A run knows its data
-/// directory by its own directory, whatever it is in by now.
-fn sockets(context: &Context) -> Vec<PathBuf> {
-    let named = |variable| std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let of_run = named(DIRECTORY_VARIABLE);
-    let own = named(CONTROL_VARIABLE).or_else(|| Some(of_run.as_ref()?.parent()?.join(SOCKET)));
-    let data = of_run.as_ref().and_then(|attempt| attempt.ancestors().nth(3));
-    let shared = data.unwrap_or(&context.data).join(SOCKET);
-    own.into_iter().chain([shared]).collect()
+/// Asks where somebody listens. Where the run was told, whoever gives no answer is its supervisor; elsewhere it may be anybody,
+/// and the others are asked as well: the command id makes that harmless.
+async fn first_answer(
+    sockets: Vec<PathBuf>,
+    is_told: bool,
+    ask: impl AsyncFn(&Path) -> Result<Option<Spoken>, ControlProblem>,
+) -> Result<Spoken, ControlProblem> {
+    let (mut tried, mut silent) = (Vec::new(), None);
+    for socket in sockets {
+        match ask(&socket).await {
+            Ok(Some(spoken)) => return Ok(spoken),
+            Ok(None) => tried.push(socket),
+            Err(problem @ ControlProblem::Silent { .. }) if !is_told => silent = silent.or(Some(problem)),
+            Err(problem) => return Err(problem),
+        }
+    }
+    Err(silent.unwrap_or(ControlProblem::NotSupervised { tried }))
+}
+
+/// Where a supervisor may listen: where the run was told, which may have been by a supervisor of another version, and at
+/// both sockets of the data directory. A run that was told nothing has a supervisor without a report socket, so that
+/// one may be a stranger's, and is asked last. A run knows the data directory by its own directory, whatever it is in by now.
+fn sockets(context: &Context, told: Option<&Path>) -> Vec<PathBuf> {
+    let of_run = path_in(DIRECTORY_VARIABLE);
+    let data = of_run.as_ref().and_then(|attempt| attempt.ancestors().nth(3)).unwrap_or(&context.data);
+    let of_data = if told.is_some() { [REPORT_SOCKET, SOCKET] } else { [SOCKET, REPORT_SOCKET] };
+    let mut sockets: Vec<_> = told.map(Path::to_owned).into_iter().chain(of_data.map(|name| data.join(name))).collect();
+    sockets.dedup();
+    sockets
+}
+
+/// The path in a variable of the environment, unless that is empty.
+fn path_in(variable: &str) -> Option<PathBuf> {
+    std::env::var_os(variable).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 fn view(run: String, attempt_id: String, spoken: &Spoken) -> ReportView {
@@ -181,4 +201,32 @@ fn view(run: String, attempt_id: String, spoken: &Spoken) -> ReportView {
         refused.map(|refused| RefusedView { code: refused.code, message: refused.message, remedy: refused.remedy });
     let snapshot = spoken.armed.as_ref().map(armed);
     ReportView { run, attempt_id, outcome, position, snapshot, snapshot_refused }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_was_told_nothing_goes_on_after_somebody_who_gives_no_answer() {
+        let spoken =
+            Spoken { outcome: ControlOutcome::Written { position: 1, version: 2 }, armed: None, not_armed: None };
+        let ask = async |socket: &Path| match socket.to_str() {
+            Some("deaf") => {
+                Err(ControlProblem::Silent { socket: socket.to_owned(), waited: "20s".to_owned(), listener: None })
+            }
+            Some("heard") => Ok(Some(spoken.clone())),
+            _ => Ok(None),
+        };
+        let asked = async |sockets: &[&str], is_told| {
+            let sockets = sockets.iter().map(PathBuf::from).collect();
+            first_answer(sockets, is_told, ask).await.map_err(|problem| problem.code().to_owned())
+        };
+        let silent = Err("response_timed_out".to_owned());
+        assert_eq!(asked(&["deaf", "heard"], false).await, Ok(spoken.clone()));
+        assert_eq!(asked(&["deaf", "nobody"], false).await, silent, "and not that nobody supervises it");
+        assert_eq!(asked(&["deaf", "heard"], true).await, silent);
+        assert_eq!(asked(&["nobody", "heard"], true).await, Ok(spoken.clone()));
+        assert_eq!(asked(&["nobody"], false).await, Err("not_supervised".to_owned()));
+    }
 }

@@ -3,7 +3,7 @@
 mod passthrough;
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use tachograph_adapters::process::{
     AttemptEnd, DIRECTORY_FACT, EndRecord, Launch, NotReady, Passthrough, RunHandle, RunnerError,
 };
 use tachograph_engine::domain::{ExitStatus, Failure, FailureKind, Outcome, ResourceLimits, RunSpec, Workload, limits};
+use tokio::task::spawn_blocking;
 
 use self::passthrough::{Breakage, Sink};
 use crate::cli::{Label, RunArgs};
@@ -21,6 +22,8 @@ use crate::duration::DurationMs;
 use crate::error::Error;
 use crate::interrupt::Interrupts;
 use crate::output::Context;
+use crate::patient::Patient;
+use crate::remarks::remark;
 use crate::report::own_program;
 use crate::signal::shell_code;
 use crate::size::Size;
@@ -52,11 +55,10 @@ pub async fn execute(context: &Context, args: RunArgs) -> Result<u8, Error> {
         Interrupts::install().map_err(|error| Error::internal(format!("cannot catch signals: {error}")))?;
     let writer = Writer::open_with(&context.data, SnapshotCommands::new(), parent(args.no_shim)).await?;
     if let Some(alarm) = writer.alarm() {
-        // If standard error is gone, there is nobody to tell.
-        let _ = writeln!(std::io::stderr(), "tacho: {alarm}");
+        remark(&format!("tacho: {alarm}\n"));
     }
-    for remark in writer.remarks() {
-        let _ = writeln!(std::io::stderr(), "tacho: {}", printable(&remark));
+    for found in writer.remarks() {
+        remark(&format!("tacho: {}\n", printable(&found)));
     }
     let detach = args.detach;
     let recorded = record(&writer, spec, args, &mut interrupts).await;
@@ -136,8 +138,13 @@ async fn record(writer: &Writer, spec: RunSpec, args: RunArgs, interrupts: &mut 
             },
         };
         let code = ended.map_or(Ok(0), |end| exit_code(&end))?;
-        writeln!(std::io::stdout(), "{run}").map_err(Error::Output)?;
-        return Ok(code);
+        let telling = spawn_blocking(move || writeln!(Patient(std::io::stdout()), "{run}"));
+        return tokio::select! {
+            biased;
+            told = telling => told.map_err(io::Error::other).flatten().map(|()| code).map_err(Error::Output),
+            // Who asks for an end need not wait for whoever wanted to know which run it is.
+            signal = interrupts.next() => Ok(shell_code(signal.as_raw())),
+        };
     }
     let end = follow(writer, &handle, interrupts, &breakage).await?;
     tokio::select! {
@@ -149,8 +156,8 @@ async fn record(writer: &Writer, spec: RunSpec, args: RunArgs, interrupts: &mut 
     match handle.ready().await {
         Ok(ready) => tracing::info!(after_ms = ready.after.as_millis(), "was ready"),
         Err(NotReady::Ended { .. }) => {
-            // The code is the command's own; this is what it does not tell. If standard error is gone, nobody misses it.
-            let _ = writeln!(std::io::stderr(), "tacho: the command ended before it was ready");
+            // The code is the command's own; this is what it does not tell.
+            remark("tacho: the command ended before it was ready\n");
         }
         Err(NotReady::TimedOut { .. } | NotReady::Abandoned { .. }) => {}
     }
@@ -234,7 +241,7 @@ fn exit_code(end: &AttemptEnd) -> Result<u8, Error> {
         EndRecord::Refused(refusal) => return Err(Error::Refused(refusal.clone())),
         EndRecord::NotSubmitted(error) => {
             // What the command did is not to be lost with the journal.
-            let _ = writeln!(std::io::stderr(), "tacho: not recorded: {}", ended(&end.outcome));
+            remark(&format!("tacho: not recorded: {}\n", ended(&end.outcome)));
             return Err(error.clone().into());
         }
     }

@@ -95,7 +95,7 @@ pub(crate) fn lines(record: &RunRecord, beside: Beside) -> String {
     lines.text("name", spec.name.as_ref());
     lines.line("status", Cell::styled(status(&run.status), status_style(run.status.name(), exit_is_zero(record))));
     if let Some(attempt) = &run.attempt {
-        describe_attempt(&mut lines, attempt);
+        describe_attempt(&mut lines, attempt, &spec.limits);
     }
     if let Some(armed) = &run.armed {
         let overdue = match duration::between(armed.due, now) {
@@ -133,7 +133,7 @@ fn status(status: &Status) -> String {
     }
 }
 
-fn describe_attempt(lines: &mut Lines, attempt: &Attempt) {
+fn describe_attempt(lines: &mut Lines, attempt: &Attempt, limits: &ResourceLimits) {
     let cause = if attempt.started { attempt.cause.name() } else { "never started" };
     lines.line("attempt", format!("{} ({cause}) {}", attempt.ordinal, attempt.id));
     let connection = if attempt.connected { "" } else { " (not connected)" };
@@ -147,7 +147,7 @@ fn describe_attempt(lines: &mut Lines, attempt: &Attempt) {
             }
             lines.line("witness", exit.witness.name().replace('_', " "));
             if let Some(receipt) = &exit.output {
-                lines.line("output", words::output(receipt));
+                lines.line("output", words::output(receipt, Some(limits)));
                 lines.line("", format!("stdout BLAKE3 {}", receipt.stdout.digest));
                 lines.line("", format!("stderr BLAKE3 {}", receipt.stderr.digest));
             }

@@ -106,7 +106,7 @@ pub(crate) fn line(entry: &Entry) -> String {
     let (actor, what, style) = match &entry.body {
         EntryBody::Committed(committed) => {
             let issued_at = Some(committed.command.issued_at);
-            let beside = words::Beside { events: &committed.events, issued_at, late_us: None };
+            let beside = words::Beside { events: &committed.events, issued_at, late_us: None, limits: None };
             let words: Vec<String> = committed.events.iter().map(|event| words::event(event, beside)).collect();
             (words::actor(&committed.command.actor), words.join("; "), anstyle::Style::new())
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use tachograph_engine::domain::{
-    Entry, EntryBody, Event, ExitStatus, Refusal, SnapshotId, Status, SystemFact, Timestamp,
+    Entry, EntryBody, Event, ExitStatus, Refusal, ResourceLimits, SnapshotId, Status, SystemFact, Timestamp,
 };
 use tachograph_projections::{Item, ItemBody};
 
@@ -44,8 +44,9 @@ pub async fn tell(reading: &mut Reading, args: &TimelineArgs) -> Result<(), Erro
     if let Some(border) = &history.border {
         archived(&mut table, border);
     }
+    let limits = history.timeline.state().run().map(|run| &run.spec.limits);
     for item in history.timeline.items() {
-        rows(&mut table, item, history.entry(item.position), &mut dues);
+        rows(&mut table, item, (history.entry(item.position), limits), &mut dues);
     }
     let text = [heading(&history), table.render(), closing(&history, writer.as_ref(), reading.now)];
     text.iter().try_for_each(|part| reading.output.text(part))
@@ -86,12 +87,12 @@ fn closing(history: &History, writer: Option<&(LastWriter, WriterState)>, now: T
 /// When the snapshots that were armed so far are due.
 type Dues = BTreeMap<SnapshotId, Timestamp>;
 
-fn rows(table: &mut Table, item: &Item, entry: Option<&Entry>, dues: &mut Dues) {
+fn rows(table: &mut Table, item: &Item, (entry, limits): (Option<&Entry>, Option<&ResourceLimits>), dues: &mut Dues) {
     let (what, notes) = match &item.body {
         ItemBody::Event { event, applied, cause, .. } => {
             let late_us = lateness(event, item.recorded_at, dues);
             let events = entry.map_or(&[][..], |entry| entry.events());
-            let beside = words::Beside { events, issued_at: Some(cause.issued_at), late_us };
+            let beside = words::Beside { events, issued_at: Some(cause.issued_at), late_us, limits };
             event_cells(event, *applied, beside)
         }
         ItemBody::Refused { refusal, count, .. } => refusal_cells(refusal, *count, entry),

@@ -5,7 +5,8 @@ mod told;
 use tachograph_adapters::process::{Conclusion, Witnessed};
 use tachograph_engine::domain::{
     Action, Actor, CancelCause, Drain, Event, EventName, Exit, ExitStatus, Failure, Guard, OutputReceipt,
-    RefusedCommand, RunId, RunSpec, Session, SnapshotId, StartCause, StartMode, SystemFact, Timestamp, Workload,
+    RefusedCommand, ResourceLimits, RunId, RunSpec, Session, SnapshotId, StartCause, StartMode, SystemFact, Timestamp,
+    Workload,
 };
 
 pub use self::told::{
@@ -33,6 +34,8 @@ pub struct Beside<'a> {
     pub issued_at: Option<Timestamp>,
     /// How long after its due time it came, in microseconds.
     pub late_us: Option<i64>,
+    /// What bounds its run; absent where the event is looked at alone.
+    pub limits: Option<&'a ResourceLimits>,
 }
 
 impl Beside<'_> {
@@ -56,7 +59,7 @@ pub fn event(event: &Event, beside: Beside<'_>) -> String {
             format!("attempt {ordinal} {} runner {runner}", start_words(*cause))
         }
         Event::Waiting { attempt: _, on, deadline } => format!("waits on {on}{}", until(*deadline)),
-        Event::Exited { attempt: _, exit } => exited(exit),
+        Event::Exited { attempt: _, exit } => exited(exit, beside.limits),
         Event::Failed { attempt: _, ordinal, runner: _, failure } => {
             format!("attempt {ordinal} failed: {}", failed(failure))
         }
@@ -97,7 +100,7 @@ pub fn action(action: &Action) -> String {
         Action::Wait { claim, on, deadline } => {
             format!("attempt {} waits on {on}{}", claim.attempt, until(*deadline))
         }
-        Action::Exit { claim, exit } => format!("attempt {} {}", claim.attempt, exited(exit)),
+        Action::Exit { claim, exit } => format!("attempt {} {}", claim.attempt, exited(exit, None)),
         Action::Fail { claim, failure } => format!("attempt {} failed: {}", claim.attempt, failed(failure)),
         Action::Destroy { force, why } => format!("destroy{}: {why}", if *force { " by force" } else { "" }),
         Action::ScheduleSnapshot { claim, snapshot, due } => {
@@ -237,20 +240,28 @@ pub fn exit_status(status: &ExitStatus) -> String {
     }
 }
 
-/// What came on both streams, and whether that is all.
-pub fn output(receipt: &OutputReceipt) -> String {
-    let (stdout, stderr) = (receipt.stdout.bytes, receipt.stderr.bytes);
-    match &receipt.drain {
-        Drain::Drained => format!("{stdout} bytes stdout, {stderr} bytes stderr, complete"),
-        Drain::DrainTimedOut { waited_ms, open } => {
+/// What came on both streams, whether that is all, and whether all of it was kept. Where the limits of the run are not
+/// known, nothing says that it is complete.
+pub fn output(receipt: &OutputReceipt, limits: Option<&ResourceLimits>) -> String {
+    let came = format!("{} bytes stdout, {} bytes stderr", receipt.stdout.bytes, receipt.stderr.bytes);
+    let left_out = limits.and_then(|limits| left_out(receipt, limits));
+    match (&receipt.drain, left_out) {
+        (Drain::Drained, Some(left_out)) => format!("{came}; drained, and {left_out}"),
+        (Drain::Drained, None) if limits.is_some() => format!("{came}, complete"),
+        (Drain::Drained, None) => format!("{came}, drained"),
+        (Drain::DrainTimedOut { waited_ms, open }, left_out) => {
             let open: Vec<&str> = open.iter().map(|stream| stream.name()).collect();
-            let open = open.join(" and ");
-            format!(
-                "{stdout} bytes stdout, {stderr} bytes stderr, NOT COMPLETE: {open} still open {waited_ms} ms after \
-                 the exit"
-            )
+            let (open, left_out) = (open.join(" and "), left_out.map(|left_out| format!("; and {left_out}")));
+            let left_out = left_out.unwrap_or_default();
+            format!("{came}, NOT COMPLETE: {open} still open {waited_ms} ms after the exit{left_out}")
         }
     }
+}
+
+/// What of it was not kept, if the run's limit left something out.
+fn left_out(receipt: &OutputReceipt, limits: &ResourceLimits) -> Option<String> {
+    let bytes = Some(receipt.left_out_at_least(limits)).filter(|bytes| *bytes > 0)?;
+    Some(format!("at least {bytes} bytes of it left out by the limit of {}", limits.output_bytes?))
 }
 
 /// A failure's kind and message.
@@ -258,8 +269,8 @@ pub fn failed(failure: &Failure) -> String {
     format!("{}: {}", failure.kind.name(), failure.message)
 }
 
-fn exited(exit: &Exit) -> String {
-    let output = exit.output.as_ref().map(|receipt| format!("; {}", output(receipt))).unwrap_or_default();
+fn exited(exit: &Exit, limits: Option<&ResourceLimits>) -> String {
+    let output = exit.output.as_ref().map(|receipt| format!("; {}", output(receipt, limits))).unwrap_or_default();
     format!("exited with {}, {}{output}", exit_status(&exit.status), exit.witness.name().replace('_', " "))
 }
 
@@ -330,7 +341,7 @@ pub fn writer(session: &Session) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tachograph_engine::domain::ActorKind;
+    use tachograph_engine::domain::{ActorKind, Digest, Stream, StreamReceipt};
 
     #[test]
     fn command_lines_are_quoted_as_a_shell_needs_it() {
@@ -345,6 +356,26 @@ mod tests {
         assert_eq!(shown("process/vm/7/01M808WVNNH7WJSPW7J5SMXKHW"), "runner:process/vm/7/…SMXKHW");
         assert_eq!(shown("r1"), "runner:r1");
         assert_eq!(shown("äöüäöüäöüäöüäöüäöüäöü"), "runner:äöüäöüäöüäöüäöüäöüäöü");
+    }
+
+    #[test]
+    fn output_is_complete_only_if_it_is_drained_and_no_limit_left_something_out() {
+        let stream = |bytes| StreamReceipt { bytes, digest: Digest::ZERO };
+        let told = |drain: Drain, limits: Option<Option<u64>>| {
+            let limits = limits.map(|output_bytes| ResourceLimits { output_bytes, ..ResourceLimits::default() });
+            output(&OutputReceipt { stdout: stream(900), stderr: stream(101), drain }, limits.as_ref())
+        };
+        let came = "900 bytes stdout, 101 bytes stderr";
+        assert_eq!(told(Drain::Drained, Some(None)), format!("{came}, complete"));
+        assert_eq!(told(Drain::Drained, Some(Some(1_001))), format!("{came}, complete"), "all that came fits");
+        assert_eq!(told(Drain::Drained, None), format!("{came}, drained"), "nobody said what may be kept");
+        let cut = |bytes, limit| format!("at least {bytes} bytes of it left out by the limit of {limit}");
+        assert_eq!(told(Drain::Drained, Some(Some(1_000))), format!("{came}; drained, and {}", cut(1, 1_000)));
+        assert_eq!(told(Drain::Drained, Some(Some(0))), format!("{came}; drained, and {}", cut(1_001, 0)));
+        let timed_out = || Drain::DrainTimedOut { waited_ms: 5, open: vec![Stream::Stderr] };
+        let open = format!("{came}, NOT COMPLETE: stderr still open 5 ms after the exit");
+        assert_eq!([told(timed_out(), None), told(timed_out(), Some(Some(1_001)))], [open.clone(), open.clone()]);
+        assert_eq!(told(timed_out(), Some(Some(600))), format!("{open}; and {}", cut(401, 600)));
     }
 
     #[test]

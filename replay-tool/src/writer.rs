@@ -16,10 +16,11 @@ use std::time::Duration;
 use tachograph_adapters::checkpoint::FileCheckpoints;
 use tachograph_adapters::clock::{SystemClock, UlidSource};
 use tachograph_adapters::control::{ControlListener, ControlRequest, call};
+use tachograph_adapters::descriptors;
 use tachograph_adapters::freeze::{Freezer, FreezerOptions, ProcessFreezer, ThawReport};
 use tachograph_adapters::host::LocalHost;
 use tachograph_adapters::journal::{FileJournal, JournalOptions};
-use tachograph_adapters::process::{AdoptionReport, ProcessRunner, RunnerError, RunnerOptions, Shim};
+use tachograph_adapters::process::{AdoptionReport, ProcessRunner, REPORT_SOCKET, RunnerError, RunnerOptions, Shim};
 use tachograph_adapters::shim::{self, Beside};
 use tachograph_adapters::snapshot::{ArchiveOptions, ArchiveSnapshotter, CommandSnapshotter, ProgramImages};
 use tachograph_adapters::threads::{keep_blocking, room_for};
@@ -67,6 +68,8 @@ pub struct Writer {
     timekeeping: Timekeeping,
     /// Where operators ask, or why they cannot.
     control: io::Result<ControlListener>,
+    /// Why runs have no report socket, if they have none.
+    reporting: Result<(), Arc<io::Error>>,
     /// Where folds are saved.
     checkpoints: Arc<FileCheckpoints>,
     pub(crate) checkpoint_every: u64,
@@ -142,6 +145,8 @@ impl Writer {
         // Only now: what is due of a run that is no more must not be taken of it.
         let timekeeping = Timekeeping::start(&engine, &runner, snapshotter(data, commands, freezer, &runner)?);
         handler.begin(runner.clone());
+        // With the first attempt it would be too late to say that there is none.
+        let reporting = runner.listen_for_reports().await;
         let checkpoint_every = CHECKPOINT_EVERY;
         Ok(Self {
             engine,
@@ -152,6 +157,7 @@ impl Writer {
             thawed,
             timekeeping,
             control,
+            reporting,
             checkpoints,
             checkpoint_every,
         })
@@ -172,7 +178,12 @@ impl Writer {
         remarks.extend(found(&self.recovered, &self.names));
         remarks.extend(thaw_remarks(&self.thawed));
         if let Err(error) = &self.control {
+            let error = descriptors::told(error);
             remarks.push(format!("operators cannot reach this supervisor: {SOCKET} cannot be made: {error}"));
+        }
+        if let Err(error) = &self.reporting {
+            let error = descriptors::told(&**error);
+            remarks.push(format!("runs cannot report that they wait: {REPORT_SOCKET} cannot be made: {error}"));
         }
         remarks
     }
@@ -283,6 +294,9 @@ fn found(report: &AdoptionReport, names: &BTreeMap<RunId, String>) -> Vec<String
     for (run, detail) in &report.orphans {
         tell(run, format!("has left something alive: {detail}"));
     }
+    for (run, what) in &report.ended {
+        tell(run, format!("had left something behind, which is no more: {what}"));
+    }
     for (run, status) in &report.amended {
         tell(run, format!("had an unknown end, which was {status}"));
     }
@@ -305,7 +319,8 @@ async fn save_current_state(engine: &Engine, checkpoints: &FileCheckpoints, ever
     Ok(())
 }
 
-/// Removes the control sockets at which a killed supervisor listened to runs that have ended: nobody else would.
+/// Removes the sockets at which a killed supervisor of a former version listened to runs that have ended, in the directory of
+/// each: nobody else would.
 fn remove_sockets_of_ended(data: &Path, recovered: &AdoptionReport) {
     let exited = recovered.exited.iter().map(|(run, _)| run);
     let ended = exited.chain(recovered.unknown.iter().map(|(run, _)| run));

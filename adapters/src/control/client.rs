@@ -10,6 +10,7 @@ use tokio::net::UnixStream;
 use super::error::ControlError;
 use super::line::{Received, read_line};
 use super::message::{ControlRequest, ControlResponse};
+use super::peer::Peer;
 use super::place::Address;
 use super::wire::{LINE_BYTES_MAX, code};
 
@@ -41,6 +42,13 @@ pub async fn call(
         Ok(response) => response,
         Err(_) => Err(ControlError::TimedOut { path: path.to_owned(), after: timeout }),
     }
+}
+
+/// The process that listens at a socket, as the kernel says, also if it answers nothing; absent if nobody listens there,
+/// if it cannot be named in this pid namespace, or if its queue has no place within this time. It is asked for nothing.
+pub async fn listener_of(path: impl AsRef<Path>, timeout: Duration) -> Option<u32> {
+    let stream = tokio::time::timeout(timeout, connect(path.as_ref())).await.ok()?.ok()?;
+    Peer::of(&stream).ok().map(|peer| peer.pid).filter(|pid| *pid != 0)
 }
 
 async fn ask(path: &Path, line: &[u8]) -> Result<ControlResponse, ControlError> {

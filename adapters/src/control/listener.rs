@@ -12,15 +12,18 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-use super::connections::{CONNECTIONS_MAX, CONNECTIONS_OF_ONE_PEER_MAX, Connections, NoRoom};
+use super::connections::{ConnectionLimits, Connections, NoRoom};
 use super::line::{Received, read_line};
 use super::message::{ControlRequest, ControlResponse};
 use super::peer::Peer;
-use super::place::{Place, bind, bind_at};
+use super::place::{Place, bind};
 use super::wire::{LINE_BYTES_MAX, code, too_long};
 
 /// Within which a peer's next line must be complete, and its response taken, else the connection ends.
 pub const LINE_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// How many of those that hold all connections are named.
+const HOLDERS_MAX: usize = 32;
 
 /// How long nothing is accepted after that failed, for example because descriptors were short.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -51,26 +54,28 @@ impl ControlListener {
     /// `AddrInUse` if somebody listens there, `AlreadyExists` if what is there is no socket, or whatever the operating
     /// system answers. Nothing is left behind then.
     pub fn bind(path: impl AsRef<Path>, handler: Arc<dyn ControlHandler>) -> io::Result<Self> {
-        Ok(Self::answer(bind(path.as_ref())?, handler))
+        Self::bind_with(path.as_ref(), handler, ConnectionLimits::default())
     }
 
-    /// The same at a path that nobody knows yet, which spares the detour that keeps early callers from a socket that is not
-    /// served: they could not be there.
+    /// The same with other limits.
     ///
     /// # Errors
     ///
     /// As [`bind`](Self::bind).
-    pub(crate) fn bind_unknown(path: &Path, handler: Arc<dyn ControlHandler>) -> io::Result<Self> {
-        match bind_at(path) {
-            // It was known after all.
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Self::bind(path, handler),
-            bound => Ok(Self::answer(bound?, handler)),
-        }
+    pub(crate) fn bind_with(
+        path: &Path,
+        handler: Arc<dyn ControlHandler>,
+        limits: ConnectionLimits,
+    ) -> io::Result<Self> {
+        let (listener, place) = bind(path)?;
+        let accepting = tokio::spawn(accept(listener, handler, limits)).abort_handle();
+        Ok(Self { place, accepting })
     }
 
-    fn answer((listener, place): (UnixListener, Place), handler: Arc<dyn ControlHandler>) -> Self {
-        let accepting = tokio::spawn(accept(listener, handler)).abort_handle();
-        Self { place, accepting }
+    /// Whether who connects at its path finds it there and is answered: its file may have been removed or replaced, and its
+    /// runtime may be gone.
+    pub(crate) fn is_found(&self) -> bool {
+        !self.accepting.is_finished() && self.place.is_own()
     }
 
     /// Where it listens.
@@ -85,8 +90,8 @@ impl Drop for ControlListener {
     }
 }
 
-async fn accept(listener: UnixListener, handler: Arc<dyn ControlHandler>) {
-    let present = Connections::default();
+async fn accept(listener: UnixListener, handler: Arc<dyn ControlHandler>, limits: ConnectionLimits) {
+    let present = Connections::new(limits);
     // Ended with this task.
     let mut connections = JoinSet::new();
     loop {
@@ -107,7 +112,7 @@ async fn accept(listener: UnixListener, handler: Arc<dyn ControlHandler>) {
             turn_away(&stream, &refused_peer(peer));
             continue;
         }
-        match present.enter(peer.pid) {
+        match present.enter(peer.pid, peer.leader()) {
             Ok(connection) => {
                 let handler = handler.clone();
                 connections.spawn(async move {
@@ -170,14 +175,22 @@ fn refused_peer(peer: Peer) -> ControlResponse {
 fn busy(peer: Peer, no_room: &NoRoom) -> ControlResponse {
     let seconds = LINE_TIME_MAX.as_secs();
     match no_room {
-        NoRoom::ForThisPeer => {
-            let message = format!("process {} has {CONNECTIONS_OF_ONE_PEER_MAX} connections already", peer.pid);
+        NoRoom::ThisPeer { count } => {
+            let message = format!("process {} has {count} connections already", peer.pid);
             let remedy = format!("close those that ask nothing, or wait: they are closed after {seconds} s");
             ControlResponse::error(code::BUSY, message, remedy)
         }
-        NoRoom::ForAnybody { holders } => {
-            let pids: Vec<String> = holders.iter().map(u32::to_string).collect();
-            let message = format!("there are {CONNECTIONS_MAX} connections already, of pid {}", pids.join(", "));
+        NoRoom::ItsRun { leader, count } => {
+            let message = format!("the processes that pid {leader} leads have {count} connections already");
+            let remedy = format!("close those that ask nothing, or wait: they are closed after {seconds} s");
+            ControlResponse::error(code::BUSY, message, remedy)
+        }
+        NoRoom::Anybody { holders, count } => {
+            let mut pids: Vec<String> = holders.iter().take(HOLDERS_MAX).map(u32::to_string).collect();
+            if let Some(more) = holders.len().checked_sub(HOLDERS_MAX).filter(|more| *more > 0) {
+                pids.push(format!("and {more} more"));
+            }
+            let message = format!("there are {count} connections already, of pid {}", pids.join(", "));
             let remedy = format!(
                 "try again: connections that ask nothing are closed after {seconds} s; if they come again, end those processes"
             );

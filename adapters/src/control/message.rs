@@ -7,6 +7,7 @@ use tachograph_engine::domain::{
 use tachograph_engine::shell::{CommandOutcome, FirstAnswer, SubmitError};
 
 use super::text;
+use super::wire::code;
 
 /// A request: one line.
 ///
@@ -221,6 +222,12 @@ impl ControlResponse {
     /// An error.
     pub fn error(code: &str, message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::Error { code: code.to_owned(), message: message.into(), remedy: remedy.into() }
+    }
+
+    /// That whoever listens still finds out what became of the runs before it; nothing was carried out.
+    pub fn starting() -> Self {
+        let message = "the supervisor is starting: it finds out what became of the runs that were left open";
+        Self::error(code::STARTING, message, "try again in a moment")
     }
 
     /// That the engine gave no answer.

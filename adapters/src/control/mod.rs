@@ -5,8 +5,8 @@
 //!
 //! - **For its owner only.** The socket's file is 0600 from its first instant, and a peer of another user than the
 //!   listener's own is refused, unless it is root.
-//! - **Bounded.** A line has a greatest length, a listener a greatest number of connections, of one process and in all, and a peer a time within
-//!   which its next line must be complete. A slow, silent or babbling peer holds up nobody else.
+//! - **Bounded.** A line has a greatest length, a listener a greatest number of connections, of one process, of one run and in all, and a peer
+//!   a time within which its next line must be complete. A slow, silent or babbling peer holds up nobody else.
 //! - **Versioned.** Every line carries `v`. A newer one is refused by name, never guessed at.
 //!
 //! ```
@@ -27,7 +27,8 @@ mod place;
 mod text;
 mod wire;
 
-pub use client::call;
+pub use client::{call, listener_of};
+pub(crate) use connections::ConnectionLimits;
 pub use connections::{CONNECTIONS_MAX, CONNECTIONS_OF_ONE_PEER_MAX};
 pub use error::ControlError;
 pub use listener::{ControlHandler, ControlListener, LINE_TIME_MAX};

@@ -14,8 +14,8 @@ use tokio::net::{UnixListener, UnixSocket};
 /// What fits into a socket address with its closing zero.
 const ADDRESS_BYTES_MAX: usize = 107;
 const SOCKET_MODE: u32 = 0o600;
-/// Connections that the kernel keeps until they are accepted.
-const BACKLOG: u32 = 64;
+/// Connections that the kernel keeps until they are accepted: all runs of a supervisor may report at once.
+const BACKLOG: u32 = 1_024;
 
 /// The address of a path. A path that is too long for one is reached by way of its directory, held open meanwhile; only its
 /// last part must be short, of 80 bytes at most.
@@ -51,11 +51,16 @@ impl Place {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Whether the file is there and the one that was made.
+    pub(super) fn is_own(&self) -> bool {
+        identity(&self.path).is_ok_and(|found| found == self.identity)
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+        if self.is_own() {
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -79,7 +84,7 @@ pub(super) fn bind(path: &Path) -> io::Result<(UnixListener, Place)> {
 }
 
 /// Binds a socket at a path where nothing is; `AddrInUse` if something is.
-pub(super) fn bind_at(path: &Path) -> io::Result<(UnixListener, Place)> {
+fn bind_at(path: &Path) -> io::Result<(UnixListener, Place)> {
     let socket = UnixSocket::new_stream()?;
     rustix::fs::fchmod(&socket, Mode::from_raw_mode(SOCKET_MODE))?;
     let address = Address::of(path)?;

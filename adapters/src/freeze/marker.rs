@@ -109,6 +109,11 @@ impl Markers {
         Self { data: data.to_owned(), directory: data.join("freezes") }
     }
 
+    /// Where they are.
+    pub(super) fn place(&self) -> &Path {
+        &self.directory
+    }
+
     pub(super) fn path(&self, attempt: AttemptId) -> PathBuf {
         self.directory.join(format!("{attempt}.{EXTENSION}"))
     }

@@ -6,6 +6,7 @@ use tachograph_engine::domain::AttemptId;
 
 use super::marker::{Marker, Markers, Method};
 use super::{FreezeError, contained, paused, signals};
+use crate::descriptors::told;
 use crate::oci::Runtime;
 use crate::process::identity::boot_id;
 
@@ -28,9 +29,9 @@ pub(super) fn thaw_all(markers: &Markers) -> ThawReport {
     let (boot, paths) = match boot_id().map_err(FreezeError::io("read", Path::new("/proc"))) {
         Ok(boot) => match markers.all() {
             Ok(paths) => (boot, paths),
-            Err(error) => return failed(report, error),
+            Err(error) => return failed(report, markers, error),
         },
-        Err(error) => return failed(report, error),
+        Err(error) => return failed(report, markers, error),
     };
     for path in paths {
         if let Err(why) = thaw_one(markers, &path, &boot, &mut report) {
@@ -41,10 +42,9 @@ pub(super) fn thaw_all(markers: &Markers) -> ThawReport {
     report
 }
 
-fn failed(report: ThawReport, error: FreezeError) -> ThawReport {
+fn failed(report: ThawReport, markers: &Markers, error: FreezeError) -> ThawReport {
     tracing::error!(%error, "former freezes cannot be looked for");
-    let path = if let FreezeError::Io { path, .. } = &error { path.clone() } else { PathBuf::new() };
-    ThawReport { failed: vec![(path, error.to_string())], ..report }
+    ThawReport { failed: vec![(markers.place().to_owned(), told(&error))], ..report }
 }
 
 fn thaw_one(markers: &Markers, path: &Path, boot: &str, report: &mut ThawReport) -> Result<(), String> {

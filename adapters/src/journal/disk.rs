@@ -10,14 +10,16 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::retry_on_intr;
+use rustix::process::{Resource, getrlimit};
+
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// An existing file, to be read.
     Read,
-    /// An existing file, to be read, truncated and appended to.
-    Append,
-    /// An existing file, to be read, truncated and written again where it has bytes already.
+    /// An existing file, to be read, truncated and written at offsets.
     Overwrite,
     /// A file that must not exist, for its owner alone, to be read and appended to.
     Create,
@@ -111,8 +113,9 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     /// As the operating system answers.
     fn append(&self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Writes all of it at an offset of a file opened with [`Mode::Overwrite`]. The bytes are then to be synced anew,
-    /// even if they are the same as before: that is how what a failed sync has given up reaches the disk after all.
+    /// Writes all of it at an offset of a file opened with [`Mode::Overwrite`], not behind its end; it becomes longer if it
+    /// must. The bytes are then to be synced anew, even if they are the same as before: that is how what a failed sync has
+    /// given up reaches the disk after all. After an error a part of it may be there.
     ///
     /// # Errors
     ///
@@ -125,6 +128,14 @@ pub trait DiskFile: Send + Sync + fmt::Debug {
     ///
     /// As the operating system answers; what is durable then is unknown.
     fn sync(&self) -> io::Result<()>;
+
+    /// Makes a file opened with [`Mode::Overwrite`] this long, with zeros behind what it has, and takes the disk's room for
+    /// them: what is written there then changes neither length nor blocks, so that a sync has less to do.
+    ///
+    /// # Errors
+    ///
+    /// As the operating system answers; the file may have become longer by then.
+    fn take_room(&self, length: u64) -> io::Result<()>;
 
     /// Cuts it to a length.
     ///
@@ -143,7 +154,6 @@ impl Disk for RealDisk {
         let mut options = OpenOptions::new();
         match mode {
             Mode::Read => options.read(true),
-            Mode::Append => options.read(true).append(true),
             Mode::Overwrite => options.read(true).write(true),
             Mode::Create => options.read(true).append(true).create_new(true).mode(0o600),
         };
@@ -244,6 +254,19 @@ impl DiskFile for RealFile {
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    fn take_room(&self, length: u64) -> io::Result<()> {
+        let from = self.length()?;
+        let bytes = length.saturating_sub(from);
+        // Beyond this limit the process is sent a signal, also for what is only taken.
+        if getrlimit(Resource::Fsize).current.is_some_and(|most| length > most) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        if bytes > 0 {
+            retry_on_intr(|| fallocate(&self.0, FallocateFlags::empty(), from, bytes))?;
+        }
+        Ok(())
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {

@@ -32,7 +32,7 @@ impl Evidence {
         }
         let behind = match bad.kind {
             // The bytes are not there: a cut, which the anchor turns into a report of what is missing.
-            BadKind::Short => return Ok(None),
+            BadKind::Short | BadKind::Room => return Ok(None),
             BadKind::Header => bad.offset + 1,
             BadKind::Payload { end } => end,
         };
@@ -79,6 +79,7 @@ impl Evidence {
                     chain.is_complete = true;
                 }
                 Found::Frame(_) => {}
+                Found::Bad(Bad { kind: BadKind::Room, .. }) => chain.is_complete = true,
                 // The header of a write that did not complete continues the chain all the same.
                 Found::Bad(_) => {
                     chain.is_complete = frames.header()?.is_some_and(|header| chain.goes_on_with(&header));

@@ -13,9 +13,9 @@ use super::anchor::Anchor;
 use super::disk::{Disk, DiskFile, Mode};
 use super::evidence::Evidence;
 use super::footer::{self, Contents};
-use super::frame::{FrameKind, Records};
+use super::frame::{FrameKind, HEADER_BYTES, Records};
 use super::layout::{self, Layout};
-use super::scan::{Bad, BadKind, Found, Frame, FrameScan, SEQUENTIAL_BYTES, Trailer};
+use super::scan::{Bad, BadKind, Found, Frame, FrameScan, Look, SEQUENTIAL_BYTES, Trailer};
 use super::segment::{self, BadHeader, SegmentHeader, SegmentName};
 use super::stub::Stub;
 use super::unproved::Unproved;
@@ -148,7 +148,7 @@ impl<'a> Scan<'a> {
 
     fn segment(&mut self, disk: &dyn Disk, name: &SegmentName, has_later: bool) -> Result<(), JournalError> {
         // The last one will be appended to; opening it so changes nothing.
-        let mode = if has_later { Mode::Read } else { Mode::Append };
+        let mode = if has_later { Mode::Read } else { Mode::Overwrite };
         let here = Here::open(disk, name, mode, has_later)?;
         self.header(&here)?;
         let anchored = self.anchor.as_ref().map_or(Position::ZERO, |anchor| anchor.head.position);
@@ -180,7 +180,7 @@ impl<'a> Scan<'a> {
         if here.has_later {
             return Err(here.damaged(bytes, "it ends without a footer, and a later segment exists"));
         }
-        self.active = Some(Active { path: name.path.clone(), file: here.file, first: name.first, bytes, contents });
+        self.active = Some(Active::found(name, here.file, bytes, contents));
         Ok(())
     }
 
@@ -251,7 +251,7 @@ impl<'a> Scan<'a> {
         self.follows(here, frame)?;
         let end = frame.end() + footer::TRAILER_BYTES as u64;
         let kind = match frame.trailer {
-            Trailer::Sound if end == here.end => {
+            Trailer::Sound if end == here.end || (!here.has_later && is_room(here, end)?) => {
                 self.link = frame.hash();
                 return Ok(true);
             }
@@ -263,12 +263,15 @@ impl<'a> Scan<'a> {
         Ok(false)
     }
 
-    /// Notes a torn tail, or refuses damage.
+    /// Notes a torn tail, or refuses damage. Room that was not used is neither.
     fn bad(&mut self, here: &Here<'_>, bad: Bad) -> Result<(), JournalError> {
         let anchor = self.anchor.as_ref().map(|anchor| anchor.head.position);
         let evidence = Evidence { next: self.next, anchor, has_later: here.has_later };
         if let Some(proof) = evidence.of_damage(&here.file, bad, here.end).map_err(|error| here.io(error))? {
             return Err(here.damaged(bad.offset, &format!("{}, and {proof}", bad.kind.why())));
+        }
+        if bad.kind == BadKind::Room {
+            return Ok(());
         }
         self.torn = Some(TornTail {
             file: here.name.file_name(),
@@ -297,6 +300,13 @@ impl<'a> Scan<'a> {
             archived: Vec::new(),
         })
     }
+}
+
+/// Whether nothing but room is behind the trailer: a segment is shortened before it is sealed, and a power cut may undo the
+/// one and not the other.
+fn is_room(here: &Here<'_>, from: u64) -> Result<bool, JournalError> {
+    let behind = FrameScan::new(here.file.clone(), from, here.end, HEADER_BYTES).look();
+    Ok(matches!(behind.map_err(|error| here.io(error))?, Look::Bad(BadKind::Room)))
 }
 
 /// What the anchor proves to have been there and is gone.

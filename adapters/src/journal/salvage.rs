@@ -13,7 +13,7 @@ use super::anchor::{Anchor, Found};
 use super::disk::{Disk, Mode, RealDisk};
 use super::frame::{FrameKind, Records};
 use super::layout::Layout;
-use super::scan::Frame;
+use super::scan::{Bad, BadKind, Frame};
 use super::segment::{self, SegmentHeader, SegmentName};
 use super::walk::{Unit, Walk};
 
@@ -127,20 +127,35 @@ impl Salvage {
     fn step(&mut self) -> bool {
         let Some((path, mut walk)) = self.current.take() else { return false };
         let offset = walk.offset();
-        match walk.next() {
+        let gap = match walk.next() {
             Ok(None) => return true,
-            Ok(Some(Unit::Gap { bad, end })) => {
-                self.gap(path.clone(), bad.offset, end - bad.offset, bad.kind.why().to_owned());
+            Ok(Some(Unit::Gap { bad, end })) => Some((bad, end)),
+            Ok(Some(Unit::Frame(frame))) => {
+                self.frame(&path, &frame);
+                None
             }
-            Ok(Some(Unit::Frame(frame))) => self.frame(&path, &frame),
             // The rest of this segment is out of reach; the others may not be.
             Err(error) => {
                 self.gap(path, offset, walk.end().saturating_sub(offset), io_text(&error));
                 return true;
             }
+        };
+        if let Some((bad, end)) = gap.filter(|(bad, _)| !self.is_end(&walk, *bad)) {
+            self.gap(path.clone(), bad.offset, end - bad.offset, bad.kind.why().to_owned());
         }
         self.current = Some((path, walk));
         true
+    }
+
+    /// Whether the journal simply ends there: in room for what was to come, or in what a live writer has written since the end
+    /// of this segment was asked for. If more was there once, the anchor knows.
+    fn is_end(&self, walk: &Walk, bad: Bad) -> bool {
+        let may_be = match bad.kind {
+            BadKind::Room => true,
+            BadKind::Short => walk.has_grown().unwrap_or(false),
+            BadKind::Header | BadKind::Payload { .. } => false,
+        };
+        may_be && self.segments.is_empty()
     }
 
     fn frame(&mut self, path: &Path, frame: &Frame<'_>) {

@@ -12,6 +12,8 @@ use super::read_up_to;
 
 /// Bytes fetched at once by a reader of everything.
 pub(super) const SEQUENTIAL_BYTES: usize = 1 << 20;
+/// Bytes that are compared with zeros at once.
+const ROOM_CHUNK_BYTES: usize = 64 << 10;
 /// Bytes fetched at once by a reader of one entry.
 pub(super) const RANDOM_BYTES: usize = 16 << 10;
 
@@ -22,6 +24,8 @@ pub(super) struct FrameScan {
     end: u64,
     offset: u64,
     fetch_bytes: usize,
+    /// What `fetch_bytes` may grow to.
+    fetch_bytes_max: usize,
     buffer: Vec<u8>,
     /// Offset in the file of the buffer's first byte.
     buffer_at: u64,
@@ -86,6 +90,8 @@ pub(super) struct Bad {
 /// How much is wrong with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BadKind {
+    /// Nothing but zeros up to the end of the file: room that was taken for what comes next.
+    Room,
     /// The file ends within the frame: what a write that did not complete looks like.
     Short,
     /// The frame's header is not as it was written, so that its length is not known.
@@ -100,6 +106,7 @@ pub(super) enum BadKind {
 impl BadKind {
     pub(super) const fn why(self) -> &'static str {
         match self {
+            Self::Room => "nothing but zeros follow",
             Self::Short => "the file ends within a frame",
             Self::Header => "a frame's header is not as it was written",
             Self::Payload { .. } => "a frame's content is not as it was written",
@@ -109,7 +116,12 @@ impl BadKind {
 
 impl FrameScan {
     pub(super) fn new(file: Arc<dyn DiskFile>, offset: u64, end: u64, fetch_bytes: usize) -> Self {
-        Self { file, end, offset, fetch_bytes, buffer: Vec::new(), buffer_at: 0 }
+        Self { file, end, offset, fetch_bytes, fetch_bytes_max: fetch_bytes, buffer: Vec::new(), buffer_at: 0 }
+    }
+
+    /// For whoever finds little as a rule, and sometimes a lot: fetches more from time to time.
+    pub(super) fn growing(file: Arc<dyn DiskFile>, offset: u64, end: u64) -> Self {
+        Self { fetch_bytes_max: SEQUENTIAL_BYTES, ..Self::new(file, offset, end, RANDOM_BYTES) }
     }
 
     /// Where the next frame is expected.
@@ -142,6 +154,12 @@ impl FrameScan {
         self.offset = offset;
     }
 
+    /// Goes back to an offset, and fetches anew what is there.
+    pub(super) fn look_again(&mut self, offset: u64) {
+        self.buffer.clear();
+        self.offset = offset;
+    }
+
     /// The header at the offset, if there is a sound one, whatever follows it; without going on.
     pub(super) fn header(&mut self) -> io::Result<Option<FrameHeader>> {
         if self.offset >= self.end {
@@ -151,13 +169,27 @@ impl FrameScan {
         Ok(self.buffered(self.offset, HEADER_BYTES).first_chunk().and_then(FrameHeader::decode))
     }
 
-    /// What is at the offset, without going on.
+    /// What is at the offset, without going on. A live writer may have completed since it was fetched what seems not to be.
     pub(super) fn look(&mut self) -> io::Result<Look> {
+        let was_fetched = !self.buffer.is_empty();
+        let found = self.look_at_fetched()?;
+        if was_fetched && matches!(found, Look::Bad(_) | Look::Frame(_, Trailer::Invalid)) {
+            self.buffer.clear();
+            return self.look_at_fetched();
+        }
+        Ok(found)
+    }
+
+    fn look_at_fetched(&mut self) -> io::Result<Look> {
         let offset = self.offset;
         if offset >= self.end {
             return Ok(Look::End);
         }
         self.fetch(offset, HEADER_BYTES)?;
+        // No frame begins with a zero.
+        if is_zero(self.buffered(offset, HEADER_BYTES)) && self.is_room(offset)? {
+            return Ok(Look::Bad(BadKind::Room));
+        }
         let Some(head) = self.buffered(offset, HEADER_BYTES).first_chunk::<HEADER_BYTES>() else {
             return Ok(Look::Bad(BadKind::Short));
         };
@@ -179,6 +211,23 @@ impl FrameScan {
         }
         let trailer = self.trailer(&header, frame_end)?;
         Ok(Look::Frame(header, trailer))
+    }
+
+    /// Whether everything from here on is zeros.
+    fn is_room(&self, from: u64) -> io::Result<bool> {
+        let (mut chunk, mut at) = (vec![0; ROOM_CHUNK_BYTES], from);
+        while at < self.end {
+            let wanted = usize::try_from(self.end - at).unwrap_or(usize::MAX).min(chunk.len());
+            let read = read_up_to(&*self.file, &mut chunk[..wanted], at)?;
+            if !is_zero(&chunk[..read]) {
+                return Ok(false);
+            }
+            if read < wanted {
+                break;
+            }
+            at += read as u64;
+        }
+        Ok(true)
     }
 
     fn trailer(&self, header: &FrameHeader, frame_end: u64) -> io::Result<Trailer> {
@@ -214,6 +263,7 @@ impl FrameScan {
         let read = read_up_to(&*self.file, &mut self.buffer[kept..], offset + kept as u64)?;
         self.buffer.truncate(kept + read);
         self.buffer_at = offset;
+        self.fetch_bytes = self.fetch_bytes.saturating_mul(2).min(self.fetch_bytes_max);
         Ok(())
     }
 
@@ -222,6 +272,10 @@ impl FrameScan {
         let held = self.buffer.get(from..).unwrap_or_default();
         held.get(..bytes).unwrap_or(held)
     }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
 }
 
 /// What is at a scan's offset, without its bytes.

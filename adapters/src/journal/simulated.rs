@@ -10,6 +10,9 @@ use std::sync::{Arc, Mutex};
 use super::disk::{Disk, DiskFile, Held, Locking, Mode};
 use crate::lock::lock;
 
+/// What a power cut leaves or takes at once.
+const PIECE_BYTES: usize = 32;
+
 /// A disk in memory. Clones are handles to the same disk.
 ///
 /// Each file and directory has what a reader sees and what is durable. [`after_power_cut`](Self::after_power_cut) gives
@@ -170,20 +173,25 @@ impl File {
 
     fn after_power_cut(&self, random: &mut Random) -> Self {
         let mut bytes = self.durable.clone();
-        let same = self.bytes.starts_with(&self.durable);
         match random.below(4) {
-            // The rest reached the disk by itself, up to some byte.
-            1 if same => {
-                let more = random.below(self.bytes.len() as u64 - bytes.len() as u64 + 1) as usize;
-                bytes.extend_from_slice(&self.bytes[bytes.len()..][..more]);
+            // What was written reached the disk by itself, in its order, up to some byte.
+            1 => {
+                let written: usize = self.dirty.iter().map(Range::len).sum();
+                let mut left = random.below(written as u64 + 1) as usize;
+                for range in &self.dirty {
+                    let range = range.start..range.start + range.len().min(left);
+                    left -= range.len();
+                    self.write_back(&mut bytes, range);
+                }
             }
-            // The length reached the disk, and the content in pieces only.
-            2 if same => {
-                let kept = bytes.len();
-                bytes.extend_from_slice(&self.bytes[kept..]);
-                for piece in bytes[kept..].chunks_mut(32) {
-                    if random.below(2) == 0 {
-                        piece.fill(0);
+            // The length reached the disk or not, and the content in pieces only.
+            2 => {
+                if random.below(2) == 0 {
+                    bytes.resize(self.bytes.len(), 0);
+                }
+                for range in &self.dirty {
+                    for start in range.clone().step_by(PIECE_BYTES).filter(|_| random.below(2) == 0) {
+                        self.write_back(&mut bytes, start..range.end.min(start + PIECE_BYTES));
                     }
                 }
             }
@@ -191,6 +199,14 @@ impl File {
             _ => {}
         }
         Self { durable: bytes.clone(), bytes, dirty: Vec::new() }
+    }
+
+    /// What the system does with a part of what was written, some time.
+    fn write_back(&self, durable: &mut Vec<u8>, range: Range<usize>) {
+        if !range.is_empty() {
+            durable.resize(durable.len().max(range.end), 0);
+            durable[range.clone()].copy_from_slice(&self.bytes[range]);
+        }
     }
 }
 
@@ -229,8 +245,8 @@ impl Disk for SimulatedDisk {
         world.check_power()?;
         let known = world.names.get(path).copied();
         let file = match (mode, known) {
-            (Mode::Read | Mode::Append | Mode::Overwrite, Some(file)) => file,
-            (Mode::Read | Mode::Append | Mode::Overwrite, None) => return Err(io::ErrorKind::NotFound.into()),
+            (Mode::Read | Mode::Overwrite, Some(file)) => file,
+            (Mode::Read | Mode::Overwrite, None) => return Err(io::ErrorKind::NotFound.into()),
             (Mode::Create, Some(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
             (Mode::Create, None) => {
                 world.files.push(File::default());
@@ -347,12 +363,23 @@ impl DiskFile for SimulatedFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         lock(&self.world).writes += 1;
         let at = usize::try_from(offset).unwrap_or(usize::MAX);
+        let free = lock(&self.world).free_bytes();
         self.with(|file| {
-            let within = at.checked_add(bytes.len()).is_some_and(|end| end <= file.bytes.len());
-            if within {
-                file.write(bytes, at);
-            }
-            within.then_some(()).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+            // Nothing is written behind the end.
+            let Some(there) = file.bytes.len().checked_sub(at) else { return Err(io::ErrorKind::InvalidInput.into()) };
+            let fits = bytes.len().min(there.saturating_add(free));
+            file.write(&bytes[..fits], at);
+            if fits < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+        })?
+    }
+
+    fn take_room(&self, length: u64) -> io::Result<()> {
+        let (length, free) = (usize::try_from(length).unwrap_or(usize::MAX), lock(&self.world).free_bytes());
+        self.with(|file| {
+            // As file systems do it that take one part after the other.
+            let possible = length.min(file.bytes.len().saturating_add(free));
+            file.bytes.resize(possible.max(file.bytes.len()), 0);
+            if possible < length { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
         })?
     }
 

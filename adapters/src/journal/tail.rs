@@ -12,7 +12,8 @@ use super::anchor::{Anchor, Found as FoundAnchor};
 use super::disk::{Disk, DiskFile, Mode};
 use super::evidence::Evidence;
 use super::footer::{self, Contents, Footer};
-use super::frame::{FrameKind, Records};
+use super::frame::{FrameKind, HEADER_BYTES, Records};
+use super::read_up_to;
 use super::scan::{Bad, BadKind, Found, Frame, FrameScan, SEQUENTIAL_BYTES, Trailer};
 use super::segment::{self, BadHeader, SegmentHeader, SegmentName};
 
@@ -40,6 +41,8 @@ pub(super) struct Tail {
     runs: Contents,
     /// Up to where the entries are in `runs`.
     runs_offset: u64,
+    /// From where to where there was nothing but room.
+    room: Option<(u64, u64)>,
 }
 
 impl Tail {
@@ -75,6 +78,7 @@ impl Tail {
             sparse: Vec::new(),
             runs: Contents::default(),
             runs_offset: offset,
+            room: None,
         }))
     }
 
@@ -110,13 +114,18 @@ impl Tail {
         bound: Position,
         has_later: bool,
     ) -> Result<(), JournalError> {
+        let Some(bad) = self.walk(bound)? else { return Ok(()) };
+        if matches!(bad.kind, BadKind::Short | BadKind::Room) && !has_later {
+            return Ok(());
+        }
         for look in 1..=LOOKS {
-            let Some(bad) = self.walk(bound)? else { return Ok(()) };
-            let end = self.length()?;
+            // Before the bytes that are judged by it: a live writer replaces it when it has written them.
             let anchor = match Anchor::find(disk, journal_dir)? {
                 FoundAnchor::Sound(anchor) => Some(anchor.head.position),
                 FoundAnchor::Absent | FoundAnchor::Bad | FoundAnchor::Newer(_) => None,
             };
+            let Some(bad) = self.walk(bound)? else { return Ok(()) };
+            let end = self.length()?;
             let evidence = Evidence { next: self.next, anchor, has_later };
             let proof = evidence.of_damage(&self.file, bad, end).map_err(|error| self.io(error))?;
             match proof {
@@ -136,11 +145,18 @@ impl Tail {
         if end < self.offset {
             return Err(self.damaged(end, "it became shorter while it was read"));
         }
-        let mut frames = FrameScan::new(self.file.clone(), self.offset, end, SEQUENTIAL_BYTES);
+        if self.is_still_room(end)? {
+            return Ok(None);
+        }
+        // Most of what is left of the file may be room.
+        let mut frames = FrameScan::growing(self.file.clone(), self.offset, end);
         while !self.sealed && self.next <= bound {
             match frames.next().map_err(|error| self.io(error))? {
                 Found::End => return Ok(None),
-                Found::Bad(bad) => return Ok(Some(bad)),
+                Found::Bad(bad) => {
+                    self.room = (bad.kind == BadKind::Room).then_some((bad.offset, end));
+                    return Ok(Some(bad));
+                }
                 Found::Frame(frame) => {
                     if let Some(bad) = self.take(&frame)? {
                         return Ok(Some(bad));
@@ -149,6 +165,17 @@ impl Tail {
             }
         }
         Ok(None)
+    }
+
+    /// Whether there was room only when it was last looked through, and nothing was written at its beginning since: that is
+    /// where a writer goes on.
+    fn is_still_room(&self, end: u64) -> Result<bool, JournalError> {
+        if self.room != Some((self.offset, end)) {
+            return Ok(false);
+        }
+        let mut head = [0; HEADER_BYTES];
+        read_up_to(&*self.file, &mut head, self.offset).map_err(|error| self.io(error))?;
+        Ok(head.iter().all(|byte| *byte == 0))
     }
 
     fn take(&mut self, frame: &Frame<'_>) -> Result<Option<Bad>, JournalError> {

@@ -10,12 +10,12 @@ use super::JOURNAL_DIR;
 use super::anchor::{self, Anchor, Found as FoundAnchor};
 use super::disk::{Disk, DiskFile, Mode, RealDisk};
 use super::evidence::Evidence;
-use super::footer::Contents;
+use super::footer::{Contents, TRAILER_BYTES};
 use super::frame::{FrameKind, Records};
 use super::layout::Layout;
 use super::report::{Loss, Progress, Severity, VerifyFinding, VerifyReport};
 use super::runs::Runs;
-use super::scan::{Bad, Frame, Trailer};
+use super::scan::{Bad, BadKind, Frame, Trailer};
 use super::segment::{self, BadHeader, SegmentHeader, SegmentName};
 use super::stub::{STUB_VERSION, Stub};
 use super::view::UNCREATED;
@@ -174,6 +174,11 @@ impl Opened<'_> {
     }
 }
 
+/// Whether a live writer has made the file longer since its end was asked for: what lies across that end is not looked at.
+fn has_grown(opened: &Opened<'_>) -> Result<bool, JournalError> {
+    Ok(opened.file.length().map_err(|error| opened.io(error))? > opened.end)
+}
+
 /// The state between two units.
 struct Verifier<'a> {
     journal_dir: PathBuf,
@@ -290,14 +295,24 @@ impl<'a> Verifier<'a> {
             return Ok(());
         }
         let mut walk = Walk::new(opened.file.clone(), opened.end);
+        let mut looked_again = None;
         loop {
             self.tell(walk.offset(), false);
             match walk.next().map_err(|error| opened.io(error))? {
                 None => break,
                 Some(Unit::Frame(frame)) if frame.header.kind == FrameKind::Commit => self.commit(&mut present, &frame),
-                Some(Unit::Frame(frame)) => self.footer(&mut present, &frame),
+                Some(Unit::Frame(frame)) => self.footer(&mut present, &frame)?,
+                // It was not there yet when the end was asked for.
+                Some(Unit::Gap { bad: Bad { kind: BadKind::Short, .. }, .. }) if !has_later && has_grown(opened)? => {
+                    break;
+                }
                 Some(Unit::Gap { bad, end }) => {
-                    if self.gap(&mut present, bad, end)? {
+                    let proof = self.proof(&present, bad)?;
+                    // It may have been on its way when it was read, and durable when the proof was.
+                    if proof.is_some() && looked_again != Some(bad) {
+                        looked_again = Some(bad);
+                        walk.look_again(bad);
+                    } else if self.gap(&mut present, bad, end, proof) {
                         break;
                     }
                 }
@@ -437,7 +452,7 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    fn footer(&mut self, present: &mut Present<'_>, frame: &Frame<'_>) {
+    fn footer(&mut self, present: &mut Present<'_>, frame: &Frame<'_>) -> Result<(), JournalError> {
         let opened = present.opened;
         self.linked(present, frame);
         let told = present.contents.encode(opened.name.first, self.next);
@@ -447,38 +462,51 @@ impl<'a> Verifier<'a> {
         present.sealed = true;
         match frame.trailer {
             Trailer::Sound => {}
-            Trailer::Short if !present.has_later => {
-                let what = "the file ends within the segment's footer";
-                self.note(Severity::Torn, &opened.name.path, frame.offset, Some(self.next), what);
-            }
+            Trailer::Short if !present.has_later && has_grown(opened)? => {}
             Trailer::Short | Trailer::Invalid | Trailer::None => {
-                self.damage(opened, frame.end(), "the segment's trailer is not as it was written");
+                let kind = BadKind::Payload { end: frame.end() + TRAILER_BYTES as u64 };
+                if self.proof(present, Bad { offset: frame.offset, kind })?.is_some() {
+                    self.damage(opened, frame.end(), "the segment's trailer is not as it was written");
+                } else {
+                    let what = "the segment's trailer is not there as it was to be written";
+                    self.note(Severity::Torn, &opened.name.path, frame.offset, Some(self.next), what);
+                }
             }
         }
+        Ok(())
     }
 
-    /// Notes bytes that are no frame; whether they are the torn end of the journal.
-    fn gap(&mut self, present: &mut Present<'_>, bad: Bad, end: u64) -> Result<bool, JournalError> {
+    /// Why bytes that are no frame must once have been one, if that is certain.
+    fn proof(&self, present: &Present<'_>, bad: Bad) -> Result<Option<&'static str>, JournalError> {
         let opened = present.opened;
-        if present.sealed {
-            self.damage(opened, bad.offset, "bytes follow the segment's trailer");
-            return Ok(false);
-        }
         let anchor = self.anchor.as_ref().map(|anchor| anchor.head.position);
         let evidence = Evidence { next: self.next, anchor, has_later: present.has_later };
-        let proof = evidence.of_damage(&opened.file, bad, opened.end).map_err(|error| opened.io(error))?;
-        let path = &opened.name.path;
+        evidence.of_damage(&opened.file, bad, opened.end).map_err(|error| opened.io(error))
+    }
+
+    /// Notes bytes that are no frame; whether they are the end of the journal, which may be torn.
+    fn gap(&mut self, present: &mut Present<'_>, bad: Bad, end: u64, proof: Option<&'static str>) -> bool {
+        let opened = present.opened;
+        let is_room = bad.kind == BadKind::Room && !present.has_later;
+        if present.sealed && !is_room {
+            self.damage(opened, bad.offset, "bytes follow the segment's trailer");
+            return false;
+        }
         match proof {
-            None => {
-                let what = format!("{} bytes of a write that did not complete", opened.end - bad.offset);
-                self.note(Severity::Torn, path, bad.offset, Some(self.next), &what);
-                Ok(true)
-            }
-            Some(proof) => {
+            Some(proof) if !present.sealed => {
                 let what = format!("{}, and {proof}; {} bytes cannot be read", bad.kind.why(), end - bad.offset);
                 self.damage(opened, bad.offset, &what);
                 (present.whole, self.whole, self.link) = (false, false, None);
-                Ok(false)
+                false
+            }
+            _ if is_room => {
+                self.report.bytes = self.report.bytes.saturating_sub(opened.end - bad.offset);
+                true
+            }
+            _ => {
+                let what = format!("{} bytes of a write that did not complete", opened.end - bad.offset);
+                self.note(Severity::Torn, &opened.name.path, bad.offset, Some(self.next), &what);
+                true
             }
         }
     }

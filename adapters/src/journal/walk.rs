@@ -20,7 +20,7 @@ pub(super) struct Walk {
 pub(super) enum Unit<'a> {
     /// A frame whose checksums are right.
     Frame(Frame<'a>),
-    /// Bytes that are no frame, up to the next one or the end.
+    /// Bytes that are no frame, up to the next one or the end; room that was taken for later ones, too.
     Gap {
         /// What is there first.
         bad: Bad,
@@ -65,9 +65,19 @@ impl Walk {
         }
     }
 
+    /// Whether what is short may be so because a live writer has made the file longer since its end was asked for.
+    pub(super) fn has_grown(&self) -> io::Result<bool> {
+        Ok(self.file.length()? > self.end)
+    }
+
+    /// Goes back to what was no frame, to look whether it is one by now.
+    pub(super) fn look_again(&mut self, bad: Bad) {
+        self.frames.look_again(bad.offset);
+    }
+
     fn sound_again(&self, bad: Bad) -> io::Result<u64> {
         let from = match bad.kind {
-            BadKind::Short => return Ok(self.end),
+            BadKind::Short | BadKind::Room => return Ok(self.end),
             BadKind::Header => bad.offset + 1,
             BadKind::Payload { end } => end,
         };

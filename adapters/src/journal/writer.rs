@@ -198,8 +198,12 @@ impl FileJournal {
             self.roll()?;
         }
         let link = self.batch.finish(self.durable.position, self.link);
+        let is_synced = self.options.durability == Durability::Synced;
+        if is_synced {
+            self.active.take_room(self.batch.len() as u64, self.options.segment_bytes);
+        }
         self.active.append(self.batch.bytes())?;
-        if self.options.durability == Durability::Synced {
+        if is_synced {
             self.active.sync()?;
         }
         self.link = link;
@@ -262,7 +266,12 @@ impl FileJournal {
         if let Some(poison) = &self.poison {
             return Err(poison.clone());
         }
-        if self.durable != self.head {
+        let was_given_back = self.active.give_back().unwrap_or_else(|error| {
+            // The next open cuts it off; nothing of what was acknowledged depends on it.
+            tracing::debug!(%error, "the journal keeps the room that it did not use");
+            false
+        });
+        if was_given_back || self.durable != self.head {
             self.active.sync()?;
             self.durable = self.head;
         }

@@ -14,9 +14,10 @@ use super::handle::{AttemptEnd, EndRecord, Live, Phase};
 use super::options::RunnerOptions;
 use super::outcome::Seen;
 use super::registry::Registration;
-use super::sockets::SocketLease;
 use super::start_guard::StartGuard;
 use super::text::cut;
+use crate::control::ControlListener;
+use crate::threads::blocking;
 
 /// One attempt as its runner holds it.
 #[derive(Debug)]
@@ -30,8 +31,9 @@ pub(super) struct HeldAttempt {
     pub(super) limits: ResourceLimits,
     /// What its run is recorded to execute.
     pub(super) workload: Workload,
-    /// The run's control socket, which goes with the last attempt that holds it.
-    pub(super) socket: Option<SocketLease>,
+    /// What it reports over, which goes with the runner and the last attempt that holds it. Let go of before the registration:
+    /// whoever waited for that finds the socket gone.
+    pub(super) socket: Option<Arc<ControlListener>>,
     /// Gone with the attempt's task, however that ends.
     pub(super) registration: Registration,
 }
@@ -200,9 +202,4 @@ fn sync(directory: &AttemptDirectory) {
     if let Err(error) = directory.sync_names() {
         tracing::warn!(%error, "output is synced, and the name of it is not");
     }
-}
-
-/// Does something that may wait for a disk where it holds up nobody. Absent if the runtime is going away.
-pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-    tokio::task::spawn_blocking(work).await.ok()
 }

@@ -1,16 +1,17 @@
 //! From the wish to start to a shim that looks after the attempt.
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::io::Errno;
 use rustix::process::Signal;
 use tachograph_engine::domain::{Diagnostics, Failure, FailureKind, ResourceLimits};
 
-use super::attempt::{HeldAttempt, blocking};
+use super::attempt::HeldAttempt;
 use super::attended::Attended;
 use super::directory::AttemptDirectory;
 use super::follow::follow;
@@ -19,17 +20,20 @@ use super::handle::Phase;
 use super::identity::Identity;
 use super::inherited::Inherited;
 use super::launch::{CommandLine, ContainerLine, Launch};
+use super::open::directory_failure;
 use super::ready::{Before, ReadyCheck};
 use super::runner::ProcessRunner;
-use super::scarcity::despite_scarcity;
+use super::scarcity::{THREAD_PATIENCE, despite_scarcity};
 use super::shim::{Assignment, CommandBlock};
 use super::shim_spawn::{SpawnedShim, spawn_shim};
-use super::sockets::SocketLease;
 use super::spawn::{ATTEMPT_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE, changes, variables};
-use super::spawn_failure::exhausted;
+use super::spawn_failure::{exhausted, without_thread};
 use super::start_guard::StartGuard;
 use super::telling::{Telling, Untold};
+use crate::control::ControlListener;
+use crate::descriptors::errno;
 use crate::oci::{Container, Preparation, PreparationError, remove_bundle, runtime_environment};
+use crate::threads::blocking_within;
 
 impl ProcessRunner {
     /// Makes the attempt's directory, has a shim look after it, and returns once the command is executed or could not be.
@@ -45,10 +49,11 @@ impl ProcessRunner {
         let (directory, runner, program) = (held.directory.clone(), self.clone(), program.to_owned());
         let (limits, check) = (held.limits, launch.ready.take());
         let making = move || make(&runner, &directory, identity, limits, &line, &program, check);
-        let Made { shim, socket, before } = match blocking(making).await {
-            Some(Ok(made)) => made,
-            Some(Err(failure)) => return held.fail(guard, *failure).await,
-            None => return,
+        let Made { shim, socket, before } = match blocking_within(THREAD_PATIENCE, making).await {
+            Ok(Some(Ok(made))) => made,
+            Ok(Some(Err(failure))) => return held.fail(guard, *failure).await,
+            Ok(None) => return,
+            Err(error) => return held.fail(guard, without_thread(&error)).await,
         };
         held.socket = socket;
         let live = held.live().clone();
@@ -72,7 +77,7 @@ impl ProcessRunner {
 
 struct Made {
     shim: Unfollowed,
-    socket: Option<SocketLease>,
+    socket: Option<Arc<ControlListener>>,
     before: Option<Before>,
 }
 
@@ -98,7 +103,7 @@ impl Drop for Unfollowed {
     }
 }
 
-/// The directory, the run's control socket, and a shim that knows what to do.
+/// The directory, the report socket, and a shim that knows what to do.
 fn make(
     runner: &ProcessRunner,
     directory: &AttemptDirectory,
@@ -110,9 +115,9 @@ fn make(
 ) -> Result<Made, Box<Failure>> {
     // What is left of a container is found by its name on disk, also after a power cut.
     let made = if line.container.is_some() { directory.create() } else { directory.make() };
-    made.map_err(|error| failure(format!("its directory cannot be prepared: {error}")))?;
-    let socket = runner.lease_socket(identity.run, directory);
-    let control = socket.as_ref().map(SocketLease::path);
+    made.map_err(|error| Box::new(directory_failure(&error)))?;
+    let socket = runner.hold_report_socket();
+    let control = socket.as_deref().map(ControlListener::path);
     let before = check.map(|check| Before::see(check, directory));
     let container = line.container.as_ref().map(|container| contain(runner, directory, &identity, line, container));
     let container = container.transpose().map_err(|error| error.failure())?.map(|container| container.runtime);
@@ -133,8 +138,8 @@ fn make(
     };
     let shim = shim().map_err(|error| {
         remove_bundle(directory);
-        let mut failure = failure(format!("its shim {} cannot be started: {error}", program.display()));
-        failure.diagnostics.likely_cause = exhausted(Errno::from_io_error(&error));
+        let mut failure = failure(format!("its shim {} cannot be started: {error}", meant(program).display()));
+        failure.diagnostics.likely_cause = exhausted(errno(&error));
         failure
     })?;
     Ok(Made { shim, socket, before })
@@ -203,6 +208,12 @@ fn start(
     // If this fails, the shim is killed, and it has not heard all.
     started.untold = telling.go_on()?;
     Ok(started)
+}
+
+/// The program that a person knows, also where it is reached by what this process has open.
+fn meant(program: &Path) -> Cow<'_, Path> {
+    let own = program.starts_with("/proc/self").then(|| std::fs::read_link(program).ok()).flatten();
+    own.map_or(Cow::Borrowed(program), Cow::Owned)
 }
 
 fn failure(message: String) -> Box<Failure> {

@@ -48,7 +48,7 @@ pub(super) enum News {
     Started(u32),
     /// The process has ended; output may still be coming. Its status is known only to who saw it.
     Exited(Option<ExitStatus>),
-    /// The exit record is complete on disk.
+    /// The exit record is complete and in its place. Its shim may still be syncing it.
     Recorded,
     /// The shim has difficulties.
     Trouble(String),

@@ -1,4 +1,4 @@
-//! What is answered over the control sockets of a runner.
+//! What is answered over the sockets of a runner.
 
 use std::time::Duration;
 
@@ -66,35 +66,38 @@ fn operator(peer: Peer) -> Actor {
     Actor::new(ActorKind::Operator, format!("uid {} pid {}", peer.uid, peer.pid))
 }
 
-/// Answers on the socket of one run: reports about this very run.
+/// Answers on the report socket: what runs report, as the runner does, and nothing else. Which run and attempt a report is about
+/// says the report, and the engine decides about it; it decides about late ones, too.
 ///
 /// It does not hold the runner: whoever does, does so longer than any attempt is under way, or wants it gone.
 #[derive(Debug)]
-pub(super) struct RunControl {
+pub(super) struct ReportControl {
     runner: WeakRunner,
-    run: RunId,
 }
 
-impl RunControl {
-    pub(super) fn new(runner: &ProcessRunner, run: RunId) -> Self {
-        Self { runner: runner.downgrade(), run }
+impl ReportControl {
+    pub(super) fn of(runner: &ProcessRunner) -> Self {
+        Self { runner: runner.downgrade() }
     }
 }
 
 #[async_trait]
-impl ControlHandler for RunControl {
+impl ControlHandler for ReportControl {
     async fn handle(&self, peer: Peer, request: ControlRequest) -> ControlResponse {
         match request {
-            ControlRequest::Report { run, .. } if run == self.run => match self.runner.upgrade() {
+            ControlRequest::Report { run, attempt, .. } => match self.runner.upgrade() {
+                // It may be about to be adopted, and would be refused before that as another runner's.
+                Some(runner) if runner.is_recovering() && !runner.has_opened(run, attempt) => {
+                    ControlResponse::starting()
+                }
                 Some(runner) => ControlHandler::handle(&runner, peer, request).await,
                 None => ControlResponse::not_submitted(&SubmitError::Closed),
             },
-            ControlRequest::Report { .. }
-            | ControlRequest::CancelSnapshot { .. }
+            ControlRequest::CancelSnapshot { .. }
             | ControlRequest::Kill { .. }
             | ControlRequest::Destroy { .. }
             | ControlRequest::Ping => {
-                let message = format!("only reports about run {} are accepted here", self.run);
+                let message = "only reports of runs are accepted here";
                 ControlResponse::error(code::NOT_ACCEPTED_HERE, message, "ask at the supervisor's own socket")
             }
         }

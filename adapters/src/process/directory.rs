@@ -58,16 +58,6 @@ impl AttemptDirectory {
         Self { runs: runs.to_owned(), run: of_run, path, ordinal }
     }
 
-    /// Whether it is that of the run's first attempt.
-    pub(super) fn is_first(&self) -> bool {
-        self.ordinal == Ordinal::ZERO.next()
-    }
-
-    /// The control socket of the run, which its attempts share.
-    pub fn control_socket(&self) -> PathBuf {
-        self.run.join("control.sock")
-    }
-
     /// Where runtimes keep the state of the containers of this data directory: `oci` beside the directory of all runs, so
     /// that they meet nobody else's.
     pub(crate) fn runtime_root(&self) -> PathBuf {

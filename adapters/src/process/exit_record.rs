@@ -22,7 +22,7 @@ const EXIT_RECORD_FORMAT: u32 = 1;
 /// What an `exit.json` says: how an attempt ended.
 ///
 /// Whoever has seen the exit writes it atomically, before the engine is told; it is then the only trace if the supervisor
-/// dies in between. A shim, which goes as soon as it is written, writes it durably. Without a shim the journal tells the end
+/// dies in between. A shim makes it durable before it goes: until then a power cut may leave half of it, which is none. Without a shim the journal tells the end
 /// a moment later: the record outlives the supervisor, and a power cut in that moment may take it along. A guest may write such a file, too: one that names the run and the
 /// attempt is a claim, kept as evidence, and only one that also names the runner is that [runner's own
 /// word](Self::is_word_of). Whoever runs as the same user could still forge it; this tells accidents and stale files
@@ -122,9 +122,7 @@ impl ExitRecord {
     /// [`ExitRecordError`] for every file that does not count; it is left as it is.
     pub fn read(path: &Path, run: RunId, attempt: AttemptId) -> Result<Option<Self>, ExitRecordError> {
         let Some(content) = read_small(path, EXIT_RECORD_BYTES_MAX)? else { return Ok(None) };
-        let malformed = |why: String| ExitRecordError::Malformed { path: path.to_owned(), why };
-        let file: ExitFile = serde_json::from_slice(&content).map_err(|error| malformed(error.to_string()))?;
-        let record = file.into_record().map_err(malformed)?;
+        let record = Self::parse(&content).map_err(|why| ExitRecordError::Malformed { path: path.to_owned(), why })?;
         if (record.run, record.attempt) != (run, attempt) {
             return Err(ExitRecordError::NamesAnother {
                 path: path.to_owned(),
@@ -133,6 +131,12 @@ impl ExitRecord {
             });
         }
         Ok(Some(record))
+    }
+
+    /// Of a whole file: what a power cut leaves of one whose name was on disk before its content is no record.
+    fn parse(content: &[u8]) -> Result<Self, String> {
+        let file: ExitFile = serde_json::from_slice(content).map_err(|error| error.to_string())?;
+        file.into_record()
     }
 
     /// Whether it was written by this runner, as far as it says so.
@@ -163,15 +167,30 @@ impl ExitRecord {
     /// The same, in room that was taken for it before. A record that is longer than that is written as by
     /// [`write`](Self::write), and without its evidence where that fails.
     pub(super) fn write_into(&self, room: &Room, directory: &AttemptDirectory) -> Result<(), DirectoryError> {
+        self.place(directory, |path, content| room.become_durable_file(path, content)).map(|_| ())
+    }
+
+    /// The same, so that whoever looks in this boot finds it, also if this process is killed. Says whether it is durable, too,
+    /// as a longer one is; else the room is still to be [settled](Room::settle).
+    pub(super) fn put_into(&self, room: &Room, directory: &AttemptDirectory) -> Result<Placed, DirectoryError> {
+        self.place(directory, |path, content| room.become_file(path, content))
+    }
+
+    fn place(
+        &self,
+        directory: &AttemptDirectory,
+        become_file: impl FnOnce(&Path, &[u8]) -> io::Result<()>,
+    ) -> Result<Placed, DirectoryError> {
         let path = directory.exit_record();
         let mut content = self.content(directory)?;
         if content.len() > ROOM_BYTES {
             if self.write(directory).is_ok() {
-                return Ok(());
+                return Ok(Placed::Durably);
             }
             content = self.brief().content(directory)?;
         }
-        room.become_file(&path, &content).map_err(|source| DirectoryError { action: "replace", path, source })
+        let placed = become_file(&path, &content).map(|()| Placed::InThisBoot);
+        placed.map_err(|source| DirectoryError { action: "replace", path, source })
     }
 
     /// What must be known in any case: never longer than the room that is taken for it.
@@ -195,6 +214,15 @@ impl ExitRecord {
             source: io::Error::other(error),
         })
     }
+}
+
+/// Until when a record that was written is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Placed {
+    /// Whatever happens.
+    Durably,
+    /// Until the power is cut.
+    InThisBoot,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -436,10 +464,13 @@ mod tests {
         // A directory in the place of the draft stands for a disk that takes nothing.
         let draft = directory.path().join("exit.json.draft");
         std::fs::create_dir(&draft).unwrap();
-        long.write_into(&room, &directory).unwrap();
+        assert_eq!(long.put_into(&room, &directory).unwrap(), Placed::InThisBoot);
+        assert_eq!(std::fs::read(directory.exit_record()).unwrap(), brief);
+        std::fs::remove_file(directory.exit_record()).unwrap();
+        long.write_into(&Room::take(&directory).unwrap(), &directory).unwrap();
         assert_eq!(std::fs::read(directory.exit_record()).unwrap(), brief);
         std::fs::remove_dir(&draft).unwrap();
-        long.write_into(&Room::take(&directory).unwrap(), &directory).unwrap();
+        assert_eq!(long.put_into(&Room::take(&directory).unwrap(), &directory).unwrap(), Placed::Durably);
         assert_eq!(std::fs::read(directory.exit_record()).unwrap(), long.content(&directory).unwrap());
     }
 
@@ -460,12 +491,46 @@ mod tests {
     fn text_is_no_record() {
         let data = tempfile::tempdir().unwrap();
         let path = data.path().join("exit.json");
-        for text in
-            ["", "succeeded", "{\"status\":\"succeeded\"}", "{\"run\":\"1\",\"attempt\":\"1\",\"status\":{\"code\":0}}"]
-        {
+        for text in [
+            "",
+            "\0\0\0\0",
+            "succeeded",
+            "{\"status\":\"succeeded\"}",
+            "{\"run\":\"1\",\"attempt\":\"1\",\"status\":{\"code\":0}}",
+        ] {
             std::fs::write(&path, text).unwrap();
             let error = ExitRecord::read(&path, ids::run(1), ids::attempt(1)).unwrap_err();
             assert!(matches!(error, ExitRecordError::Malformed { .. }), "{error}");
         }
+    }
+    /// A name that was on disk before all of its content.
+    #[test]
+    fn what_a_power_cut_leaves_of_a_record_is_none() {
+        let data = tempfile::tempdir().unwrap();
+        let directory = AttemptDirectory::of(data.path(), ids::run(1), Ordinal(1));
+        directory.create().unwrap();
+        let whole = record().content(&directory).unwrap();
+        let zeros = |bytes| vec![0; bytes];
+        let mut torn = vec![zeros(whole.len()), zeros(4_096), vec![b' '; 4_096]];
+        for cut in 0..whole.len() {
+            let (head, tail) = whole.split_at(cut);
+            torn.push(head.to_vec());
+            // A block that was never written reads as zeros, or as the blanks that room may be made of.
+            torn.push([head, &zeros(tail.len())].concat());
+            torn.push([head, &vec![b' '; tail.len()]].concat());
+            if cut > 0 {
+                torn.push([&zeros(cut), tail].concat());
+                torn.push([&vec![b' '; cut], tail].concat());
+            }
+        }
+        for behind in [&b"\0"[..], b"}", b"{}", &whole, b"\n{", b"x"] {
+            torn.push([&whole, behind].concat());
+        }
+        for content in torn {
+            let parsed = ExitRecord::parse(&content);
+            assert!(parsed.is_err(), "{parsed:?} from {:?}", String::from_utf8_lossy(&content));
+        }
+        // All of it in what is left of its room.
+        assert_eq!(ExitRecord::parse(&[&whole, &vec![b' '; 64][..]].concat()), Ok(record()));
     }
 }

@@ -193,7 +193,7 @@ impl<'held> Follower<'held> {
         }
     }
 
-    /// Reports what the shim has written down. It may still be there, until the rest of the group has ended.
+    /// Reports what the shim has written down. It may still be there, until that is synced and the rest of the group has ended.
     async fn end(&mut self, parting: Option<Parting>) {
         let (status, trouble) = (self.status.take(), self.trouble.take());
         let unended = parting.map(|parting| Unended { parting, status, trouble });

@@ -8,18 +8,21 @@ use tachograph_engine::domain::{
 };
 
 use super::adoption::recorded_kind;
-use super::attempt::{HeldAttempt, blocking};
+use super::attempt::HeldAttempt;
 use super::attended::Parting;
 use super::directory::AttemptDirectory;
 use super::drain::Drained;
-use super::exit_record::{ExitRecord, ResourceUsage};
+use super::exit_record::{ExitRecord, ExitRecordError, ResourceUsage};
 use super::group::{ProcessGroup, processes_of};
 use super::identity::{Identity, ProcessIdentity};
 use super::outcome::{Seen, TimeUp};
 use super::room;
+use super::scarcity::despite_scarcity;
 use super::shim;
 use super::text::cut;
 use super::traces::traces;
+use crate::descriptors::told;
+use crate::threads::blocking;
 
 /// How many pids are named in a cause.
 const NAMED_MAX: usize = 16;
@@ -107,7 +110,8 @@ struct Place {
 
 impl Place {
     fn last_word(&self, time_up: Option<TimeUp>, unended: Option<Unended>) -> LastWord {
-        let (record, no_record) = match self.record() {
+        // It would be taken for none where there are too few descriptors to look.
+        let (record, no_record) = match self.own(despite_scarcity(|| self.record())) {
             Ok(record) => (Some(record), String::new()),
             Err(why) => (None, why),
         };
@@ -121,7 +125,7 @@ impl Place {
 
     /// What the shim's record says, if all of it is there.
     fn whole_record(&self) -> Option<LastWord> {
-        Some(self.word_of(self.record().ok().filter(is_complete)?, None))
+        Some(self.word_of(self.own(self.record()).ok().filter(is_complete)?, None))
     }
 
     fn word_of(&self, record: ExitRecord, time_up: Option<TimeUp>) -> LastWord {
@@ -130,7 +134,8 @@ impl Place {
     }
 
     fn identity(&self) -> Option<Identity> {
-        Identity::read(&self.directory, self.claim.run, self.claim.attempt).ok().flatten()
+        let read = || Identity::read(&self.directory, self.claim.run, self.claim.attempt);
+        despite_scarcity(read).ok().flatten()
     }
 
     /// Whether nothing was ever made in the directory. One that is gone was removed by the run.
@@ -138,13 +143,17 @@ impl Place {
         self.directory.path().symlink_metadata().is_ok() && traces(&self.directory).is_none()
     }
 
+    fn record(&self) -> Result<Option<ExitRecord>, ExitRecordError> {
+        ExitRecord::read(&self.directory.exit_record(), self.claim.run, self.claim.attempt)
+    }
+
     /// The shim's own exit record, or why there is none.
-    fn record(&self) -> Result<ExitRecord, String> {
-        match ExitRecord::read(&self.directory.exit_record(), self.claim.run, self.claim.attempt) {
+    fn own(&self, found: Result<Option<ExitRecord>, ExitRecordError>) -> Result<ExitRecord, String> {
+        match found {
             Ok(None) => Err("there is no exit record".to_owned()),
             Ok(Some(record)) if record.is_word_of(&self.claim.runner) => Ok(record),
             Ok(Some(_)) => Err("the exit record is not its own".to_owned()),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(told(&error)),
         }
     }
 
@@ -348,4 +357,49 @@ fn bounded(failure: Failure) -> Failure {
         facts: facts.map(|(name, value)| (name, text(&value))).collect(),
     };
     Failure { kind, message: text(&message), diagnostics }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tachograph_engine::domain::testing::ids;
+    use tachograph_engine::domain::{Ordinal, RunnerId};
+
+    use super::super::scarcity::testing::{is_alone, without_files_at_first};
+    use super::*;
+
+    fn word_in(data: &Path) -> Place {
+        let directory = AttemptDirectory::of(data, ids::run(1), Ordinal(1));
+        directory.create().unwrap();
+        let runner = RunnerId::new("a-shim");
+        let claim = Claim { run: ids::run(1), attempt: ids::attempt(1), runner };
+        let workload = Workload::Command { argv: vec!["true".to_owned()], cwd: None };
+        let place = Place { directory, claim, workload, unready: false, started: None };
+        place.write(&ExitRecord {
+            run: place.claim.run,
+            attempt: place.claim.attempt,
+            runner: Some(place.claim.runner.clone()),
+            status: ExitStatus::Code(7),
+            output: None,
+            failure: Some(("timed_out".to_owned(), "told by its shim".to_owned())),
+            lingering: Vec::new(),
+            diagnostics: Diagnostics::default(),
+            usage: None,
+            left_out: None,
+        });
+        place
+    }
+
+    #[test]
+    fn a_record_is_there_though_it_cannot_be_opened_for_a_while() {
+        if !is_alone("process::last_word::tests::a_record_is_there_though_it_cannot_be_opened_for_a_while") {
+            return;
+        }
+        let data = tempfile::tempdir().unwrap();
+        let place = word_in(data.path());
+        let word = without_files_at_first(|| place.last_word(None, None));
+        let told = format!("{:?}", word.outcome);
+        assert!(told.contains("told by its shim"), "{told}");
+    }
 }

@@ -14,7 +14,8 @@
 //! - **No half start.** A [`StartGuard`] is held from the start on until the process is supervised, so that a panic or a
 //!   dropped future there is recorded as a failed start; a [`ReadyCheck`] fails what does not become ready in time.
 //!
-//! A run's processes report through [`ProcessRunner::report`] that they wait and go on, over a control socket per run.
+//! A run's processes report through [`ProcessRunner::report`] that they wait and go on, over one
+//! [report socket](REPORT_SOCKET) for all of them.
 //!
 //! A crash of the supervisor leaves the processes running and the attempt open; [`ProcessRunner::recover`] adopts what is
 //! alive and records what became of the rest. `limits.wall_ms` and `limits.output_bytes` are enforced; `limits.memory_bytes` is not.
@@ -49,6 +50,7 @@ mod pump;
 mod ready;
 mod registry;
 mod report;
+mod report_socket;
 mod room;
 mod runner;
 mod scarcity;
@@ -56,7 +58,7 @@ mod scene;
 pub mod shim;
 mod shim_mode;
 mod shim_spawn;
-mod sockets;
+mod shutdown;
 mod spawn;
 mod spawn_failure;
 mod standstill;
@@ -81,8 +83,10 @@ pub use options::RunnerOptions;
 pub use passthrough::Passthrough;
 pub use ready::{NotReady, Ready, ReadyCheck, ReadyCheckError, ReadyProbe};
 pub use report::ReportAnswer;
-pub use runner::{ProcessRunner, ShutdownReport};
+pub use report_socket::REPORT_SOCKET;
+pub use runner::ProcessRunner;
 pub use shim_mode::Shim;
+pub use shutdown::{ShutdownReport, ShutdownTimes};
 pub use spawn::{ATTEMPT_VARIABLE, CONTROL_VARIABLE, DIRECTORY_VARIABLE, ORDINAL_VARIABLE, RUN_VARIABLE};
 pub use spawn_failure::DIRECTORY_FACT;
 pub use standstill::Standstill;

@@ -9,7 +9,7 @@ use tachograph_engine::domain::{
     Stream,
 };
 
-use super::attempt::{HeldAttempt, blocking};
+use super::attempt::HeldAttempt;
 use super::directory::{AttemptDirectory, DirectoryError};
 use super::drain::Pumps;
 use super::error::RunnerError;
@@ -23,15 +23,17 @@ use super::places::TakenPlace;
 use super::pump::Pump;
 use super::ready::{Before, Readiness, Ready, ReadyCheck, watch};
 use super::runner::ProcessRunner;
-use super::scarcity::despite_scarcity;
+use super::scarcity::{THREAD_PATIENCE, despite_scarcity};
 use super::scene::Scene;
 use super::shim_mode::Shim;
-use super::sockets::SocketLease;
 use super::spawn::{Spawned, spawn, variables};
-use super::spawn_failure::spawn_failure;
+use super::spawn_failure::{exhausted, spawn_failure, without_thread};
 use super::start_guard::StartGuard;
 use super::supervise::supervise;
 use super::unsupervised::Unsupervised;
+use crate::control::ControlListener;
+use crate::descriptors::errno;
+use crate::threads::blocking_within;
 
 /// Which attempt is to be opened.
 pub(super) struct Opening {
@@ -141,7 +143,12 @@ impl ProcessRunner {
         let directory = held.directory.clone();
         let runner = self.clone();
         let check = launch.ready.take();
-        let Some(made) = blocking(move || make(&runner, &directory, identity, &line, check)).await else { return };
+        let making = move || make(&runner, &directory, identity, &line, check);
+        let made = match blocking_within(THREAD_PATIENCE, making).await {
+            Ok(Some(made)) => made,
+            Ok(None) => return,
+            Err(error) => return held.fail(guard, without_thread(&error)).await,
+        };
         match made {
             Ok(Made { spawned, stdout, stderr, socket, before }) => {
                 held.socket = socket;
@@ -171,11 +178,11 @@ struct Made {
     spawned: Unsupervised,
     stdout: File,
     stderr: File,
-    socket: Option<SocketLease>,
+    socket: Option<Arc<ControlListener>>,
     before: Option<Before>,
 }
 
-/// The directory, the run's control socket, the child, the identity. None of it is synced: it is for whoever finds the
+/// The directory, the report socket, the child, the identity. None of it is synced: it is for whoever finds the
 /// attempt without its supervisor, and after a power cut nobody finds it.
 fn make(
     runner: &ProcessRunner,
@@ -184,14 +191,10 @@ fn make(
     line: &CommandLine,
     check: Option<ReadyCheck>,
 ) -> Result<Made, Box<Failure>> {
-    let prepared = || -> Result<(File, File), DirectoryError> {
-        directory.make()?;
-        Ok((directory.create_output(Stream::Stdout)?, directory.create_output(Stream::Stderr)?))
-    };
-    let (stdout, stderr) = prepared().map_err(|error| directory_failure(&error))?;
+    let [stdout, stderr] = prepared(directory).map_err(|error| directory_failure(&error))?;
     let (run, attempt) = (identity.run, (identity.attempt, identity.ordinal));
-    let socket = runner.lease_socket(run, directory);
-    let control = socket.as_ref().map(SocketLease::path);
+    let socket = runner.hold_report_socket();
+    let control = socket.as_deref().map(ControlListener::path);
     let before = check.map(|check| Before::see(check, directory));
     let own = variables(run, attempt, directory, control);
     let spawned = despite_scarcity(|| spawn(line, runner.inherited(), &own));
@@ -207,6 +210,13 @@ fn make(
         tracing::warn!(%run, attempt = %attempt.0, why, "the attempt's identity cannot be kept");
     }
     Ok(Made { spawned, stdout, stderr, socket, before })
+}
+
+/// The directory with the files of both streams, which may be among what is short.
+fn prepared(directory: &AttemptDirectory) -> Result<[File; 2], DirectoryError> {
+    directory.make()?;
+    let file = |stream| despite_scarcity(|| directory.create_output(stream));
+    Ok([file(Stream::Stdout)?, file(Stream::Stderr)?])
 }
 
 /// Starts the tasks that live as long as the attempt.
@@ -262,10 +272,32 @@ fn abandoned() -> Failure {
     failure(FailureKind::StartAbandoned, "it was asked to end before it had a process".to_owned())
 }
 
-fn directory_failure(error: &DirectoryError) -> Failure {
-    failure(FailureKind::SpawnFailed, format!("its directory cannot be prepared: {error}"))
+pub(super) fn directory_failure(error: &DirectoryError) -> Failure {
+    let mut failure = failure(FailureKind::SpawnFailed, format!("its directory cannot be prepared: {error}"));
+    failure.diagnostics.likely_cause = exhausted(errno(error));
+    failure
 }
 
 fn failure(kind: FailureKind, message: String) -> Failure {
     Failure { kind, message, diagnostics: Diagnostics::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use tachograph_engine::domain::testing::ids;
+
+    use super::super::scarcity::testing::{is_alone, without_files_at_first};
+    use super::*;
+
+    #[test]
+    fn files_for_output_are_made_though_none_can_be_opened_for_a_while() {
+        if !is_alone("process::open::tests::files_for_output_are_made_though_none_can_be_opened_for_a_while") {
+            return;
+        }
+        let data = tempfile::tempdir().unwrap();
+        let directory = AttemptDirectory::of(data.path(), ids::run(1), Ordinal(1));
+        let made = without_files_at_first(|| prepared(&directory).map(|_| ()));
+        assert!(made.is_ok(), "{made:?}");
+        assert!([Stream::Stdout, Stream::Stderr].iter().all(|stream| directory.output(*stream).is_file()));
+    }
 }

@@ -6,7 +6,8 @@ pub struct RunnerOptions {
     /// How long after a child's exit its output may still be awaited, in milliseconds. One absolute deadline for both
     /// streams: it does not start anew with every byte.
     pub drain_deadline_ms: u64,
-    /// Between the polite signal and the killing one, in milliseconds.
+    /// Between the polite signal and the killing one, in milliseconds, where nobody says otherwise: a run over its time, or one
+    /// that was destroyed. A [shutdown](super::ProcessRunner::shutdown) has a budget instead.
     pub grace_ms: u64,
     /// Whether what is left of the process group is killed once the child has exited by itself. By default it is left
     /// alone: a command may leave a daemon behind on purpose.
@@ -14,9 +15,11 @@ pub struct RunnerOptions {
     /// Whether both output files are synced before the end is recorded. Without it, a power cut may leave a file
     /// shorter than its receipt says, or without a shim none; the receipt shows that.
     pub sync_output: bool,
-    /// Whether each run has a control socket of its own while an attempt of it is under way, so that its processes can
-    /// report that they wait; `TACHO_CONTROL` tells them where. On by default, so that a job works alike under every
-    /// supervisor; an embedder whose jobs never report saves one descriptor per run without it.
+    /// Whether the runner listens at [`report.sock`](super::REPORT_SOCKET) beside the directory of the runs from its first
+    /// attempt on, so that the runs' processes can report that they wait; `TACHO_CONTROL` tells them where. On by default, so
+    /// that a job works alike under every supervisor. One runner can listen there: give each a directory of its own, and the
+    /// directory of its runs in that. The parent of that directory must be writable for this process, and for nobody else. It is
+    /// answered by a task of the runtime in which the first attempt began.
     pub report_socket: bool,
     /// How many attempts may be under way at a time. Starts beyond that wait for their turn; fewer have a place if this
     /// process may not have enough descriptors open for so many, or its user not enough processes (`ulimit -u`, three for each with

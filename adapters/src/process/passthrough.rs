@@ -9,9 +9,9 @@ use tachograph_engine::domain::Stream;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 
-use super::attempt::blocking;
 use super::directory::{AttemptDirectory, OutputPart};
 use super::pump::Kept;
+use crate::threads::blocking;
 
 const CHUNK_BYTES: u64 = 64 * 1_024;
 
@@ -94,11 +94,11 @@ async fn pass_parts(parts: impl Iterator<Item = OutputPart>, to: &mut Passthroug
 }
 
 async fn read_chunk(file: Arc<File>, offset: u64, bytes: u64) -> io::Result<Vec<u8>> {
-    let read = tokio::task::spawn_blocking(move || {
+    let read = blocking(move || {
         let mut chunk = vec![0; usize::try_from(bytes).unwrap_or(0)];
         file.read_exact_at(&mut chunk, offset).map(|()| chunk)
     });
-    read.await.map_err(io::Error::other)?
+    read.await.unwrap_or_else(|| Err(io::Error::other("the runtime is going away")))
 }
 
 #[cfg(test)]

@@ -6,17 +6,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::process::{Resource, getrlimit};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::options::RunnerOptions;
 use super::shim_mode::Shim;
+use crate::control::ConnectionLimits;
 use crate::threads::affordable_processes;
 
 /// Descriptors that a supervisor needs beside its attempts: a journal, sockets, standard streams, what it was given.
 const DESCRIPTORS_OWN: u64 = 64;
-/// Descriptors of one attempt at its height: both pipes, both files, the process, the control socket, and the pipe and
-/// files that making it takes.
-const DESCRIPTORS_PLAIN: u64 = 10;
-/// A shim holds the run's pipes and files; its supervisor has its notices, its process, requests and the control socket,
-/// and what making it takes.
-const DESCRIPTORS_SHIMMED: u64 = 6;
+/// Descriptors of one attempt at its height: both pipes, both files, the process, and the pipe and files that making it
+/// takes.
+const DESCRIPTORS_PLAIN: u64 = 9;
+/// A shim holds the run's pipes and files; its supervisor has its notices, its process and requests, and what making it
+/// takes.
+const DESCRIPTORS_SHIMMED: u64 = 5;
 /// Processes of one attempt: its command and one that this starts; and its shim.
 const PROCESSES_PLAIN: u64 = 2;
 const PROCESSES_SHIMMED: u64 = 3;
@@ -34,11 +36,13 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// So many, or fewer if this process may not have enough descriptors open for them, or its user not enough processes; at
-    /// least one.
-    pub(super) fn new(live_max: usize, shim: &Shim) -> Self {
+    /// As many as the options say, or fewer if this process may not have enough descriptors open for them and for those who
+    /// report, or its user not enough processes; at least one.
+    pub(super) fn new(options: &RunnerOptions, shim: &Shim) -> Self {
         let descriptors = getrlimit(Resource::Nofile).current;
-        let most = affordable(live_max, shim, descriptors, affordable_processes());
+        let reporting = if options.report_socket { ConnectionLimits::of_all_runs(descriptors).in_all } else { 0 };
+        let descriptors = descriptors.map(|most| most.saturating_sub(reporting as u64));
+        let most = affordable(options.live_max, shim, descriptors, affordable_processes());
         Self { free: Arc::new(Semaphore::new(most)), queued: AtomicUsize::new(0), most }
     }
 
@@ -104,9 +108,13 @@ mod tests {
         }
     }
 
+    fn live_max(live_max: usize) -> RunnerOptions {
+        RunnerOptions { live_max, ..RunnerOptions::default() }
+    }
+
     #[tokio::test]
     async fn places_are_given_in_turn_and_nobody_waits_once_they_are_closed() {
-        let places = Places::new(1, &Shim::Off);
+        let places = Places::new(&live_max(1), &Shim::Off);
         let first = now(pin!(places.take())).unwrap().unwrap();
         let mut second = Box::pin(places.take());
         let (mut third, mut fourth) = (pin!(places.take()), pin!(places.take()));
@@ -130,14 +138,14 @@ mod tests {
     fn there_are_as_many_as_descriptors_and_processes_suffice_for() {
         let shim = Shim::Program("tacho".into());
         let most = |descriptors, processes| affordable(1_024, &shim, descriptors, processes);
-        assert_eq!([most(None, None), most(Some(64 + 6 * 7), None), most(Some(1_000_000), Some(11))], [1_024, 7, 3]);
+        assert_eq!([most(None, None), most(Some(64 + 5 * 7), None), most(Some(1_000_000), Some(11))], [1_024, 7, 3]);
         assert_eq!([most(Some(0), Some(0)), affordable(1_024, &Shim::Off, None, Some(11))], [1, 5]);
     }
 
     #[test]
     fn there_is_a_place_and_none_that_no_descriptors_are_left_for() {
-        assert_eq!(Places::new(0, &Shim::Off).most, 1);
-        let most = Places::new(usize::MAX, &Shim::Off).most;
+        assert_eq!(Places::new(&live_max(0), &Shim::Off).most, 1);
+        let most = Places::new(&live_max(usize::MAX), &Shim::Off).most;
         let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         assert!(most as u64 <= limit / DESCRIPTORS_PLAIN);
     }

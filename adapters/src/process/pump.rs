@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::output_cap::SharedCap;
 use crate::lock::lock;
+use crate::threads::blocking;
 
 /// Memory per stream, once more came at a time than fits into what it begins with: most commands print little or nothing.
 const BUFFER_BYTES: usize = 64 * 1_024;
@@ -173,7 +174,7 @@ async fn sweep(pipe: &mut (impl AsyncRead + Unpin), capture: &Arc<Mutex<Capture>
 /// Writes one chunk where blocking does no harm, and gives the buffer back, or a larger one if that was full.
 async fn keep(capture: &Arc<Mutex<Capture>>, buffer: Vec<u8>, bytes: usize) -> Option<Vec<u8>> {
     let taker = capture.clone();
-    let taken = tokio::task::spawn_blocking(move || {
+    let taken = blocking(move || {
         lock(&taker).take(&buffer[..bytes]);
         let mut buffer = buffer;
         if bytes == buffer.len() {
@@ -181,13 +182,11 @@ async fn keep(capture: &Arc<Mutex<Capture>>, buffer: Vec<u8>, bytes: usize) -> O
         }
         buffer
     });
-    match taken.await {
-        Ok(buffer) => Some(buffer),
-        Err(error) => {
-            lock(capture).lose(format!("a chunk could not be kept: {error}"));
-            None
-        }
+    let again = taken.await;
+    if again.is_none() {
+        lock(capture).lose("a chunk could not be kept: the runtime is going away".to_owned());
     }
+    again
 }
 
 /// What of a stream has arrived so far.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex};
 
-use tachograph_engine::domain::{AttemptId, RunId};
+use tachograph_engine::domain::{AttemptId, RunId, RunnerId};
 
 use super::handle::{Live, Phase};
 use super::places::TakenPlace;
@@ -19,6 +19,9 @@ type Entries = BTreeMap<(RunId, AttemptId), Arc<Live>>;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Registry {
     entries: Arc<Mutex<Entries>>,
+    /// Who holds the adopted attempts that were let go of since: what they report until another supervisor follows them is
+    /// still in the name of that one.
+    let_go: Arc<Mutex<BTreeMap<(RunId, AttemptId), RunnerId>>>,
 }
 
 impl Registry {
@@ -28,6 +31,7 @@ impl Registry {
         match lock(&self.entries).entry((run, attempt)) {
             Entry::Vacant(place) => {
                 let live = place.insert(Arc::new(Live::starting(run, attempt))).clone();
+                lock(&self.let_go).remove(&(run, attempt));
                 Some(Registration { registry: self.clone(), live, place: None })
             }
             Entry::Occupied(_) => None,
@@ -36,6 +40,14 @@ impl Registry {
 
     pub(super) fn get(&self, run: RunId, attempt: AttemptId) -> Option<Arc<Live>> {
         lock(&self.entries).get(&(run, attempt)).cloned()
+    }
+
+    /// Who holds an attempt in the journal that was adopted from that one; absent if it is this runner's own, or not known.
+    pub(super) fn adopted_from(&self, run: RunId, attempt: AttemptId) -> Option<RunnerId> {
+        match self.get(run, attempt) {
+            Some(live) => live.adopted_from().cloned(),
+            None => lock(&self.let_go).get(&(run, attempt)).cloned(),
+        }
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Live>> {
@@ -52,9 +64,19 @@ pub(super) struct Registration {
     pub(super) place: Option<TakenPlace>,
 }
 
+impl Registration {
+    fn is_let_go(&self) -> bool {
+        *self.live.released.borrow() && !matches!(*self.live.phase.borrow(), Phase::Ended(_))
+    }
+}
+
 impl Drop for Registration {
     fn drop(&mut self) {
         let key = (self.live.run, self.live.attempt);
+        // Known from one of both at any time.
+        if let Some(holder) = self.live.adopted_from().filter(|_| self.is_let_go()) {
+            lock(&self.registry.let_go).insert(key, holder.clone());
+        }
         lock(&self.registry.entries).remove(&key);
         self.live.phase.send_if_modified(|phase| {
             let abandoned = !matches!(phase, Phase::Ended(_));

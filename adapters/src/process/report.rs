@@ -105,8 +105,7 @@ impl ProcessRunner {
 
     /// Who holds the attempt in the journal: this runner, or whom it adopted it from.
     pub(super) fn holder_of(&self, run: RunId, attempt: AttemptId) -> RunnerId {
-        let live = self.registry().get(run, attempt);
-        live.and_then(|live| live.adopted_from().cloned()).unwrap_or_else(|| self.runner().clone())
+        self.registry().adopted_from(run, attempt).unwrap_or_else(|| self.runner().clone())
     }
 
     fn snapshot_delay(&self, run: RunId, attempt: AttemptId) -> Option<Duration> {

@@ -42,13 +42,42 @@ impl Room {
         Ok(Self { file, path })
     }
 
-    /// Fills it and moves it to where it belongs, durably. May be repeated if it failed.
+    /// Fills it and moves it to where it belongs. From then on it is there, whole, for everybody in this boot, whoever is
+    /// killed. A power cut may leave its name with any part of its content until [`settle`](Self::settle) has returned. May be
+    /// repeated if it failed.
     ///
     /// # Errors
     ///
     /// If the content is longer than the room, if somebody took the file away, or if the disk refuses all the same. What
     /// was in the place of `to` is still there then.
     pub(super) fn become_file(&self, to: &Path, content: &[u8]) -> io::Result<()> {
+        self.fill(content)?;
+        self.move_to(to)
+    }
+
+    /// The same, durably: what was in the place of `to` before, or this, also after a power cut.
+    ///
+    /// # Errors
+    ///
+    /// The same, or if it cannot be synced.
+    pub(super) fn become_durable_file(&self, to: &Path, content: &[u8]) -> io::Result<()> {
+        self.fill(content)?;
+        self.file.sync_all()?;
+        self.move_to(to)?;
+        sync_parent(to)
+    }
+
+    /// Makes what it [became](Self::become_file) durable, content and name.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be synced. What was not written then may never be, whatever a repetition says.
+    pub(super) fn settle(&self, at: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
+        sync_parent(at)
+    }
+
+    fn fill(&self, content: &[u8]) -> io::Result<()> {
         if content.len() > ROOM_BYTES {
             return Err(io::Error::new(
                 io::ErrorKind::FileTooLarge,
@@ -57,15 +86,20 @@ impl Room {
         }
         self.file.write_all_at(content, 0)?;
         // What is left of the room is given back.
-        self.file.set_len(content.len() as u64)?;
-        self.file.sync_all()?;
+        self.file.set_len(content.len() as u64)
+    }
+
+    fn move_to(&self, to: &Path) -> io::Result<()> {
         let (own, there) = (self.file.metadata()?, self.path.symlink_metadata()?);
         if (own.dev(), own.ino()) != (there.dev(), there.ino()) {
             return Err(io::Error::other("somebody put another file in its place"));
         }
-        std::fs::rename(&self.path, to)?;
-        to.parent().map_or(Ok(()), |directory| sync_directory(directory).map_err(|error| error.source))
+        std::fs::rename(&self.path, to)
     }
+}
+
+fn sync_parent(file: &Path) -> io::Result<()> {
+    file.parent().map_or(Ok(()), |directory| sync_directory(directory).map_err(|error| error.source))
 }
 
 /// Gives back what a shim took that is gone.
@@ -93,6 +127,7 @@ mod tests {
         assert_eq!(std::fs::read(directory.exit_record()).unwrap(), b"before");
         room.become_file(&directory.exit_record(), b"the end").unwrap();
         assert_eq!(std::fs::read(directory.exit_record()).unwrap(), b"the end");
+        room.settle(&directory.exit_record()).unwrap();
         assert!(blocks(&directory.exit_record()) <= 4_096, "what is left is not given back");
         assert!(!directory.room().exists());
     }
@@ -107,6 +142,7 @@ mod tests {
         assert!(room.become_file(&directory.exit_record(), b"the end").is_err());
         std::fs::write(directory.room(), "another's").unwrap();
         assert!(room.become_file(&directory.exit_record(), b"the end").is_err());
+        assert!(room.become_durable_file(&directory.exit_record(), b"the end").is_err());
         assert!(!directory.exit_record().exists());
     }
 }

@@ -1,7 +1,7 @@
 //! The runner: what embedders hold.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 
 use super::adoption::ThisBoot;
 use super::error::RunnerError;
-use super::handle::{ClockRef, Phase, RunHandle, Stop};
+use super::handle::{ClockRef, Phase, RunHandle};
 use super::identity::ProcessIdentity;
 use super::inherited::Inherited;
 use super::launch::Launch;
@@ -22,9 +22,9 @@ use super::open::Opening;
 use super::options::RunnerOptions;
 use super::places::Places;
 use super::registry::Registry;
+use super::report_socket::ReportSocket;
 use super::shim::child_exits_are_ignored;
 use super::shim_mode::Shim;
-use super::sockets::Sockets;
 use super::text::cut;
 use super::usage::{self, RunnerUsage};
 
@@ -54,22 +54,15 @@ struct Shared {
     options: RunnerOptions,
     shim: Shim,
     registry: Registry,
-    sockets: Sockets,
+    report_socket: ReportSocket,
     runner: RunnerId,
     supervisor: ProcessIdentity,
     inherited: Inherited,
     closing: AtomicBool,
+    /// How many look at what was left open.
+    recoveries: AtomicUsize,
     places: Places,
     this_boot: OnceCell<ThisBoot>,
-}
-
-/// What a shutdown came to.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ShutdownReport {
-    /// Attempts that were under way and are recorded.
-    pub ended: usize,
-    /// Attempts that did not end within the budget, for example in an uninterruptible wait. Recovery will record them.
-    pub unfinished: Vec<(RunId, AttemptId)>,
 }
 
 impl ProcessRunner {
@@ -88,22 +81,23 @@ impl ProcessRunner {
             boot_id: String::new(),
         });
         let runner = RunnerId::new(format!("{RUNNER_PREFIX}{}/{pid}/{}", host(), engine.mint()));
-        let (registry, sockets) = (Registry::default(), Sockets::default());
+        let (registry, report_socket) = (Registry::default(), ReportSocket::default());
         let (inherited, closing) = (Inherited::read(), AtomicBool::new(false));
         let runs_dir = runs_dir.into();
         let this_boot = OnceCell::new();
-        let places = Places::new(options.live_max, &shim);
+        let (places, recoveries) = (Places::new(&options, &shim), AtomicUsize::new(0));
         let shared = Shared {
             engine,
             runs_dir,
             options,
             shim,
             registry,
-            sockets,
+            report_socket,
             runner,
             supervisor,
             inherited,
             closing,
+            recoveries,
             places,
             this_boot,
         };
@@ -250,9 +244,16 @@ impl ProcessRunner {
     /// nobody would see the end of this process's own children.
     pub async fn leave(&self, budget: Duration) -> usize {
         self.close_to_starts();
-        if let Shim::Off = self.shim() {
-            return self.let_go().await;
-        }
+        let left = match self.shim() {
+            Shim::Off => self.let_go().await,
+            Shim::Program(_) => self.leave_to_shims(budget).await,
+        };
+        // What goes on may find the next supervisor there as soon as the journal is free.
+        self.close_report_socket();
+        left
+    }
+
+    async fn leave_to_shims(&self, budget: Duration) -> usize {
         let clock = self.engine().clock().clone();
         let deadline = clock.monotonic().saturating_add(budget);
         let mut left = 0;
@@ -281,34 +282,8 @@ impl ProcessRunner {
         left
     }
 
-    /// Ends everything within one budget: the polite signal to all groups at once, output drained meanwhile, the killing
-    /// signal once three fifths of the budget or the grace are over, and every end recorded. Nothing more is started.
-    pub async fn shutdown(&self, budget: Duration) -> ShutdownReport {
-        self.close_to_starts();
-        let clock = self.engine().clock().clone();
-        let now = clock.monotonic();
-        let grace = Duration::from_millis(self.options().grace_ms).min(budget.mul_f64(0.6));
-        // The last tenth is for the records.
-        let stop = Stop { kill_at: now + grace, drain_by: Some(now + budget.mul_f64(0.9)) };
-        let all = self.registry().all();
-        all.iter().for_each(|live| live.stop(stop));
-        let settled = async {
-            for live in &all {
-                let _ = live.settled.subscribe().wait_for(|settled| *settled).await;
-            }
-        };
-        tokio::select! {
-            biased;
-            () = settled => {}
-            () = clock.sleep(budget) => {}
-        }
-        let unfinished: Vec<_> =
-            all.iter().filter(|live| !*live.settled.borrow()).map(|live| (live.run, live.attempt)).collect();
-        ShutdownReport { ended: all.len() - unfinished.len(), unfinished }
-    }
-
     /// Nothing is started any more, and nobody waits for a place.
-    fn close_to_starts(&self) {
+    pub(super) fn close_to_starts(&self) {
         self.shared.closing.store(true, Ordering::SeqCst);
         self.shared.places.close();
     }
@@ -367,8 +342,23 @@ impl ProcessRunner {
         &self.shared.registry
     }
 
-    pub(super) fn sockets(&self) -> &Sockets {
-        &self.shared.sockets
+    pub(super) fn report_socket(&self) -> &ReportSocket {
+        &self.shared.report_socket
+    }
+
+    /// Says until it is dropped that it is still to be found out what became of attempts that others left open.
+    pub(super) fn recovering(&self) -> Recovering<'_> {
+        self.shared.recoveries.fetch_add(1, Ordering::SeqCst);
+        Recovering(&self.shared.recoveries)
+    }
+
+    pub(super) fn is_recovering(&self) -> bool {
+        self.shared.recoveries.load(Ordering::SeqCst) > 0
+    }
+
+    /// Whether it has the attempt under way, and knows who holds it.
+    pub(super) fn has_opened(&self, run: RunId, attempt: AttemptId) -> bool {
+        self.registry().get(run, attempt).is_some_and(|live| live.opened.get().is_some())
     }
 
     /// Looked for once: its beginning in the journal stays where it is.
@@ -397,6 +387,16 @@ impl ProcessRunner {
 
     fn mint_attempt(&self) -> AttemptId {
         AttemptId::from_ulid(self.engine().mint())
+    }
+}
+
+/// That a runner looks at what was left open.
+#[derive(Debug)]
+pub(super) struct Recovering<'runner>(&'runner AtomicUsize);
+
+impl Drop for Recovering<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -1,27 +1,34 @@
-//! Starting a process while the machine is short of something.
+//! Starting a process, or opening what tells of one, while the machine is short of something.
 
-use std::io;
+use std::error::Error;
 use std::time::Duration;
 
 use rustix::io::Errno;
+
+use crate::descriptors::errno;
 
 /// How often it is tried, and how long is waited after the first time; twice as long after each other one. All of it is
 /// less than two seconds.
 const TRIES_MAX: u32 = 8;
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// So long is waited for a thread to start one on: another run may be about to end.
+pub(super) const THREAD_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Starts something, and tries again for a while as long as processes, memory or descriptors are short: another run may be
 /// about to end. Blocks.
-pub(super) fn despite_scarcity<T>(start: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+pub(super) fn despite_scarcity<T, E: Error + 'static>(start: impl FnMut() -> Result<T, E>) -> Result<T, E> {
     with_pauses(start, std::thread::sleep)
 }
 
-fn with_pauses<T>(mut start: impl FnMut() -> io::Result<T>, mut pause: impl FnMut(Duration)) -> io::Result<T> {
+fn with_pauses<T, E: Error + 'static>(
+    mut start: impl FnMut() -> Result<T, E>,
+    mut pause: impl FnMut(Duration),
+) -> Result<T, E> {
     let mut wait = FIRST_PAUSE;
     for _ in 1..TRIES_MAX {
         match start() {
             Err(error) if is_scarcity(&error) => {
-                tracing::debug!(%error, "a process cannot be started yet");
+                tracing::debug!(%error, "there is too little of something yet");
                 pause(wait);
                 wait = wait.saturating_mul(2);
             }
@@ -31,13 +38,65 @@ fn with_pauses<T>(mut start: impl FnMut() -> io::Result<T>, mut pause: impl FnMu
     start()
 }
 
-fn is_scarcity(error: &io::Error) -> bool {
+fn is_scarcity(error: &(dyn Error + 'static)) -> bool {
     let scarce = [Errno::AGAIN, Errno::NOMEM, Errno::MFILE, Errno::NFILE];
-    Errno::from_io_error(error).is_some_and(|errno| scarce.contains(&errno))
+    errno(error).is_some_and(|errno| scarce.contains(&errno))
+}
+
+#[cfg(test)]
+pub(super) mod testing {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    use tracing::span;
+
+    /// Lets this process open files again once something was told to be short.
+    struct Relief(Rlimit);
+
+    impl tracing::Subscriber for Relief {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+        fn event(&self, event: &tracing::Event<'_>) {
+            if event.metadata().target().ends_with("scarcity") {
+                setrlimit(Resource::Nofile, self.0).unwrap();
+            }
+        }
+        fn enter(&self, _: &span::Id) {}
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    /// Whether this test has a process of its own, in which nobody else needs to open files. If not, it runs in one now, and
+    /// fails as it does there.
+    pub(in super::super) fn is_alone(test: &str) -> bool {
+        const ALONE: &str = "TACHO_TEST_ALONE";
+        if std::env::var_os(ALONE).is_some() {
+            return true;
+        }
+        let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+        let alone = alone.args(["--exact", test]).env(ALONE, "1").output().unwrap();
+        let said = String::from_utf8_lossy(&alone.stdout);
+        assert!(alone.status.success() && said.contains("1 passed"), "{said}");
+        false
+    }
+
+    /// Does something while no file can be opened until that was waited for once.
+    pub(in super::super) fn without_files_at_first<T>(does: impl FnOnce() -> T) -> T {
+        let before = getrlimit(Resource::Nofile);
+        setrlimit(Resource::Nofile, Rlimit { current: Some(0), ..before }).unwrap();
+        let done = tracing::subscriber::with_default(Relief(before), does);
+        setrlimit(Resource::Nofile, before).unwrap();
+        done
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use super::*;
 
     /// What becomes of a start that fails so often like this, and how long it waited.

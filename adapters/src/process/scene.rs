@@ -10,6 +10,7 @@ use super::group::ProcessGroup;
 use super::handle::Live;
 use super::identity::{Identity, ProcessStat};
 use super::outcome::last_output;
+use super::text::{LAST_WORDS_COLUMNS_MAX, shortened};
 
 /// An attempt's files and its process, for whoever asks what is going on.
 #[derive(Debug)]
@@ -88,6 +89,9 @@ fn likely_cause(state: Option<&'static str>, silent: bool, last_output: &[String
         (Some("stopped"), _) => Some("its process is stopped; somebody must continue it".to_owned()),
         (Some("gone" | "a zombie"), _) => Some("its process is gone".to_owned()),
         (Some(_), true) => Some("it runs and has printed nothing: it may still wait for its first input".to_owned()),
-        (Some(_), false) => complaint.map(|line| format!("its last words on standard error: {line}")),
+        (Some(_), false) => {
+            let told = |line| format!("its last words on standard error: {}", shortened(line, LAST_WORDS_COLUMNS_MAX));
+            complaint.map(told)
+        }
     }
 }

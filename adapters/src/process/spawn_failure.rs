@@ -14,6 +14,7 @@ use tachograph_engine::domain::{Diagnostics, Failure, FailureKind};
 
 use super::launch::CommandLine;
 use super::text::cut;
+use crate::descriptors::LIMIT_REACHED;
 
 /// Shells and most systems look here if there is no PATH.
 pub(super) const PATH_DEFAULT: &str = "/bin:/usr/bin";
@@ -98,12 +99,19 @@ fn forbidden(program: &Program) -> Explained {
     (FailureKind::NotExecutable, message, cause.map(str::to_owned))
 }
 
+/// The failure to record for a start for which there was no thread.
+pub(super) fn without_thread(error: &io::Error) -> Failure {
+    let message = format!("there is no thread to start it on: {error}");
+    let diagnostics = Diagnostics { likely_cause: exhausted(Some(Errno::AGAIN)), ..Diagnostics::default() };
+    Failure { kind: FailureKind::SpawnFailed, message, diagnostics }
+}
+
 pub(super) fn exhausted(errno: Option<Errno>) -> Option<String> {
     let cause = match errno? {
         Errno::TOOBIG => "arguments and environment together are too long",
         Errno::AGAIN => "a limit on processes and threads is reached: `ulimit -u`, or pids.max of the control group",
         Errno::NOMEM => "memory is short",
-        Errno::MFILE | Errno::NFILE => "a limit on open files is reached: `ulimit -n`",
+        Errno::MFILE | Errno::NFILE => LIMIT_REACHED,
         Errno::TXTBSY => "the program is being written at this moment",
         _ => return None,
     };

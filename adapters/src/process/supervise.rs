@@ -10,7 +10,7 @@ use tachograph_engine::domain::{Drain, ExitStatus, Stream, limits};
 use tachograph_engine::ports::Clock;
 use tokio::sync::{mpsc, watch};
 
-use super::attempt::{HeldAttempt, Noted, blocking};
+use super::attempt::{HeldAttempt, Noted};
 use super::child::Child;
 use super::drain::{Drained, Pumps};
 use super::group::ProcessGroup;
@@ -19,6 +19,7 @@ use super::outcome::{Seen, TimeUp, exit_status};
 use super::pump::PipeCloser;
 use super::ready::{Readiness, settle};
 use super::standstill::Termination;
+use crate::threads::blocking;
 
 /// Output that is not at its end so long after the exit may keep the runner waiting: the exit is noted on disk.
 const NOTE_AFTER: Duration = Duration::from_millis(20);

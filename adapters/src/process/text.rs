@@ -9,6 +9,9 @@ const TAIL_BYTES: u64 = 8 * 1_024;
 const TAIL_LINES: usize = 10;
 const LINE_BYTES_MAX: usize = 512;
 
+/// Columns of a run's last words that a sentence about it quotes.
+pub(super) const LAST_WORDS_COLUMNS_MAX: usize = 160;
+
 /// The longest prefix of so many bytes that ends between characters.
 pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
     let mut end = text.len().min(bytes_max);
@@ -16,6 +19,20 @@ pub(super) fn cut(text: &str, bytes_max: usize) -> &str {
         end -= 1;
     }
     &text[..end]
+}
+
+/// The beginning of a text that takes no more than so many columns once its control characters are shown as escapes, and how
+/// much was left out.
+pub(super) fn shortened(text: &str, columns_max: usize) -> String {
+    let mut columns = 0_usize;
+    let end = text.char_indices().find_map(|(at, char)| {
+        columns += if char.is_control() { char.escape_unicode().len() } else { 1 };
+        (columns > columns_max).then_some(at)
+    });
+    match end {
+        Some(end) => format!("{}… (and {} bytes more)", &text[..end], text.len() - end),
+        None => text.to_owned(),
+    }
 }
 
 /// The last few lines of what some files keep of a stream, in its order; oldest first, cut to a bounded length; none if
@@ -51,6 +68,16 @@ fn read_tail(part: &OutputPart) -> io::Result<(Vec<u8>, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_takes_no_more_room_than_it_may_and_says_what_was_left_out() {
+        assert_eq!(shortened("no root disk", 12), "no root disk");
+        assert_eq!(shortened("no root disk", 7), "no root… (and 5 bytes more)");
+        assert_eq!(shortened("éé", 1), "é… (and 2 bytes more)");
+        let nul = "\0".repeat(512);
+        assert_eq!(shortened(&nul, 12), "\0\0… (and 510 bytes more)");
+        assert_eq!(shortened(&nul, 0), "… (and 512 bytes more)");
+    }
 
     #[test]
     fn the_last_lines_are_few_short_and_in_order() {

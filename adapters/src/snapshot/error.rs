@@ -66,7 +66,7 @@ fn remedy(step: &str, error: &io::Error) -> &'static str {
         Some(Errno::NOSPC | Errno::DQUOT) => "the disk is full: free space there and try again",
         Some(Errno::ROFS) => "the disk may not be written: mount it for writing",
         Some(Errno::ACCESS | Errno::PERM) => "do it as a user who may, or let this one",
-        Some(Errno::MFILE | Errno::NFILE) => "too many files are open: raise the limit of open files",
+        Some(Errno::MFILE | Errno::NFILE) => "too many files are open: raise the limit on them (`ulimit -n`)",
         Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => "see what moved or replaced it",
         _ => "see to the disk and try again",
     }

@@ -1,17 +1,16 @@
 //! How much of a stub is read for late reports: of a run that had many commands, all of it once, and then what answers.
 
-use std::ffi::OsString;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::{fs, io};
 
 use tachograph_adapters::journal::FileReader;
-use tachograph_adapters::journal::disk::{Disk, DiskFile, Locking, Mode, RealDisk};
 use tachograph_engine::domain::testing::ids;
 use tachograph_engine::domain::{Action, Actor, ActorKind, Command};
 use tachograph_engine::ports::{JournalReader, KeptAnswer};
 
+use crate::disk::{Watch, Watched};
 use crate::support::{archive_before, numbered, submit, wait, write};
 
 /// Commands to one run.
@@ -19,68 +18,13 @@ const COMMANDS: u64 = 400;
 /// Those of them that are asked about; the last ones are in a segment that stays.
 const ASKED: u64 = 350;
 
-/// The disk, and how many bytes were read from files.
-#[derive(Debug, Default)]
-struct Counting(Arc<AtomicU64>);
+/// How many bytes were read from files.
+#[derive(Default)]
+struct Counted(AtomicU64);
 
-#[derive(Debug)]
-struct CountingFile(Arc<dyn DiskFile>, Arc<AtomicU64>);
-
-impl Disk for Counting {
-    fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(CountingFile(RealDisk.open(path, mode)?, self.0.clone())))
-    }
-
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        RealDisk.create_dir(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
-        RealDisk.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        RealDisk.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        RealDisk.remove(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        RealDisk.sync_dir(dir)
-    }
-
-    fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking> {
-        RealDisk.lock(path, holder)
-    }
-}
-
-impl DiskFile for CountingFile {
-    fn length(&self) -> io::Result<u64> {
-        self.0.length()
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let read = self.0.read_at(buffer, offset)?;
-        self.1.fetch_add(read as u64, Ordering::Relaxed);
-        Ok(read)
-    }
-
-    fn append(&self, bytes: &[u8]) -> io::Result<()> {
-        self.0.append(bytes)
-    }
-
-    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_at(bytes, offset)
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        self.0.sync()
-    }
-
-    fn truncate(&self, length: u64) -> io::Result<()> {
-        self.0.truncate(length)
+impl Watch for Counted {
+    fn read(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
@@ -101,17 +45,17 @@ fn a_run_of_many_commands_is_read_once_for_many_late_reports() {
     let stub = fs::read_dir(data.join("journal")).unwrap().map(|item| item.unwrap().path());
     let stub = stub.filter(|path| path.extension().is_some_and(|ending| ending == "seg")).min().unwrap();
     let stub_bytes = fs::metadata(stub).unwrap().len();
-    let counting = Counting::default();
-    let read = counting.0.clone();
-    let reader = FileReader::open_on(Arc::new(counting), data).unwrap();
-    let before = read.load(Ordering::Relaxed);
+    let counted = Arc::new(Counted::default());
+    let reader = FileReader::open_on(Arc::new(Watched(counted.clone())), data).unwrap();
+    let before = counted.0.load(Ordering::Relaxed);
     for number in 0..ASKED {
         let known = wait(reader.archived_answer(ids::run(3), late[number as usize].id)).unwrap();
         assert!(matches!(known, Some(KeptAnswer::Refused { .. })), "{number}: {known:?}");
         let unknown = wait(reader.archived_answer(ids::run(3), ids::command(800_000 + number))).unwrap();
         assert_eq!(unknown, None, "{number}");
     }
-    let asked = read.load(Ordering::Relaxed) - before;
+    let asked = counted.0.load(Ordering::Relaxed) - before;
+    assert!(asked > 0, "nothing is counted");
     // The answers themselves, looking the run up each time, and all about the run once.
     assert!(asked < 4 * stub_bytes, "{asked} bytes for {} askings, of a stub of {stub_bytes}", 2 * ASKED);
     // Others are asked about in between, more than are kept in mind.

@@ -1,25 +1,24 @@
 //! Readers that were open, or are opened, while segments go.
 
-use std::ffi::OsString;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use std::{fs, io};
 
 use tachograph_adapters::archive;
 use tachograph_adapters::bundle::{self, Compression, Selection};
 use tachograph_adapters::clock::ManualClock;
-use tachograph_adapters::journal::disk::{Disk, DiskFile, Locking, Mode, RealDisk};
+use tachograph_adapters::journal::disk::Disk;
 use tachograph_adapters::journal::{FileReader, Follow, verify_on};
 use tachograph_engine::domain::testing::{ids, spec};
 use tachograph_engine::domain::{Action, Position, Version};
 use tachograph_engine::ports::{JournalError, JournalReader};
 
+use crate::disk::{Watch, Watched};
 use crate::support::{archive_before, at, commands, copy, numbered, submit, wait, write};
 
-/// A disk on which a journal is archived just before one of the calls.
-#[derive(Debug)]
+/// Has a journal archived just before one of the calls.
 struct Meanwhile {
     data: PathBuf,
     /// Calls until then.
@@ -34,44 +33,14 @@ impl Meanwhile {
     fn is_archived(&self) -> bool {
         self.left.load(Ordering::Relaxed) == 0
     }
+}
 
-    fn called(&self) {
+impl Watch for Meanwhile {
+    fn looks(&self) {
         let before = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         if before == Ok(1) {
             archive_before(&self.data, 1 << 20).unwrap();
         }
-    }
-}
-
-impl Disk for Meanwhile {
-    fn open(&self, path: &Path, mode: Mode) -> io::Result<Arc<dyn DiskFile>> {
-        self.called();
-        RealDisk.open(path, mode)
-    }
-
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        RealDisk.create_dir(path)
-    }
-
-    fn list(&self, dir: &Path) -> io::Result<Vec<OsString>> {
-        self.called();
-        RealDisk.list(dir)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        RealDisk.rename(from, to)
-    }
-
-    fn remove(&self, path: &Path) -> io::Result<()> {
-        RealDisk.remove(path)
-    }
-
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        RealDisk.sync_dir(dir)
-    }
-
-    fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking> {
-        RealDisk.lock(path, holder)
     }
 }
 
@@ -83,9 +52,9 @@ fn before_each_call(of: impl Fn(Arc<dyn Disk>, &Path, u64)) -> u64 {
     for call in 1..200 {
         let data = dir.path().join(format!("at-{call}"));
         copy(&source, &data);
-        let disk = Meanwhile::before_call(&data, call);
-        of(disk.clone(), &data, call);
-        if !disk.is_archived() {
+        let meanwhile = Meanwhile::before_call(&data, call);
+        of(Arc::new(Watched(meanwhile.clone())), &data, call);
+        if !meanwhile.is_archived() {
             return call - 1;
         }
     }

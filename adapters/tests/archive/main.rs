@@ -11,6 +11,8 @@ mod beside;
 mod boots;
 /// Crashes between and within the steps.
 mod crashes;
+/// The real disk, and a test that looks on.
+mod disk;
 /// Bytes: what is in the bundle and what is left, and every byte of the stub.
 mod evidence;
 /// Where a bundle may not go.

@@ -9,5 +9,6 @@ mod golden;
 mod power;
 mod reading;
 mod recovery;
+mod room;
 mod support;
 mod verifying;

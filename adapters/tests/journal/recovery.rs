@@ -30,12 +30,21 @@ fn a_tail_cut_at_any_byte_of_the_last_three_frames_is_reported_and_nothing_befor
     let whole = disk.bytes(&live).unwrap();
     let ends = frame_ends(&whole);
     assert_eq!(ends.len(), 5);
-    for length in ends[1]..whole.len() {
-        disk.put(&live, whole[..length].to_vec());
+    // What did not arrive is not there, or is still as the room was that had been taken for it.
+    let cut = |length| (whole[..length].to_vec(), length);
+    let zeroed = |length| {
+        let arrived = (length + leading_zeros(&whole[length..])).min(*ends.iter().find(|end| **end >= length).unwrap());
+        ([&whole[..length], &vec![0; whole.len() - length]].concat(), arrived)
+    };
+    let lengths = ends[1]..ends[4];
+    let tries = lengths.clone().map(cut).chain(lengths.step_by(5).map(zeroed));
+    for (altered, length) in tries {
+        let all = altered.len();
+        disk.put(&live, altered);
         let kept = ends.iter().rposition(|end| *end <= length).unwrap();
         let count = [0, 1, 3, 6, 8][kept];
         let mut journal = open_in(&disk, dir.path());
-        let bytes = (length - ends[kept]) as u64;
+        let bytes = if length == ends[kept] { 0 } else { (all - ends[kept]) as u64 };
         let torn = (bytes > 0).then(|| TornTail {
             file: "00000000000000000001.seg".to_owned(),
             offset: ends[kept] as u64,
@@ -59,10 +68,14 @@ fn read_in(disk: &SimulatedDisk, data: &Path) -> Vec<Entry> {
     wait(reader.read(Position::ZERO, usize::MAX)).unwrap()
 }
 
-/// Ends of the header and of each frame, read as docs/format.md describes them.
+fn leading_zeros(bytes: &[u8]) -> usize {
+    bytes.iter().take_while(|byte| **byte == 0).count()
+}
+
+/// Ends of the header and of each frame, read as docs/format.md describes them. Room may follow.
 fn frame_ends(segment: &[u8]) -> Vec<usize> {
     let mut ends = vec![88];
-    while let Some(frame) = segment.get(*ends.last().unwrap()..).filter(|rest| !rest.is_empty()) {
+    while let Some(frame) = segment.get(*ends.last().unwrap()..).filter(|rest| rest.iter().any(|byte| *byte != 0)) {
         assert_eq!(&frame[..4], b"TFRM");
         let payload = u32::from_le_bytes(frame[8..12].try_into().unwrap()) as usize;
         ends.push(ends.last().unwrap() + 72 + payload);
@@ -144,8 +157,9 @@ fn a_flipped_byte_before_the_last_frame_is_damage_even_without_an_anchor() {
     let live = segments(dir.path()).pop().unwrap();
     let whole = disk.bytes(&live).unwrap();
     let ends = frame_ends(&whole);
-    let last = ends[ends.len() - 2];
-    for at in 0..whole.len() {
+    let (last, end) = (ends[ends.len() - 2], ends[ends.len() - 1]);
+    assert!(end < whole.len(), "there is room behind it");
+    for at in (0..end).chain((end..whole.len()).step_by(61)) {
         let mut altered = whole.clone();
         altered[at] ^= 0x80;
         disk.put(&live, altered.clone());
@@ -154,9 +168,10 @@ fn a_flipped_byte_before_the_last_frame_is_damage_even_without_an_anchor() {
             let read = FileReader::open_on(Arc::new(disk.clone()), dir.path());
             assert!(matches!(read, Err(JournalError::Damaged { .. })), "byte {at}");
         } else {
-            // In the last frame it cannot be told from a write that did not complete.
+            // In the last frame, and in the room behind it, it cannot be told from a write that did not complete.
+            let torn_at = if at < end { last } else { end };
             let journal = FileJournal::open_on(Arc::new(disk.clone()), dir.path(), options()).unwrap();
-            assert_eq!(journal.opening().torn.unwrap().offset, last as u64, "byte {at}");
+            assert_eq!(journal.opening().torn.unwrap().offset, torn_at as u64, "byte {at}");
         }
     }
 }
@@ -178,7 +193,7 @@ fn what_a_guest_prints_is_no_evidence_about_the_write_that_holds_it() {
         let mut journal = FileJournal::open_on(Arc::new(disk.clone()), dir.path(), one_segment.clone()).unwrap();
         append_all(&mut journal, begun);
         let path = dir.path().join("journal/00000000000000000001.seg");
-        let kept = disk.bytes(&path).unwrap().len();
+        let kept = *frame_ends(&disk.bytes(&path).unwrap()).last().unwrap();
         let diagnostics =
             Diagnostics { alive: vec![], last_output: vec![line.clone()], likely_cause: None, facts: BTreeMap::new() };
         let failure = Failure { kind: FailureKind::TimedOut, message: "late".to_owned(), diagnostics };
@@ -211,20 +226,21 @@ fn a_later_frame_is_evidence_only_if_it_is_linked_to_the_end() {
     let ends = frame_ends(&whole);
     let mut damaged = whole.clone();
     damaged[ends[1]..ends[1] + 80].fill(0);
-    // Frames 3 and 4 say that the second was durable: as they are, and with a write behind them that did not complete.
-    for end in [whole.len(), ends[3], whole.len() - 1, ends[3] + 72] {
+    // Frames 3 and 4 say that the second was durable: as they are, with room behind them, and with a write behind them that
+    // did not complete.
+    for end in [ends[4], whole.len(), ends[3], ends[4] - 1, ends[3] + 72] {
         disk.put(&live, damaged[..end].to_vec());
         assert_eq!(refused(&disk, dir.path(), end).1, ends[1] as u64);
     }
     // The third alone says nothing with something behind it that does not follow.
-    disk.put(&live, [&damaged[..ends[3]], &[0; 72]].concat());
+    disk.put(&live, [&damaged[..ends[3]], &[1; 72]].concat());
     assert_eq!(open_in(&disk, dir.path()).opening().torn.unwrap().offset, ends[1] as u64);
     // Nor does one at the very end whose entries are none.
     let text = forged_frame(b"an entry, maybe", 2);
     disk.put(&live, [&damaged[..ends[1] + 80], text.as_bytes()].concat());
     assert_eq!(open_in(&disk, dir.path()).opening().torn.unwrap().offset, ends[1] as u64);
     // Nor does a frame that has more entries before it than fit.
-    let cut = [&whole[..ends[1]], &[0; 30], &whole[ends[3]..]].concat();
+    let cut = [&whole[..ends[1]], &[0; 30], &whole[ends[3]..ends[4]]].concat();
     disk.put(&live, cut);
     assert_eq!(open_in(&disk, dir.path()).opening().torn.unwrap().offset, ends[1] as u64);
 }

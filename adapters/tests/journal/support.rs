@@ -190,6 +190,15 @@ pub(crate) fn segments(data: &Path) -> Vec<PathBuf> {
     paths
 }
 
+/// Where the last frame ends, as docs/format.md describes them: it may end in zeros itself.
+pub(crate) fn content_end(segment: &[u8]) -> usize {
+    let mut end = 88;
+    while segment.get(end..).is_some_and(|rest| rest.starts_with(b"TFRM")) {
+        end += 72 + u32::from_le_bytes(segment[end + 8..end + 12].try_into().unwrap()) as usize;
+    }
+    end
+}
+
 /// Copies a directory with everything in it.
 pub(crate) fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();

@@ -11,7 +11,9 @@ use tachograph_adapters::journal::{
 use tachograph_engine::domain::{Entry, Position};
 use tachograph_engine::ports::{Journal, JournalError, JournalReader};
 
-use crate::support::{Script, append_all, close, in_memory, open, options, segments, wait, written, written_small};
+use crate::support::{
+    Script, append_all, close, content_end, in_memory, open, options, segments, wait, written, written_small,
+};
 
 fn verified(data: &Path) -> VerifyReport {
     verify(data, |_| ()).unwrap()
@@ -137,13 +139,21 @@ fn torn_and_missing_tails_are_told_apart() {
     drop(journal);
     let file = segments(dir.path()).pop().unwrap();
     let whole = fs::read(&file).unwrap();
-    fs::write(&file, &whole[..whole.len() - 10]).unwrap();
-    let torn = verified(dir.path());
-    assert!(torn.is_sound());
-    assert_eq!(faults(&torn), vec![Severity::Torn]);
+    let with_room = verified(dir.path());
+    assert_eq!((with_room.is_sound(), faults(&with_room)), (true, vec![]), "room is no fault");
+    let end = content_end(&whole);
+    let mut zeroed = whole.clone();
+    zeroed[end - 10..].fill(0);
+    for torn in [&whole[..end - 10], &zeroed] {
+        fs::write(&file, torn).unwrap();
+        let torn = verified(dir.path());
+        assert!(torn.is_sound());
+        assert_eq!(faults(&torn), vec![Severity::Torn]);
+    }
     fs::write(&file, &whole).unwrap();
     close(open(dir.path()).unwrap());
-    fs::write(&file, &whole[..whole.len() - 10]).unwrap();
+    assert_eq!(fs::read(&file).unwrap(), whole[..end], "what was not used is given back");
+    fs::write(&file, &whole[..end - 10]).unwrap();
     let missing = verified(dir.path());
     assert!(!missing.is_sound());
     let severities: Vec<_> = missing.findings.iter().map(|finding| finding.severity).collect();

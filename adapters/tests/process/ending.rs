@@ -2,11 +2,12 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 use tachograph_adapters::clock::SystemClock;
-use tachograph_adapters::process::{EndRecord, Launch, RunnerError, RunnerOptions};
+use tachograph_adapters::process::{EndRecord, Launch, RunHandle, RunnerError, RunnerOptions};
 use tachograph_engine::domain::{
     Claim, Drain, Effect, ExitStatus, FailureKind, Refusal, ResourceLimits, RunSpec, RunnerId, Status, limits,
 };
 
+use crate::shimmed::within_a_minute;
 use crate::support::{Bench, Pipe, exit, failure, file, sh, status};
 
 const GRACE: Duration = Duration::from_secs(5);
@@ -239,11 +240,15 @@ async fn a_shutdown_has_one_budget_and_leaves_every_end_recorded() {
     ready.read_to_end().await;
     let shutdown = tokio::spawn({
         let runner = bench.runner.clone();
-        async move { runner.shutdown(Duration::from_secs(5)).await }
+        async move { runner.shutdown(Duration::from_secs(20)).await }
     });
     assert_eq!(status(&polite).await, ExitStatus::Code(7));
-    assert!(deaf.ended().is_none());
-    clock.advance(Duration::from_secs(3));
+    until_forgotten(&bench, &polite).await;
+    // Until the killing signal, and until the budget is over. The grace of 5 s has no part in it.
+    clock.until_asleep(2).await;
+    clock.advance(Duration::from_millis(17_999));
+    assert_eq!(clock.sleepers(), 2, "not a millisecond early");
+    clock.advance(Duration::from_millis(1));
     assert_eq!(status(&deaf).await, ExitStatus::Signal(9));
     let report = shutdown.await.unwrap();
     assert_eq!((report.ended, report.unfinished.len()), (2, 0));
@@ -253,6 +258,38 @@ async fn a_shutdown_has_one_budget_and_leaves_every_end_recorded() {
     let error = bench.runner.start(polite.run(), Launch::default()).await.unwrap_err();
     assert!(matches!(error, RunnerError::ShuttingDown), "{error}");
     assert!(bench.engine.live().is_empty());
+}
+
+async fn until_forgotten(bench: &Bench, handle: &RunHandle) {
+    let forgotten = async {
+        while bench.runner.handle(handle.run(), handle.attempt()).is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within_a_minute("what has ended is forgotten", forgotten).await;
+}
+
+#[tokio::test]
+async fn a_shutdown_brings_an_end_that_is_under_way_forward_and_never_puts_it_off() {
+    // What was granted before, and when it is killed by a shutdown in 20 s.
+    for (granted, killed_after) in [(Duration::from_secs(60), 18), (Duration::from_secs(2), 2)] {
+        let (bench, clock) = Bench::manual().await;
+        let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
+        let deaf = bench.sh(&format!("trap '' TERM; echo > {}; read line < {}", ready.path(), never.path())).await;
+        ready.read_to_end().await;
+        deaf.terminate(granted);
+        clock.until_asleep(1).await;
+        let shutdown = tokio::spawn({
+            let runner = bench.runner.clone();
+            async move { runner.shutdown(Duration::from_secs(20)).await }
+        });
+        clock.until_asleep(2).await;
+        clock.advance(Duration::from_secs(killed_after) - Duration::from_millis(1));
+        assert_eq!(clock.sleepers(), 2, "not a millisecond early");
+        clock.advance(Duration::from_millis(1));
+        assert_eq!(status(&deaf).await, ExitStatus::Signal(9), "granted {granted:?}");
+        assert!(shutdown.await.unwrap().unfinished.is_empty());
+    }
 }
 
 #[tokio::test]
@@ -273,9 +310,9 @@ async fn a_shutdown_gives_up_a_held_pipe_within_its_budget() {
     });
     // Long before the drain's own deadline of 5 s.
     clock.until_asleep(3).await;
-    clock.advance(Duration::from_millis(900));
+    clock.advance(Duration::from_millis(750));
     let end = handle.wait().await.unwrap();
-    assert!(matches!(exit(&end).output.as_ref().unwrap().drain, Drain::DrainTimedOut { waited_ms: 900, .. }));
+    assert!(matches!(exit(&end).output.as_ref().unwrap().drain, Drain::DrainTimedOut { waited_ms: 750, .. }));
     assert!(shutdown.await.unwrap().unfinished.is_empty());
     never.release().await;
 }

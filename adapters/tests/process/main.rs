@@ -17,6 +17,8 @@ mod full_disk;
 mod guard;
 /// What is left of attempts whose shims were killed, or that nobody wants any more.
 mod left_behind;
+#[path = "../shim/lonely.rs"]
+mod lonely;
 /// What arrives, what is kept, what is shown, and when the end may be told.
 mod output;
 /// What is left without a shim after a power cut.
@@ -25,7 +27,9 @@ mod power;
 mod readiness;
 /// What a crashed supervisor left open.
 mod recovery;
-/// What a run reports about itself, over its control socket and without.
+/// The socket that runs report over, and who may.
+mod report_socket;
+/// What a run reports about itself.
 mod reports;
 /// What only a shim does, and everything else once more under one.
 mod shimmed;
@@ -33,3 +37,7 @@ mod shimmed;
 mod signals;
 /// Starts that succeed, fail and are refused, and what they leave behind.
 mod starts;
+/// Ends whose shims still wait for the disk.
+mod syncing;
+/// Too few threads.
+mod threads;

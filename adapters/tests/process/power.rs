@@ -1,5 +1,5 @@
-//! What a run leaves after a power cut: nothing of its directory is synced but the exit record of a shim, and each file in
-//! it may be there, be empty or torn, or be gone.
+//! What a run leaves after a power cut: nothing of its directory is synced but the exit record of a shim, that only once the
+//! shim has gone, and each file in it may be there, be empty or torn, or be gone.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -153,6 +153,60 @@ async fn nothing_follows_from_what_is_missing(by: Parent) {
         }
     }
     assert!(report.failed.is_empty() && report.orphans.is_empty() && report.adopted.is_empty(), "{report:?}");
+    engine.close().await.unwrap();
+}
+
+/// What may be left of a file whose name was on disk before its content; and what nobody ever wrote.
+fn torn_from(whole: &[u8]) -> Vec<Vec<u8>> {
+    let zeros = |bytes| vec![0; bytes];
+    let mut torn = vec![whole[..whole.len() - 1].to_vec(), [whole, &zeros(64)].concat(), [whole, b"}"].concat()];
+    for cut in (0..8).map(|eighths| whole.len() * eighths / 8) {
+        torn.push(whole[..cut].to_vec());
+        torn.push([&whole[..cut], &zeros(whole.len() - cut)].concat());
+    }
+    torn
+}
+
+/// A record that was named and not yet synced when the power was cut, in every way in which that can be left, is none: for
+/// whoever asks before, for opening, and for whoever looks later whether one has come to light.
+#[tokio::test]
+async fn after_a_power_cut_half_an_exit_record_is_none() {
+    let (data, storage) = (tempfile::tempdir().unwrap(), MemoryStorage::default());
+    let runs = data.path().join("runs");
+    let before = open(&storage, true).await;
+    let mut started: Vec<(RunId, Vec<u8>)> = Vec::new();
+    for nth in 0..torn_from(b"{}").len() {
+        let run = start(&before, &runs, [Left::Whole; 4], Parent::Shim).await;
+        let path = AttemptDirectory::of(&runs, run, Ordinal(1)).exit_record();
+        let torn = torn_from(&std::fs::read(&path).unwrap()).swap_remove(nth);
+        std::fs::write(path, &torn).unwrap();
+        started.push((run, torn));
+    }
+    before.close().await.unwrap();
+    let engine = open(&storage, false).await;
+    let records: Vec<_> = engine.live();
+    let mut foresight = foresee(&runs, records.iter().map(|record| &record.run), &Default::default());
+    foresight.in_view_of_the_boot(&**engine.reader()).await.unwrap();
+    let told = "the machine was started anew while it was open".to_owned();
+    for time in 0..2 {
+        let runner = ProcessRunner::with_shim(engine.clone(), &runs, RunnerOptions::default(), Shim::Off);
+        let report = runner.recover().await.unwrap();
+        assert_eq!(report.unknown.len(), if time == 0 { started.len() } else { 0 });
+        assert!(report.exited.is_empty() && report.failed.is_empty() && report.amended.is_empty(), "{report:?}");
+        assert!(report.left_alone.is_empty() && report.orphans.is_empty(), "{report:?}");
+        for (run, torn) in &started {
+            let record = engine.run(*run).await.unwrap().unwrap();
+            let outcome = record.run.attempt.as_ref().unwrap().outcome.clone().unwrap();
+            let torn = String::from_utf8_lossy(torn);
+            assert_eq!(outcome.exit_status(), Some(&ExitStatus::Unknown { cause: told.clone() }), "{torn:?}");
+            let foreseen = foresight.open.iter().find(|foreseen| foreseen.run == *run).unwrap();
+            assert_eq!(foreseen.conclusion, Conclusion::Unknown { cause: told.clone() }, "{torn:?}");
+        }
+    }
+    for (run, _) in started {
+        let record = engine.run(run).await.unwrap().unwrap();
+        assert!(foresee(&runs, [&record.run], &Default::default()).amended.is_empty());
+    }
     engine.close().await.unwrap();
 }
 

@@ -172,6 +172,18 @@ async fn the_finding_tells_what_is_on_disk() {
 }
 
 #[tokio::test]
+async fn last_words_that_would_fill_the_terminal_are_told_in_part() {
+    let bench = Bench::open().await;
+    let lost = Lost::with_directory(&bench).await;
+    lost.identity(&gone(), Some(&gone()));
+    lost.file("stdout", &"\0".repeat(1_000));
+    let foresight = foresee(&bench.data.path().join("runs"), [&bench.record(lost.run).await.run], &BTreeSet::new());
+    let evidence = &foresight.open[0].evidence;
+    let shown: usize = evidence.chars().map(|char| char.escape_default().len()).sum();
+    assert!(shown < 400 && evidence.ends_with(" bytes more)"), "{shown} columns: {evidence:?}");
+}
+
+#[tokio::test]
 async fn the_former_supervisors_own_word_counts() {
     let bench = Bench::open().await;
     let lost = Lost::with_directory(&bench).await;
@@ -582,12 +594,14 @@ async fn a_container_that_its_runtime_failed_to_remove_is_removed_by_a_later_ope
         "name": name, "runtime": runtime, "root": root,
     });
     contained.file("container.json", &container.to_string());
-    assert!(bench.runner.recover().await.unwrap().unknown[0].1.contains("its container may go on"));
+    let first = bench.runner.recover().await.unwrap();
+    assert!(first.unknown[0].1.contains("its container may go on"), "{first:?}");
+    assert!(first.ended.is_empty() && first.orphans[0].1.contains("its container may go on"), "{first:?}");
     assert!(bench.runner.recover().await.unwrap().orphans[0].1.contains("its container may go on"));
     std::fs::remove_file(&failing).unwrap();
-    let told = "attempt 1 has ended; its container was running, and is removed".to_owned();
-    let orphans = vec![(contained.run, told)];
-    assert_eq!(bench.runner.recover().await.unwrap(), AdoptionReport { orphans, ..Default::default() });
+    let told = "of attempt 1, which has ended: its container was running, and is removed".to_owned();
+    let ended = vec![(contained.run, told)];
+    assert_eq!(bench.runner.recover().await.unwrap(), AdoptionReport { ended, ..Default::default() });
     assert!(!state.exists());
     assert_eq!(bench.runner.recover().await.unwrap(), AdoptionReport::default());
     assert_eq!(std::fs::read_dir(&root).unwrap().count(), 2, "what is nobody's stays");

@@ -1,15 +1,9 @@
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use tachograph_adapters::clock::{ManualClock, SystemClock};
-use tachograph_adapters::control::{
-    ControlGuard, ControlOutcome, ControlRequest, ControlResponse, FirstOutcome, RunReport, SnapshotArmed, call,
-};
-use tachograph_adapters::process::{CONTROL_VARIABLE, Launch, ReportAnswer, RunHandle, RunnerOptions};
+use tachograph_adapters::clock::ManualClock;
+use tachograph_adapters::control::{ControlOutcome, ControlRequest, ControlResponse, RunReport, SnapshotArmed, call};
+use tachograph_adapters::process::{Launch, ReportAnswer, RunHandle};
 use tachograph_engine::domain::{
     Action, Actor, ActorKind, Claim, Command, CommandId, ExitStatus, FailureKind, Refusal, RunId, RunnerId, StartMode,
     Status, StatusName, Timestamp,
@@ -17,34 +11,34 @@ use tachograph_engine::domain::{
 use tachograph_engine::ports::Deadlines;
 use tachograph_engine::shell::CommandOutcome;
 
-use crate::support::{Bench, Pipe, command, exists, failure, file, sh, status};
+use crate::support::{Bench, Pipe, failure, sh, status};
 
 const LONG: Duration = Duration::from_secs(3_600);
 const DELAY: Duration = Duration::from_secs(60);
 
-fn waiting(on: &str, deadline_in_ms: Option<u64>) -> RunReport {
+pub(crate) fn waiting(on: &str, deadline_in_ms: Option<u64>) -> RunReport {
     RunReport::Waiting { on: on.to_owned(), deadline_in_ms }
 }
 
-fn id(number: u128) -> CommandId {
+pub(crate) fn id(number: u128) -> CommandId {
     CommandId::from_u128(number)
 }
 
 /// A child that is there until the pipe is released, and traps nothing.
-async fn patient(bench: &Bench, never: &Pipe, snapshot_delay: Option<Duration>) -> RunHandle {
+pub(crate) async fn patient(bench: &Bench, never: &Pipe, snapshot_delay: Option<Duration>) -> RunHandle {
     let launch = Launch { snapshot_delay, ..Launch::default() };
     bench.launch(sh(&format!("read line < {}", never.path())), launch).await
 }
 
-async fn report(bench: &Bench, handle: &RunHandle, report: RunReport, number: u128) -> ReportAnswer {
+pub(crate) async fn report(bench: &Bench, handle: &RunHandle, report: RunReport, number: u128) -> ReportAnswer {
     bench.runner.report(handle.run(), handle.attempt(), report, id(number)).await.unwrap()
 }
 
-fn socket(bench: &Bench, run: RunId) -> PathBuf {
-    bench.data.path().join("runs").join(run.to_string()).join("control.sock")
+pub(crate) fn socket(bench: &Bench) -> PathBuf {
+    bench.data.path().join("report.sock")
 }
 
-async fn ask(path: &Path, handle: &RunHandle, report: RunReport, number: u128) -> ControlResponse {
+pub(crate) async fn ask(path: &Path, handle: &RunHandle, report: RunReport, number: u128) -> ControlResponse {
     let (run, attempt) = (handle.run(), handle.attempt());
     call(path, &ControlRequest::Report { command: id(number), run, attempt, report }, LONG).await.unwrap()
 }
@@ -57,80 +51,12 @@ fn refused(outcome: &CommandOutcome) -> &Refusal {
     }
 }
 
-#[track_caller]
-fn error(response: ControlResponse) -> String {
-    match response {
-        ControlResponse::Error { code, .. } => code,
-        other => panic!("{other:?}"),
-    }
-}
-
-/// What a job does in any language: lines of JSON to the socket that its environment names.
-#[test]
-#[ignore = "is the child of the test after it"]
-fn as_a_child() {
-    let var = |name: &str| std::env::var(name).unwrap();
-    let mut stream = UnixStream::connect(var(CONTROL_VARIABLE)).unwrap();
-    let mut responses = BufReader::new(stream.try_clone().unwrap()).lines();
-    for (number, report) in [(1, r#"{"kind":"waiting","on":"a review"}"#), (2, r#"{"kind":"resume"}"#)] {
-        let (run, attempt) = (var("TACHO_RUN_ID"), var("TACHO_ATTEMPT_ID"));
-        let line = format!(
-            r#"{{"v":1,"request":"report","command":"{}","run":"{run}","attempt":"{attempt}","report":{report}}}"#,
-            id(number)
-        );
-        writeln!(stream, "{line}").unwrap();
-        let response = responses.next().unwrap().unwrap();
-        assert!(response.contains(r#""outcome":{"kind":"written","position":"#), "{response}");
-    }
-}
-
-#[tokio::test]
-async fn a_child_is_told_its_socket_and_reports_over_it() {
-    let bench = Bench::open().await;
-    let this = std::env::current_exe().unwrap();
-    let spec = command(&[this.to_str().unwrap(), "--exact", "reports::as_a_child", "--ignored"]);
-    let handle = bench.launch(spec, Launch::default()).await;
-    let said = status(&handle).await;
-    assert_eq!(said, ExitStatus::Code(0), "{}", String::from_utf8_lossy(&file(&handle, "stdout")));
-    assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Waiting", "Started", "Exited"]);
-    bench.runner.shutdown(LONG).await;
-    assert!(!exists(&socket(&bench, handle.run())), "the socket goes with the last attempt");
-}
-
-#[tokio::test]
-async fn a_socket_takes_reports_about_its_own_run_only() {
-    let bench = Bench::open().await;
-    let never = bench.pipe("never");
-    let (handle, other) = (patient(&bench, &never, None).await, patient(&bench, &never, None).await);
-    let path = socket(&bench, handle.run());
-    assert_eq!(path.symlink_metadata().unwrap().permissions().mode() & 0o7777, 0o600);
-    assert_eq!(error(ask(&path, &other, waiting("x", None), 1).await), "not_accepted_here");
-    let (command, run, guard) = (id(2), handle.run(), ControlGuard::Unconditional);
-    for request in [ControlRequest::Ping, ControlRequest::CancelSnapshot { command, run, guard }] {
-        assert_eq!(error(call(&path, &request, LONG).await.unwrap()), "not_accepted_here");
-    }
-    for run in [handle.run(), other.run()] {
-        assert_eq!(bench.story(run).await, ["Created", "Started"]);
-        assert!(bench.refusals(run).await.is_empty());
-    }
-    let response = ask(&path, &handle, waiting("x", None), 1).await;
-    assert!(
-        matches!(response, ControlResponse::Answer { outcome: ControlOutcome::Written { .. }, .. }),
-        "{response:?}"
-    );
-    let again = ask(&path, &handle, waiting("x", None), 1).await;
-    let ControlResponse::Answer { outcome: ControlOutcome::Duplicate { of }, .. } = again else { panic!("{again:?}") };
-    assert!(matches!(of, FirstOutcome::Written { version: 3, .. }), "{of:?}");
-    assert_eq!(bench.story(run).await, ["Created", "Started", "Waiting"]);
-    bench.runner.shutdown(LONG).await;
-}
-
 #[tokio::test]
 async fn a_left_over_attempt_that_reports_is_refused_and_the_refusal_recorded() {
     let bench = Bench::open().await;
     let never = bench.pipe("never");
     let first = patient(&bench, &never, None).await;
-    let path = socket(&bench, first.run());
+    let path = socket(&bench);
     first.terminate(Duration::ZERO);
     first.wait().await.unwrap();
     let second = bench.runner.restart(first.run(), Launch::default()).await.unwrap();
@@ -366,22 +292,4 @@ async fn a_deadline_is_nothing_to_an_attempt_that_does_not_wait_for_it() {
     last.release().await;
     assert_eq!(status(&handle).await, ExitStatus::Code(0));
     assert_eq!(status(&other).await, ExitStatus::Code(0));
-}
-
-#[tokio::test]
-async fn without_a_socket_a_run_runs_all_the_same_and_inherits_none() {
-    let options = RunnerOptions { report_socket: false, ..RunnerOptions::default() };
-    let off = Bench::with(Arc::new(SystemClock), options).await;
-    let taken = Bench::open().await;
-    for bench in [off, taken] {
-        let run = bench.runner.create(sh("echo ${TACHO_CONTROL-none}")).await.unwrap();
-        let path = socket(&bench, run);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, "no socket").unwrap();
-        let env = vec![(CONTROL_VARIABLE.into(), "/another/run".into())];
-        let handle = bench.runner.start(run, Launch { env, ..Launch::default() }).await.unwrap();
-        assert_eq!(status(&handle).await, ExitStatus::Code(0));
-        assert_eq!(file(&handle, "stdout"), b"none\n");
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "no socket");
-    }
 }

@@ -13,6 +13,9 @@ use tachograph_engine::ports::Deadlines;
 
 use crate::support::{Bench, UNDER_SHIMS, by_shims, command, digest, exit, failure, file, sh, status};
 
+/// More than any test waits for.
+const LONG: Duration = Duration::from_secs(3_600);
+
 fn identity(bench: &Bench, handle: &RunHandle) -> Identity {
     let runs = bench.data.path().join("runs");
     let directory = tachograph_adapters::process::AttemptDirectory::of(&runs, handle.run(), handle.ordinal().unwrap());
@@ -44,7 +47,18 @@ fn what_holds_for_plain_children_holds_under_shims() {
     // A crash of the supervisor means something else to them.
     let output = tests
         .env(UNDER_SHIMS, "1")
-        .args(["--skip", "recovery::", "--skip", "shimmed::", "--skip", "full_disk::", "--skip", "left_behind::"])
+        .args([
+            "--skip",
+            "recovery::",
+            "--skip",
+            "shimmed::",
+            "--skip",
+            "full_disk::",
+            "--skip",
+            "left_behind::",
+            "--skip",
+            "threads::",
+        ])
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
@@ -127,7 +141,7 @@ async fn is_killed_by_a_shutdown((bench, clock, launching): Stuck) {
     let shutdown = tokio::spawn(async move { runner.shutdown(Duration::from_secs(10)).await });
     // Whoever follows the shim, and the shutdown itself.
     within_a_minute("both have heard of the end", clock.until_asleep(2)).await;
-    clock.advance(Duration::from_secs(9));
+    clock.advance(Duration::from_millis(9_500));
     let handle = within_a_minute("its start is over", launching).await.unwrap();
     let told = format!("{:?}", handle.wait().await.unwrap().outcome);
     assert!(told.contains("killed by signal 9") && told.contains("before the time to end it was over"), "{told}");
@@ -420,12 +434,31 @@ async fn a_shutdown_ends_what_shims_look_after() {
     let deaf = bench.sh(&format!("trap '' TERM; echo > {}; read line < {}", ready.path(), never.path())).await;
     ready.read_to_end().await;
     let runner = bench.runner.clone();
-    let shutdown = tokio::spawn(async move { runner.shutdown(Duration::from_secs(5)).await });
+    let shutdown = tokio::spawn(async move { runner.shutdown(LONG).await });
     assert_eq!(status(&polite).await, ExitStatus::Code(7));
+    assert!(deaf.ended().is_none());
+    // Asked again, with less time.
+    bench.runner.shutdown(Duration::from_millis(1)).await;
     assert_eq!(status(&deaf).await, ExitStatus::Signal(9));
-    let report = shutdown.await.unwrap();
+    let report = within_a_minute("all is recorded", shutdown).await.unwrap();
     assert_eq!((report.ended, report.unfinished.len()), (2, 0));
     assert!(bench.engine.live().is_empty());
+}
+
+#[tokio::test]
+async fn the_budget_of_a_shutdown_and_not_the_grace_is_what_runs_have_to_end() {
+    let brief = RunnerOptions { grace_ms: 1, ..RunnerOptions::default() };
+    for shim in [by_shims(), Shim::Off] {
+        let bench = Bench::under(shim, Arc::new(SystemClock), brief).await;
+        let (ready, never) = (bench.pipe("ready"), bench.pipe("never"));
+        // Longer than the grace by far.
+        let script = "trap 'sleep 0.3; echo saved; exit 8' TERM";
+        let saving = bench.sh(&format!("{script}; echo > {}; read line < {}", ready.path(), never.path())).await;
+        ready.read_to_end().await;
+        let report = within_a_minute("all is recorded", bench.runner.shutdown(LONG)).await;
+        assert_eq!((report.ended, report.unfinished.len()), (1, 0));
+        assert_eq!((status(&saving).await, file(&saving, "stdout")), (ExitStatus::Code(8), b"saved\n".to_vec()));
+    }
 }
 
 #[tokio::test]

@@ -101,7 +101,7 @@ async fn many_short_ones(bench: Bench) -> Bench {
     let handle = bench.sh("exit 0").await;
     handle.wait().await.unwrap();
     assert_eq!((zombies(), bench.runner.handles().len()), (0, 0));
-    // The descriptor of its control socket goes with the listener's task, soon after the end.
+    // What its task holds goes soon after the end.
     let mut looks = 0;
     while entries("/proc/self/fd") > descriptors {
         looks += 1;

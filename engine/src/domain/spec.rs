@@ -54,7 +54,7 @@ pub struct ResourceLimits {
     pub wall_ms: Option<u64>,
     /// Memory, in bytes.
     pub memory_bytes: Option<u64>,
-    /// Output kept of both streams together, in bytes.
+    /// Output kept of both streams together, in bytes; [`OutputReceipt::left_out_at_least`] says what that cost.
     pub output_bytes: Option<u64>,
 }
 
@@ -153,8 +153,19 @@ pub struct OutputReceipt {
     pub stdout: StreamReceipt,
     /// Standard error.
     pub stderr: StreamReceipt,
-    /// Whether the two are complete.
+    /// Whether the two were read to their end.
     pub drain: Drain,
+}
+
+impl OutputReceipt {
+    /// How many bytes of what was received were left out, at least, because a run with these limits keeps no more of both
+    /// streams together; 0 if no more came than that. Where the room was divided less well, more is missing.
+    pub const fn left_out_at_least(&self, limits: &ResourceLimits) -> u64 {
+        match limits.output_bytes {
+            Some(kept_max) => self.stdout.bytes.saturating_add(self.stderr.bytes).saturating_sub(kept_max),
+            None => 0,
+        }
+    }
 }
 
 /// The end of an attempt as it was reported.

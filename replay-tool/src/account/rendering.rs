@@ -1,6 +1,6 @@
 //! An account in words.
 
-use tachograph_engine::domain::{Event, RefusedCommand};
+use tachograph_engine::domain::{Event, RefusedCommand, ResourceLimits};
 
 use super::sentence::{
     Account, ClockMoved, EventTold, Gap, RefusedTold, Sentence, Standing, Timer, TimerRearmed, Told,
@@ -19,7 +19,7 @@ impl Account {
                 "its creation is not among what can be read; what follows is what is left of it".to_owned()
             }
             Told::Archived(border) => words::archived(border.up_to, &border.bundle, border.base.run.status.name()),
-            Told::Event(told) => format!("{}{}", clause(told), by(sentence)),
+            Told::Event(told) => format!("{}{}", clause(told, self.limits()), by(sentence)),
             Told::Refused(told) => format!("REFUSED: {}{}", words::refused_command(&told.command), by(sentence)),
             Told::Fact { fact: tachograph_engine::domain::SystemFact::Opened(session), was_closed } => {
                 words::opened(session, *was_closed)
@@ -36,7 +36,7 @@ impl Account {
 
     fn state(&self, sentence: &Sentence, standing: &Standing) -> String {
         let since = sentence.position;
-        let event = words::event(&standing.event, words::Beside::default());
+        let event = words::event(&standing.event, words::Beside { limits: self.limits(), ..words::Beside::default() });
         let status = standing.status;
         let stands = match self.as_of {
             None => format!("it is {status} since position {since}"),
@@ -98,9 +98,9 @@ impl Account {
     }
 }
 
-fn clause(told: &EventTold) -> String {
+fn clause(told: &EventTold, limits: Option<&ResourceLimits>) -> String {
     let issued_at = Some(told.command.issued_at);
-    words::event(&told.event, words::Beside { events: &told.beside, issued_at, late_us: told.late_us })
+    words::event(&told.event, words::Beside { events: &told.beside, issued_at, late_us: told.late_us, limits })
 }
 
 /// Who did it, and on whose claim if that is another.

@@ -1,8 +1,8 @@
 //! What an account is made of.
 
 use tachograph_engine::domain::{
-    Actor, AttemptId, Claim, Command, Event, ExitStatus, Position, Refusal, RefusedCommand, RunId, RunRecord,
-    SnapshotId, StatusName, SystemFact, Timestamp, Version,
+    Actor, AttemptId, Claim, Command, Event, ExitStatus, Position, Refusal, RefusedCommand, ResourceLimits, RunId,
+    RunRecord, SnapshotId, StatusName, SystemFact, Timestamp, Version,
 };
 use tachograph_projections::Absence;
 
@@ -23,6 +23,11 @@ pub struct Account {
 }
 
 impl Account {
+    /// What bounds the run; absent if none of the entries says that it was created.
+    pub fn limits(&self) -> Option<&ResourceLimits> {
+        self.record.as_ref().map(|record| &record.run.spec.limits)
+    }
+
     /// Only what is missing, silent or out of step.
     pub fn gaps(&self) -> impl Iterator<Item = (&Sentence, &Gap)> {
         self.sentences.iter().filter_map(|sentence| match &sentence.told {

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tachograph_engine::domain::{
-    AttemptId, Entry, Event, Exit, ExitStatus, Failure, Ordinal, Outcome, Position, RunId, RunRecord, RunSpec,
-    RunnerId, StartCause, Timestamp,
+    AttemptId, Entry, Event, Exit, ExitStatus, Failure, Ordinal, Outcome, Position, ResourceLimits, RunId, RunRecord,
+    RunSpec, RunnerId, StartCause, Timestamp,
 };
 
 use super::column::{Table, integer, json};
@@ -17,6 +17,8 @@ pub(super) struct AttemptRow {
     run: RunId,
     /// The run's name; absent if its creation cannot be read, too.
     name: Option<Arc<str>>,
+    /// How much of its output the run keeps at most, if there is a bound; absent if its creation cannot be read.
+    output_limit: Option<Option<u64>>,
     id: AttemptId,
     ordinal: Ordinal,
     runner: RunnerId,
@@ -35,8 +37,13 @@ pub(super) struct AttemptRow {
 pub(super) struct Attempts {
     rows: Vec<AttemptRow>,
     by_id: HashMap<(RunId, AttemptId), usize>,
-    /// Of the runs that have one.
-    names: HashMap<RunId, Arc<str>>,
+    created: HashMap<RunId, Created>,
+}
+
+/// What is known of a run by its creation.
+struct Created {
+    name: Option<Arc<str>>,
+    output_limit: Option<u64>,
 }
 
 impl Attempts {
@@ -87,10 +94,8 @@ impl Attempts {
 
     // No more of a spec than is read: all of them are much memory.
     fn created(&mut self, run: RunId, spec: &RunSpec) {
-        match &spec.name {
-            Some(name) => self.names.insert(run, name.as_str().into()),
-            None => self.names.remove(&run),
-        };
+        let name = spec.name.as_deref().map(Arc::from);
+        self.created.insert(run, Created { name, output_limit: spec.limits.output_bytes });
     }
 
     fn row(&mut self, run: RunId, attempt: AttemptId) -> Option<&mut AttemptRow> {
@@ -130,10 +135,12 @@ impl Attempts {
         began: Option<(Position, Timestamp)>,
     ) -> &mut AttemptRow {
         let index = self.rows.len();
+        let created = self.created.get(&run);
         self.by_id.insert((run, id), index);
         self.rows.push(AttemptRow {
             run,
-            name: self.names.get(&run).cloned(),
+            name: created.and_then(|created| created.name.clone()),
+            output_limit: created.map(|created| created.output_limit),
             id,
             ordinal,
             runner: runner.clone(),
@@ -189,6 +196,11 @@ fn status(row: &AttemptRow) -> Option<&ExitStatus> {
     row.outcome.as_ref()?.exit_status()
 }
 
+/// What bounds its output, if the run's creation can be read.
+fn limits(row: &AttemptRow) -> Option<ResourceLimits> {
+    row.output_limit.map(|output_bytes| ResourceLimits { output_bytes, ..ResourceLimits::default() })
+}
+
 /// The event that ended it, as JSON.
 fn payload(row: &AttemptRow) -> Option<String> {
     let event = match row.outcome.as_ref()? {
@@ -200,7 +212,7 @@ fn payload(row: &AttemptRow) -> Option<String> {
             failure: failure.clone(),
         },
     };
-    json(&EventView::from(&event))
+    json(&EventView::of(&event, limits(row).as_ref()))
 }
 
 /// One row per attempt.
@@ -256,7 +268,10 @@ fn ended(table: Table<AttemptRow>) -> Table<AttemptRow> {
         })
         .integer("stdout_bytes", "bytes of standard output", |row, _| exit(row).and_then(ending::stdout_bytes))
         .integer("stderr_bytes", "bytes of standard error", |row, _| exit(row).and_then(ending::stderr_bytes))
-        .integer("drained", "1 if both are complete, else 0", |row, _| exit(row).and_then(ending::drained))
+        .integer("drained", "1 if both were read to their end, else 0", |row, _| exit(row).and_then(ending::drained))
+        .integer("left_out_bytes_min", ending::LEFT_OUT, |row, _| {
+            exit(row).and_then(|exit| ending::left_out_bytes_min(exit, &limits(row)?))
+        })
         .text("failure_kind", "of Failed: for example `spawn_failed`", |row, _| {
             failure(row).map(|failure| failure.kind.name().to_owned())
         })

@@ -216,7 +216,7 @@ fn ended(table: Table<Entry>) -> Table<Entry> {
         .integer("stderr_bytes", "of Exited: bytes of standard error", |entry, row| {
             exit(event(entry, row)).and_then(ending::stderr_bytes)
         })
-        .integer("drained", "of Exited: 1 if both are complete, else 0", |entry, row| {
+        .integer("drained", "of Exited: 1 if both were read to their end, else 0", |entry, row| {
             exit(event(entry, row)).and_then(ending::drained)
         })
         .text("failure_kind", "of Failed: for example `spawn_failed`", |entry, row| match event(entry, row)? {

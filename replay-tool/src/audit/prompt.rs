@@ -1,6 +1,6 @@
 //! Questions one after the other: typed at a prompt, or out of standard input.
 
-use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::io::{IsTerminal, stdin, stdout};
 
 use tachograph_engine::domain::{Position, Timestamp};
 
@@ -23,6 +23,7 @@ use super::tables;
 use crate::cli::AskArgs;
 use crate::error::Error;
 use crate::output::{Reading, wall_clock};
+use crate::patient::tell;
 use crate::when::AsOf;
 
 const PROMPT: &str = "tacho> ";
@@ -191,8 +192,7 @@ impl Sitting {
                 Ok(()) => {}
                 Err(error @ (Error::BrokenPipe | Error::Output(_))) => return Err(error),
                 Err(error) => {
-                    // If standard error is gone, there is nobody to tell.
-                    let _ = stderr().lock().write_all(error.to_text().as_bytes());
+                    tell(&error.to_text());
                     if error.code() == interrupted().code() {
                         break;
                     }

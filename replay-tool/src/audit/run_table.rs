@@ -15,7 +15,7 @@ use crate::view::RunView;
 /// Columns that a checkpoint of all runs does not know.
 pub(super) const NOT_SAVED: [&str; 2] = ["status_since", "status_since_us"];
 /// Columns that are made of more of a run's spec than its name.
-const OF_SPEC: [&str; 5] = ["command", "cwd", "image", "parent", "payload"];
+const OF_SPEC: [&str; 6] = ["command", "cwd", "image", "left_out_bytes_min", "parent", "payload"];
 /// What is kept of a spec of which nothing is read, not even a name: one for all runs.
 static NOTHING: LazyLock<Arc<RunSpec>> = LazyLock::new(Arc::default);
 
@@ -184,7 +184,12 @@ fn ended(table: Table<RunRow>) -> Table<RunRow> {
             exit(record).and_then(ending::stdout_bytes)
         })
         .integer("stderr_bytes", "bytes of standard error", |record, _| exit(record).and_then(ending::stderr_bytes))
-        .integer("drained", "1 if both are complete, else 0", |record, _| exit(record).and_then(ending::drained))
+        .integer("drained", "1 if both were read to their end, else 0", |record, _| {
+            exit(record).and_then(ending::drained)
+        })
+        .integer("left_out_bytes_min", ending::LEFT_OUT, |record, _| {
+            exit(record).and_then(|exit| ending::left_out_bytes_min(exit, &record.run.spec.limits))
+        })
         .text("failure_kind", "why the latest attempt failed, for example `start_timeout`", |record, _| {
             Some(outcome(record)?.failure()?.kind.name().to_owned())
         })
@@ -252,12 +257,25 @@ mod tests {
     use std::collections::BTreeSet;
 
     use tachograph_engine::domain::testing::{command, ids};
-    use tachograph_engine::domain::{Action, Committed, EntryBody, Position, ResourceLimits, Version};
+    use tachograph_engine::domain::{
+        Action, Committed, Digest, Drain, EntryBody, Ordinal, OutputReceipt, Position, ResourceLimits, StartCause,
+        StreamReceipt, Version, Witness,
+    };
 
     use super::*;
 
-    fn created(spec: &Arc<RunSpec>) -> Entry {
-        let run = ids::run(1);
+    fn created_and_exited(spec: &Arc<RunSpec>) -> Entry {
+        let (run, attempt) = (ids::run(1), ids::attempt(1));
+        let started = Event::Started {
+            attempt,
+            ordinal: Ordinal(1),
+            runner: "runner".into(),
+            cause: StartCause::Fresh,
+            previous: None,
+        };
+        let stream = StreamReceipt { bytes: 5, digest: Digest::ZERO };
+        let output = Some(OutputReceipt { stdout: stream, stderr: stream, drain: Drain::Drained });
+        let exit = Exit { status: ExitStatus::Code(0), witness: Witness::Waited, output };
         Entry {
             id: ids::entry(1),
             position: Position(1),
@@ -265,15 +283,15 @@ mod tests {
             previous: None,
             body: EntryBody::Committed(Committed {
                 command: command(run, Action::Create { spec: spec.clone() }),
-                version: Version(1),
-                events: vec![Event::Created { run, spec: spec.clone() }],
+                version: Version(3),
+                events: vec![Event::Created { run, spec: spec.clone() }, started, Event::Exited { attempt, exit }],
             }),
         }
     }
 
     /// The columns that lack what is not kept of the spec.
     fn lacking(spec: RunSpec) -> BTreeSet<&'static str> {
-        let entry = created(&Arc::new(spec));
+        let entry = created_and_exited(&Arc::new(spec));
         let folded = |read: &str| {
             let mut runs = Runs::none(Some(&[read.to_owned()].into()));
             runs.apply(&entry);
@@ -293,7 +311,7 @@ mod tests {
             name: Some("build".to_owned()),
             labels: [("team".to_owned(), "core".to_owned())].into(),
             workload: Workload::Command { argv: argv.clone(), cwd: Some("/srv".to_owned()) },
-            limits: ResourceLimits { wall_ms: Some(1), ..ResourceLimits::default() },
+            limits: ResourceLimits { wall_ms: Some(1), output_bytes: Some(1), ..ResourceLimits::default() },
             parent: Some(ids::run(7)),
         };
         let image =

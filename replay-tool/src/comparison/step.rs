@@ -1,8 +1,8 @@
 //! A step of a run's history, as far as it can be the same in two runs.
 
 use tachograph_engine::domain::{
-    ActionName, Actor, AttemptId, Claim, Drain, Entry, EntryBody, Event, EventName, Exit, Position, Refused,
-    RefusedCommand, ResourceLimits, RunnerId, SnapshotId, Timestamp,
+    ActionName, Actor, AttemptId, Claim, Drain, Entry, EntryBody, Event, EventName, Exit, OutputReceipt, Position,
+    Refused, RefusedCommand, ResourceLimits, RunnerId, SnapshotId, Timestamp,
 };
 
 use super::alignment::Comparable;
@@ -36,6 +36,8 @@ pub enum StepBody {
         beside: Vec<Event>,
         /// When the command was issued.
         issued_at: Timestamp,
+        /// What bounds the run; absent if its creation is not among the entries.
+        limits: Option<ResourceLimits>,
     },
     /// A refused command.
     Refused(Box<Refused>),
@@ -88,8 +90,9 @@ impl Step {
     /// What happened, in words.
     pub fn text(&self) -> String {
         match &self.body {
-            StepBody::Event { event, beside, issued_at } => {
-                words::event(event, words::Beside { events: beside, issued_at: Some(*issued_at), late_us: None })
+            StepBody::Event { event, beside, issued_at, limits } => {
+                let (issued_at, limits) = (Some(*issued_at), limits.as_ref());
+                words::event(event, words::Beside { events: beside, issued_at, late_us: None, limits })
             }
             StepBody::Refused(refused) => {
                 let (asked, refusal) = (words::refused_command(&refused.command), &refused.refusal);
@@ -107,12 +110,17 @@ pub fn steps(own: &[Entry]) -> Vec<Step> {
             EntryBody::Committed(committed) => {
                 let (command, beside) = (&committed.command, &committed.events);
                 let issued_at = command.issued_at;
-                let body = |event: &Event| StepBody::Event {
+                let body = |event: &Event, limits| StepBody::Event {
                     event: Box::new(event.clone()),
                     beside: beside.clone(),
                     issued_at,
+                    limits,
                 };
-                beside.iter().map(|event| (known.event(event, &command.actor, issued_at), body(event))).collect()
+                let step = |event| {
+                    let key = known.event(event, &command.actor, issued_at);
+                    (key, body(event, known.limits))
+                };
+                beside.iter().map(step).collect()
             }
             EntryBody::Refused(refused) => {
                 vec![(known.refused(refused), StepBody::Refused(Box::new(refused.clone())))]
@@ -129,9 +137,10 @@ pub fn steps(own: &[Entry]) -> Vec<Step> {
     steps
 }
 
-/// The ids that a run met so far.
+/// The ids that a run met so far, and what bounds it.
 #[derive(Debug, Default)]
 struct Known {
+    limits: Option<ResourceLimits>,
     attempts: Vec<AttemptId>,
     runners: Vec<RunnerId>,
     snapshots: Vec<SnapshotId>,
@@ -153,6 +162,7 @@ impl Known {
         let snapshot = |known: &mut Self, id: &SnapshotId| ("snapshot", nth(&mut known.snapshots, id));
         match event {
             Event::Created { run: _, spec } => {
+                self.limits = Some(spec.limits);
                 fields.extend([("command", words::workload(&spec.workload)), ("limits", limits(&spec.limits))]);
             }
             Event::Started { attempt: id, ordinal: _, runner: by, cause, previous: _ } => {
@@ -164,7 +174,7 @@ impl Known {
             }
             Event::Exited { attempt: id, exit } => {
                 fields.push(attempt(self, id));
-                fields.extend(exit_fields(exit));
+                fields.extend(exit_fields(exit, self.limits));
             }
             Event::Failed { attempt: id, ordinal: _, runner: by, failure } => {
                 fields.extend([attempt(self, id), runner(self, by), ("failure", failure.kind.name().to_owned())]);
@@ -207,11 +217,14 @@ impl Known {
     }
 }
 
-fn exit_fields(exit: &Exit) -> [(&'static str, String); 3] {
-    let output = match exit.output.as_ref().map(|output| &output.drain) {
+fn exit_fields(exit: &Exit, limits: Option<ResourceLimits>) -> [(&'static str, String); 3] {
+    let left_out = |output: &OutputReceipt| limits.is_some_and(|limits| output.left_out_at_least(&limits) > 0);
+    let output = match exit.output.as_ref().map(|output| (&output.drain, left_out(output))) {
         None => "not captured",
-        Some(Drain::Drained) => "complete",
-        Some(Drain::DrainTimedOut { .. }) => "not complete",
+        Some((Drain::Drained, false)) => "drained",
+        Some((Drain::Drained, true)) => "drained, in part left out",
+        Some((Drain::DrainTimedOut { .. }, false)) => "not drained",
+        Some((Drain::DrainTimedOut { .. }, true)) => "not drained, in part left out",
     };
     [
         ("exit", words::exit_status(&exit.status)),

@@ -1,4 +1,6 @@
 use super::*;
+use tachograph_adapters::control::ControlError;
+use tachograph_adapters::process::DirectoryError;
 use tachograph_adapters::snapshot::StepError;
 use tachograph_engine::domain::SnapshotId;
 
@@ -73,6 +75,9 @@ fn codes_are_stable() {
         (journal(JournalError::Poisoned { why: "x".into() }), "poisoned", 10, 125),
         (journal(JournalError::Closed), "closed", 1, 125),
         (journal(JournalError::io("start", "a thread", io::ErrorKind::WouldBlock.into())), "short_of_threads", 1, 125),
+        (journal(JournalError::io("open", "d", rustix::io::Errno::MFILE.into())), "short_of_files", 1, 125),
+        (Error::no_runtime(rustix::io::Errno::NFILE.into()), "short_of_files", 1, 125),
+        (Error::no_runtime(io::ErrorKind::NotFound.into()), "internal", 1, 125),
         (Error::short_of_threads("a test")(io::ErrorKind::WouldBlock.into()), "short_of_threads", 1, 125),
         (Error::Program { found: true, directory: false, message: "x".into() }, "not_executable", 126, 126),
         (Error::Program { found: false, directory: true, message: "x".into() }, "not_found", 127, 127),
@@ -129,4 +134,23 @@ fn an_error_says_code_message_and_remedy_in_both_formats() {
         error.to_json(),
         r#"{"error":{"code":"unknown_run","message":"there is no run \"bild\\u{1b}\" in d\u001b","remedy":"did you mean \"build\"? `tacho runs` lists all"}}"#
     );
+}
+
+#[test]
+fn wherever_a_file_cannot_be_opened_the_same_is_to_be_done() {
+    let lacking = || io::Error::from(rustix::io::Errno::MFILE);
+    let step = || StepError { step: "open", path: PathBuf::from("d"), source: lacking() };
+    let directory = || DirectoryError { action: "open", path: PathBuf::from("d"), source: lacking() };
+    let journal = || JournalError::io("open", "d", lacking());
+    let errors: [Error; 6] = [
+        journal().into(),
+        ArchiveError::Left { bundle: "b".into(), source: journal() }.into(),
+        RestoreError::Step(step()).into(),
+        LogsProblem::Unreadable(directory()).into(),
+        ControlProblem::from(ControlError::Io { path: PathBuf::from("d"), source: lacking() }).into(),
+        JobsError::Unreadable { path: PathBuf::from("d"), source: lacking() }.into(),
+    ];
+    for error in errors {
+        assert!(error.remedy().contains("`ulimit -n`"), "{error}: {}", error.remedy());
+    }
 }

@@ -70,7 +70,7 @@ pub(crate) fn facts(record: &RunRecord, now: Timestamp) -> Vec<Fact> {
         }
     }
     if let Some(attempt) = &run.attempt {
-        of_attempt(&mut facts, attempt);
+        of_attempt(&mut facts, attempt, &run.spec.limits);
     }
     if let Some(armed) = &run.armed {
         let text = format!("{} armed by runner {}, due {}", armed.id, armed.runner, armed.due);
@@ -91,7 +91,7 @@ pub(crate) fn facts(record: &RunRecord, now: Timestamp) -> Vec<Fact> {
     facts.0
 }
 
-fn of_attempt(facts: &mut Facts, attempt: &Attempt) {
+fn of_attempt(facts: &mut Facts, attempt: &Attempt, limits: &ResourceLimits) {
     let cause = if attempt.started { attempt.cause.name() } else { "never started" };
     facts.add("attempt", format!("{} ({cause}) {}", attempt.ordinal, attempt.id));
     facts.add("runner", format!("{}{}", attempt.runner, if attempt.connected { "" } else { " (not connected)" }));
@@ -101,7 +101,7 @@ fn of_attempt(facts: &mut Facts, attempt: &Attempt) {
             facts.add("exit", words::exit_status(&exit.status));
             facts.all("amended to", amended.iter().map(words::exit_status));
             facts.add("witness", exit.witness.name().replace('_', " "));
-            facts.all("output", exit.output.iter().map(words::output));
+            facts.all("output", exit.output.iter().map(|receipt| words::output(receipt, Some(limits))));
         }
         Some(Outcome::Failed(failure)) => {
             facts.add("failure", words::failed(failure));

@@ -10,7 +10,7 @@ pub(crate) fn what(entry: &Entry) -> String {
     match &entry.body {
         EntryBody::Committed(committed) => {
             let issued_at = Some(committed.command.issued_at);
-            let beside = words::Beside { events: &committed.events, issued_at, late_us: None };
+            let beside = words::Beside { events: &committed.events, issued_at, late_us: None, limits: None };
             committed.events.iter().map(|event| words::event(event, beside)).collect::<Vec<_>>().join("; ")
         }
         EntryBody::Refused(refused) => {

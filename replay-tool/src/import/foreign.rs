@@ -1,11 +1,10 @@
 //! An import of a foreign history, and what is printed of it.
 
-use std::io::{self, Write};
-
 use super::{Bar, Input};
 use crate::error::{Error, exit};
 use crate::foreign::{ForeignReport, ForeignSource, Request, bad_lines, import};
 use crate::output::Context;
+use crate::patient::tell;
 use crate::table::printable;
 
 /// Lines of a kind that are told to people.
@@ -44,8 +43,7 @@ fn tell_bad(report: &ForeignReport) {
     if report.bad > shown {
         text.push_str(&format!("tacho: and {} more\n", report.bad - shown));
     }
-    // If standard error is gone, there is nobody to tell.
-    let _ = io::stderr().lock().write_all(text.as_bytes());
+    tell(&text);
 }
 
 fn text(report: &ForeignReport) -> String {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use tachograph_adapters::bundle::{BundleReader, Chain};
 use tachograph_engine::domain::{
     ActionName, Actor, AttemptId, Command, CommandId, Committed, Entry, EntryBody, Event, ExitStatus, Position,
-    Refused, RefusedCommand, RunId, RunRecord, RunSpec, SnapshotId, SystemFact, Timestamp,
+    Refused, RefusedCommand, ResourceLimits, RunId, RunRecord, RunSpec, SnapshotId, SystemFact, Timestamp,
 };
 
 use super::model::{Before, Body, Detail, EVENTS, Entries, Happened, Page, Range, Runs, Source, Tone, status_number};
@@ -156,6 +156,8 @@ struct Gatherer {
     runs: Runs,
     entries: Entries,
     rows: HashMap<RunId, u32>,
+    /// What bounds the run of each row, as far as it is known.
+    limits: Vec<Option<ResourceLimits>>,
     /// When the snapshots that were armed so far are due.
     dues: HashMap<SnapshotId, Timestamp>,
     latest: Option<Timestamp>,
@@ -164,8 +166,8 @@ struct Gatherer {
 impl Gatherer {
     fn beginning_at(stretch: Stretch, before: Current) -> Self {
         let (strings, ids, runs, entries) = Default::default();
-        let (rows, dues, latest) = (HashMap::new(), HashMap::new(), before.recorded_at);
-        let mut gatherer = Self { stretch, before, strings, ids, runs, entries, rows, dues, latest };
+        let (rows, limits, dues, latest) = (HashMap::new(), Vec::new(), HashMap::new(), before.recorded_at);
+        let mut gatherer = Self { stretch, before, strings, ids, runs, entries, rows, limits, dues, latest };
         let shown = |record: &&RunRecord| match stretch.run {
             Some(run) => record.run.id == run,
             None => !record.run.is_ended(),
@@ -187,6 +189,7 @@ impl Gatherer {
         }
         let row = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
         self.rows.insert(run, row);
+        self.limits.push(None);
         self.runs.id.push(run.to_u128());
         self.runs.name.push(None);
         self.runs.labels.push(Vec::new());
@@ -225,6 +228,9 @@ impl Gatherer {
 
     fn describe(&mut self, row: u32, spec: &RunSpec, created_at: Timestamp) {
         let row = row as usize;
+        if let Some(limits) = self.limits.get_mut(row) {
+            *limits = Some(spec.limits);
+        }
         let Runs { name, labels, workload, parent, created_at: created, .. } = &mut self.runs;
         let places = (name.get_mut(row), labels.get_mut(row), workload.get_mut(row), parent.get_mut(row));
         let (Some(name), Some(labels), Some(workload), Some(parent)) = places else { return };
@@ -282,7 +288,9 @@ impl Gatherer {
             _ => None,
         };
         let issued_at = Some(committed.command.issued_at);
-        let text = words::event(event, words::Beside { events: &committed.events, issued_at, late_us });
+        let row = entry.run().and_then(|run| self.rows.get(&run));
+        let limits = row.and_then(|row| self.limits.get(*row as usize)?.as_ref());
+        let text = words::event(event, words::Beside { events: &committed.events, issued_at, late_us, limits });
         let words = Text::of(&text, &mut self.strings, &mut self.ids);
         Happened { event: event.name(), words, detail }
     }

@@ -1,13 +1,17 @@
 //! The command's output on this process's own streams, and what to do when one of them breaks.
 
-use std::io;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tachograph_engine::domain::Stream;
 use tokio::io::AsyncWrite;
 use tokio::sync::Notify;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::patient::Patient;
 
 /// What broke: the first failure of standard output, and readers of either stream that went away.
 #[derive(Debug, Default)]
@@ -45,45 +49,71 @@ impl Breakage {
     }
 }
 
-/// A stream to pass output through to.
+/// A stream to pass output through to, also one that does not wait for its reader by itself.
+///
+/// It is written to by a thread that may wait. What is being written is told as written; whether it was, the next step says.
 pub(super) struct Sink {
-    to: Box<dyn AsyncWrite + Send + Unpin>,
     stream: Stream,
     breakage: Arc<Breakage>,
+    writing: Option<JoinHandle<(Vec<u8>, io::Result<()>)>>,
+    /// Room for the next piece.
+    piece: Vec<u8>,
 }
 
 impl Sink {
     /// Standard output.
     pub(super) fn stdout(breakage: Arc<Breakage>) -> Self {
-        Self { to: Box::new(tokio::io::stdout()), stream: Stream::Stdout, breakage }
+        Self::of(Stream::Stdout, breakage)
     }
 
     /// Standard error.
     pub(super) fn stderr(breakage: Arc<Breakage>) -> Self {
-        Self { to: Box::new(tokio::io::stderr()), stream: Stream::Stderr, breakage }
+        Self::of(Stream::Stderr, breakage)
     }
 
-    fn noting<T>(&self, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if let Poll::Ready(Err(error)) = &poll {
+    fn of(stream: Stream, breakage: Arc<Breakage>) -> Self {
+        Self { stream, breakage, writing: None, piece: Vec::new() }
+    }
+
+    /// Ready once nothing is being written.
+    fn poll_written(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(writing) = &mut self.writing else { return Poll::Ready(Ok(())) };
+        let (piece, written) =
+            ready!(Pin::new(writing).poll(context)).unwrap_or_else(|error| (Vec::new(), Err(io::Error::other(error))));
+        (self.writing, self.piece) = (None, piece);
+        if let Err(error) = &written {
             self.breakage.note(self.stream, error);
         }
-        poll
+        Poll::Ready(written)
     }
 }
 
 impl AsyncWrite for Sink {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let poll = Pin::new(&mut self.to).poll_write(context, bytes);
-        self.noting(poll)
+        ready!(self.poll_written(context))?;
+        let (stream, mut piece) = (self.stream, std::mem::take(&mut self.piece));
+        piece.clear();
+        piece.extend_from_slice(bytes);
+        self.writing = Some(spawn_blocking(move || {
+            let written = match stream {
+                Stream::Stdout => write_all(io::stdout(), &piece),
+                Stream::Stderr => write_all(io::stderr(), &piece),
+            };
+            (piece, written)
+        }));
+        Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let poll = Pin::new(&mut self.to).poll_flush(context);
-        self.noting(poll)
+        self.poll_written(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let poll = Pin::new(&mut self.to).poll_shutdown(context);
-        self.noting(poll)
+        self.poll_written(context)
     }
+}
+
+fn write_all(to: impl AsFd + Write, bytes: &[u8]) -> io::Result<()> {
+    let mut to = Patient(to);
+    to.write_all(bytes).and_then(|()| to.flush())
 }

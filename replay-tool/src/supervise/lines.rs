@@ -1,17 +1,11 @@
 //! What happens while jobs run, a line per step, for a reader who may be slow.
 
-use std::io::{ErrorKind, Stderr, Write};
+use std::io::{Stderr, Write};
 use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
 use super::progress::{Progress, Step, line};
-
-/// What any pipe that takes something takes at once.
-const PIECE_BYTES_MAX: usize = 4_096;
-/// What is kept of lines that nobody takes.
-const KEPT_BYTES_MAX: usize = 1_024 * 1_024;
+use crate::unsaid::{Patience, Unsaid};
 
 /// One line per step, on standard error unless it is told otherwise.
 ///
@@ -22,14 +16,6 @@ pub(super) struct Lines<To: AsFd + Write + Send = Stderr> {
     unsaid: Mutex<Unsaid<To>>,
 }
 
-#[derive(Debug)]
-struct Unsaid<To> {
-    to: To,
-    text: Vec<u8>,
-    /// Lines that there was no room for any more.
-    left_out: u64,
-}
-
 impl Default for Lines {
     fn default() -> Self {
         Self::on(std::io::stderr())
@@ -38,7 +24,7 @@ impl Default for Lines {
 
 impl<To: AsFd + Write + Send> Lines<To> {
     fn on(to: To) -> Self {
-        Self { unsaid: Mutex::new(Unsaid { to, text: Vec::new(), left_out: 0 }) }
+        Self { unsaid: Mutex::new(Unsaid::to(to)) }
     }
 
     fn unsaid(&self) -> MutexGuard<'_, Unsaid<To>> {
@@ -51,7 +37,7 @@ impl<To: AsFd + Write + Send> Progress for Lines<To> {
     fn show(&self, step: &Step<'_>) {
         if let Some(line) = line(step) {
             let mut unsaid = self.unsaid();
-            unsaid.keep(&line);
+            unsaid.keep(&format!("{line}\n"));
             unsaid.say();
         }
     }
@@ -65,73 +51,17 @@ impl<To: AsFd + Write + Send> Drop for Lines<To> {
     fn drop(&mut self) {
         let mut unsaid = self.unsaid();
         unsaid.tell_left_out();
-        unsaid.say_all();
-    }
-}
-
-impl<To: AsFd + Write> Unsaid<To> {
-    fn keep(&mut self, line: &str) {
-        if self.left_out > 0 || self.text.len() + line.len() >= KEPT_BYTES_MAX {
-            self.left_out += 1;
-            return;
-        }
-        self.text.extend_from_slice(line.as_bytes());
-        self.text.push(b'\n');
-    }
-
-    fn say(&mut self) {
-        while !self.text.is_empty() && self.is_taken() {
-            match self.to.write(&self.text[..self.text.len().min(PIECE_BYTES_MAX)]) {
-                Ok(said) => drop(self.text.drain(..said)),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // What it was given does not wait for its reader, as little as this: it is offered again.
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // Nobody will read it any more.
-                Err(_) => self.text.clear(),
-            }
-            if self.text.is_empty() {
-                self.tell_left_out();
-            }
-        }
-    }
-
-    /// Waits for the reader until all is taken, or nobody will read it.
-    fn say_all(&mut self) {
-        let mut rest = &*std::mem::take(&mut self.text);
-        while !rest.is_empty() {
-            match self.to.write(rest) {
-                Ok(said) if said > 0 => rest = rest.get(said..).unwrap_or_default(),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let _ = poll(&mut [PollFd::new(&self.to, PollFlags::OUT)], None);
-                }
-                Ok(_) | Err(_) => return,
-            }
-        }
-    }
-
-    /// That there is a gap, where it is.
-    fn tell_left_out(&mut self) {
-        if self.left_out > 0 {
-            let told = format!("{} lines that nobody read in time are left out\n", self.left_out);
-            self.text.extend_from_slice(told.as_bytes());
-            self.left_out = 0;
-        }
-    }
-
-    /// Whether a piece would be taken without waiting, or not be taken at all.
-    fn is_taken(&self) -> bool {
-        let mut to = [PollFd::new(&self.to, PollFlags::OUT)];
-        poll(&mut to, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+        unsaid.say_with(Patience::Endless);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::io::Read;
+    use std::io::{ErrorKind, Read};
 
     use super::*;
+    use crate::unsaid::KEPT_BYTES_MAX;
 
     fn pipe() -> (File, Lines<File>) {
         let (from, to) = std::io::pipe().unwrap();

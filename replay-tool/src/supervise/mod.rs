@@ -3,8 +3,11 @@
 mod bars;
 mod launcher;
 mod lines;
+mod others;
+mod places;
 mod progress;
 pub mod schedule;
+mod stopping;
 #[cfg(test)]
 pub(crate) mod stuck;
 mod summary;
@@ -24,7 +27,6 @@ use futures::{FutureExt, StreamExt};
 use rustix::process::Signal;
 use tachograph_adapters::process::RunHandle;
 use tachograph_engine::domain::{Refusal, RunId};
-use tachograph_engine::ports::Clock;
 
 pub use progress::{Progress, Step};
 pub use summary::{ErrorView, ExpectationView, JobView};
@@ -33,7 +35,9 @@ pub use waits::JobSnapshotView;
 use self::bars::Bars;
 use self::launcher::ProcessLauncher;
 use self::lines::Lines;
+use self::others::Others;
 use self::schedule::{JobReport, JobResult, Limits, run_all};
+use self::stopping::{Ending, HASTE_BUDGET, stop_all, watch};
 use self::waits::Waits;
 use crate::cli::SuperviseArgs;
 use crate::dataset::RUNS_DIR;
@@ -41,12 +45,11 @@ use crate::error::{Error, exit};
 use crate::interrupt::Interrupts;
 use crate::jobs::{self, Job};
 use crate::output::Context;
+use crate::remarks::offer;
 use crate::signal::shell_code;
-use crate::stop::{Stop, Urgency};
+use crate::stop::Urgency;
 use crate::writer::{Writer, parent};
 
-/// What they get after a second signal, once they were killed.
-const HASTE_BUDGET: Duration = Duration::from_secs(1);
 /// How long snapshots that are being taken may go on once all jobs have ended.
 const SNAPSHOT_BUDGET: Duration = Duration::from_secs(60);
 /// How often live progress moves.
@@ -64,7 +67,7 @@ pub async fn execute(context: &Context, args: SuperviseArgs) -> Result<u8, Error
         Interrupts::install().map_err(|error| Error::internal(format!("cannot catch signals: {error}")))?;
     let commands = jobs.iter().filter_map(|job| Some((job.name.clone(), job.snapshot_command.clone()?)));
     let writer = Writer::open_with(&context.data, commands.collect(), parent(args.no_shim)).await?;
-    let ending = Ending { budget: args.stop_within.as_duration(), ..Ending::default() };
+    let ending = Ending::within(args.stop_within.as_duration());
     let progress = progress(context, jobs.len());
     let supervised = supervise(context, &args, &jobs, &writer, &mut interrupts, &ending, &*progress).await;
     let clock = writer.engine.clock().clone();
@@ -110,35 +113,6 @@ enum Summary {
     Text(String),
 }
 
-/// The wish that all ends, and by when: one budget for everything, from the first signal to the closed journal.
-#[derive(Debug, Default)]
-struct Ending {
-    stop: Stop,
-    budget: Duration,
-    /// On the monotonic clock.
-    deadline: OnceLock<Duration>,
-}
-
-impl Ending {
-    /// Counts from the first time that somebody asks.
-    fn deadline(&self, clock: &dyn Clock) -> Duration {
-        *self.deadline.get_or_init(|| clock.monotonic().saturating_add(self.budget))
-    }
-
-    /// Has it count from the first wish.
-    async fn note_deadline(&self, clock: &dyn Clock) -> Infallible {
-        self.stop.reached(Urgency::Soon).await;
-        self.deadline(clock);
-        std::future::pending().await
-    }
-
-    /// What is left of the budget now; absent if nobody wished an end. After a second signal there is no more than haste.
-    fn left(&self, now: Duration) -> Option<Duration> {
-        let left = self.deadline.get()?.saturating_sub(now);
-        Some(if self.stop.urgency() >= Urgency::Now { left.min(HASTE_BUDGET) } else { left })
-    }
-}
-
 async fn supervise(
     context: &Context,
     args: &SuperviseArgs,
@@ -153,6 +127,10 @@ async fn supervise(
     }
     let adopted = adopted(jobs, writer);
     refuse_held_names(jobs, writer, &adopted)?;
+    let jobs_max = jobs_max(args.jobs);
+    if let Some(text) = places::remark(jobs_max.min(jobs.len()), writer.runner.usage().live_max) {
+        progress.show(&Step::Remark { text: &text });
+    }
     for (name, handle) in &adopted {
         let text = format!("job {name}: run {} of this name goes on, and is this job's run", handle.run());
         progress.show(&Step::Remark { text: &text });
@@ -162,43 +140,49 @@ async fn supervise(
     let (stop, signal) = (ending.stop.clone(), OnceLock::new());
     let mut waits = Waits::after(writer.opened.found.position, &writer.engine, jobs, progress);
     adopted.iter().for_each(|(name, handle)| waits.and_run(handle.run(), name));
+    let is_a_jobs = |handle: &RunHandle| adopted.values().any(|job| job.run() == handle.run());
+    let others = Others::of(writer, is_a_jobs, progress);
     let launcher = ProcessLauncher::new(writer, stop.clone(), progress).going_on_with(adopted);
-    let limits = Limits { jobs_max: jobs_max(args.jobs), fail_fast: args.fail_fast };
+    let limits = Limits { jobs_max, fail_fast: args.fail_fast };
     let reports = {
         let mut scheduled = pin!(run_all(jobs, limits, &launcher, progress, &*clock, &stop));
         let work = async {
             let mut stopping = pin!(stop_all(writer, ending, args.detach, progress));
+            let mut has_stopped = false;
             let reports = tokio::select! {
                 biased;
-                reports = &mut scheduled => {
-                    // Runs that are left end the schedule; how many they are is still to be told.
-                    if args.detach && stop.is_requested() {
-                        stopping.await;
-                    }
-                    reports
+                reports = &mut scheduled => reports,
+                () = &mut stopping => {
+                    has_stopped = true;
+                    scheduled.await
                 }
-                () = &mut stopping => scheduled.await,
             };
             // What is being taken of a job that has ended belongs to what is told about it.
             tokio::select! {
                 biased;
+                () = stop.reached(Urgency::Soon) => {}
                 () = writer.stop_timers(SNAPSHOT_BUDGET) => {}
-                () = stop.reached(Urgency::Soon) => writer.stop_timers(Duration::ZERO).await,
+            }
+            // The end of the jobs is not that of the runs that are no job's, and how many are left is still to be told.
+            if stop.is_requested() && !has_stopped {
+                stopping.await;
             }
             reports
         };
         // Only what has news is looked at: this wakes for each step of each job.
         let mut beside = FuturesUnordered::from_iter([
-            watch(interrupts, &stop, &signal, args, progress).boxed_local(),
-            ending.note_deadline(&*clock).boxed_local(),
+            watch(interrupts, ending, &signal, args.detach, progress).boxed_local(),
+            ending.note_begin(&*clock).boxed_local(),
             tick(progress).boxed_local(),
             waits.watch().boxed_local(),
+            others.watch().boxed_local(),
         ]);
         tokio::select! {
             reports = work => reports,
             Some(never) = beside.next() => match never {},
         }
     };
+    others.tell_rest(stop.is_requested());
     let snapshots = waits.finish(&writer.engine).await;
     let took = clock.monotonic().saturating_sub(begun);
     let summary = Summary::of(context, &reports, &snapshots, took);
@@ -251,81 +235,12 @@ fn refuse_held_names(jobs: &[Job], writer: &Writer, adopted: &BTreeMap<String, R
     Ok(())
 }
 
-/// Waits for the wish to stop, and ends all attempts or leaves them to their shims.
-async fn stop_all(writer: &Writer, ending: &Ending, detach: bool, progress: &dyn Progress) {
-    if !detach {
-        return end_all(writer, ending).await;
-    }
-    let (stop, runner) = (&ending.stop, &writer.runner);
-    stop.reached(Urgency::Soon).await;
-    writer.stop_timers(Duration::ZERO).await;
-    let clock = writer.engine.clock().clone();
-    let budget = ending.deadline(&*clock).saturating_sub(clock.monotonic()).mul_f64(0.9);
-    let left = tokio::select! {
-        biased;
-        left = runner.leave(budget) => left,
-        () = stop.reached(Urgency::Now) => runner.leave(Duration::ZERO).await,
-    };
-    // A start that has no shim yet is not waited for.
-    stop.request(Urgency::GivenUp);
-    let text = format!("left {left} runs to their shims; whoever opens the data directory next finds them");
-    progress.show(&Step::Remark { text: &text });
-}
-
-/// Waits for the wish to stop, ends all attempts within one budget, and then gives up on what is left.
-async fn end_all(writer: &Writer, ending: &Ending) {
-    let stop = &ending.stop;
-    stop.reached(Urgency::Soon).await;
-    let runner = &writer.runner;
-    let clock = writer.engine.clock().clone();
-    let deadline = ending.deadline(&*clock);
-    // A run that stands still could not follow the polite signal.
-    writer.stop_timers(Duration::ZERO).await;
-    // The rest is for closing the journal.
-    let budget = deadline.saturating_sub(clock.monotonic()).mul_f64(0.9);
-    let hasten = async {
-        stop.reached(Urgency::Now).await;
-        runner.handles().iter().for_each(|handle| handle.terminate(Duration::ZERO));
-        runner.shutdown(HASTE_BUDGET).await;
-    };
-    tokio::select! {
-        biased;
-        _ = runner.shutdown(budget) => {}
-        () = hasten => {}
-    }
-    stop.request(Urgency::GivenUp);
-}
-
-/// Turns signals into the wish to stop, and keeps the first.
-async fn watch(
-    interrupts: &mut Interrupts,
-    stop: &Stop,
-    first: &OnceLock<Signal>,
-    args: &SuperviseArgs,
-    progress: &dyn Progress,
-) -> Infallible {
-    loop {
-        let signal = interrupts.next().await;
-        // Only the first one counts for the exit code.
-        let _ = first.set(signal);
-        if args.detach {
-            stop.request(if stop.is_requested() { Urgency::Now } else { Urgency::Soon });
-        } else if stop.is_requested() {
-            progress.show(&Step::Remark { text: "stopping at once" });
-            stop.request(Urgency::Now);
-        } else {
-            let text = format!("stopping: runs have {} to end; a second signal ends them at once", args.stop_within);
-            progress.show(&Step::Remark { text: &text });
-            stop.request(Urgency::Soon);
-        }
-    }
-}
-
 async fn tick(progress: &dyn Progress) -> Infallible {
     let mut interval = tokio::time::interval(TICK);
     loop {
         interval.tick().await;
         progress.tick();
+        offer();
     }
 }
 

@@ -33,8 +33,11 @@ pub struct JobView {
     pub duration_ms: u64,
     /// Bytes of both streams of the last attempt; null if it failed.
     pub output_bytes: Option<u64>,
-    /// Whether these are all: not if something kept the streams open after the exit.
+    /// Whether these are all, and all were kept: not if something kept the streams open after the exit, or more came than
+    /// may be kept.
     pub output_complete: Option<bool>,
+    /// At least so many of them were left out because of the job's `output_limit`; null as `output_bytes`.
+    pub left_out_bytes_min: Option<u64>,
     /// What became of its snapshots, in their order; empty if none was taken.
     pub snapshots: Vec<JobSnapshotView>,
     /// Whether an operator destroyed its run; then nothing is known of how its last attempt ended.
@@ -84,6 +87,9 @@ impl JobView {
                 (None, Some(ErrorView { code: error.code().to_owned(), message: error.to_string() }))
             }
         };
+        let receipt = outcome.and_then(receipt);
+        let left_out = receipt.map(|receipt| left_out(report, receipt));
+        let is_drained = receipt.map(|receipt| receipt.drain == Drain::Drained);
         Self {
             job: report.job.name.clone(),
             run: report.run.map(|run| run.to_string()),
@@ -93,8 +99,9 @@ impl JobView {
             expect: (&report.job.expect).into(),
             expected: report.is_expected(),
             duration_ms: u64::try_from(report.elapsed.as_millis()).unwrap_or(u64::MAX),
-            output_bytes: outcome.and_then(receipt).map(bytes),
-            output_complete: outcome.and_then(receipt).map(|receipt| receipt.drain == Drain::Drained),
+            output_bytes: receipt.map(bytes),
+            output_complete: is_drained.map(|is_drained| is_drained && left_out == Some(0)),
+            left_out_bytes_min: left_out,
             snapshots: snapshots.to_vec(),
             destroyed: matches!(report.result, JobResult::Destroyed),
             error,
@@ -108,6 +115,11 @@ fn receipt(outcome: &Outcome) -> Option<&OutputReceipt> {
         Outcome::Exited { exit, .. } => exit.output.as_ref(),
         Outcome::Failed(_) => None,
     }
+}
+
+/// Bytes of what a job's run put out that its limit left out, at least.
+fn left_out(report: &JobReport<'_>, receipt: &OutputReceipt) -> u64 {
+    receipt.left_out_at_least(&report.job.spec().limits)
 }
 
 /// Bytes that were received on both streams.
@@ -143,7 +155,7 @@ pub(super) fn sum(reports: &[JobReport<'_>], elapsed: Duration) -> String {
 
 fn row(report: &JobReport<'_>) -> [Cell; 7] {
     let output = match &report.result {
-        JobResult::Ended(outcome) => receipt(outcome).map(output_text),
+        JobResult::Ended(outcome) => receipt(outcome).map(|receipt| output_text(report, receipt)),
         JobResult::Destroyed | JobResult::NotBegun | JobResult::Left | JobResult::Unrecorded(_) => None,
     };
     let result = match &report.result {
@@ -169,10 +181,13 @@ fn row(report: &JobReport<'_>) -> [Cell; 7] {
     ]
 }
 
-fn output_text(receipt: &OutputReceipt) -> String {
-    match receipt.drain {
-        Drain::Drained => bytes(receipt).to_string(),
-        Drain::DrainTimedOut { .. } => format!("{} (incomplete)", bytes(receipt)),
+fn output_text(report: &JobReport<'_>, receipt: &OutputReceipt) -> String {
+    let bytes = bytes(receipt);
+    match (&receipt.drain, left_out(report, receipt)) {
+        (Drain::Drained, 0) => bytes.to_string(),
+        (Drain::DrainTimedOut { .. }, 0) => format!("{bytes} (incomplete)"),
+        (Drain::Drained, left_out) => format!("{bytes} ({left_out}+ left out)"),
+        (Drain::DrainTimedOut { .. }, left_out) => format!("{bytes} (incomplete, {left_out}+ left out)"),
     }
 }
 
@@ -194,6 +209,7 @@ mod tests {
 
     fn jobs() -> Vec<Job> {
         let text = "[jobs.fine]\ncommand = [\"x\"]\n[jobs.cut]\ncommand = [\"x\"]\nexpect = { signal = 9 }\n\
+                    output_limit = 40\n[jobs.long]\ncommand = [\"x\"]\noutput_limit = 40\n\
                     [jobs.lost]\ncommand = [\"x\"]\nexpect = \"not_found\"\n[jobs.held]\ncommand = [\"x\"]\n\
                     [jobs.later]\ncommand = [\"x\"]\n";
         parse(text.as_bytes()).unwrap()
@@ -210,6 +226,7 @@ mod tests {
         let results = [
             (Some(1), 1, JobResult::Ended(exited(ExitStatus::Code(0), Drain::Drained)), 1_500),
             (Some(2), 2, JobResult::Ended(exited(ExitStatus::Signal(9), incomplete)), 5_000),
+            (Some(4), 1, JobResult::Ended(exited(ExitStatus::Code(0), Drain::Drained)), 1_500),
             (Some(3), 3, JobResult::Ended(Outcome::Failed(failure)), 10),
             (None, 0, JobResult::Unrecorded(Error::Refused(held)), 0),
             (None, 0, JobResult::NotBegun, 0),
@@ -231,13 +248,14 @@ mod tests {
         let text = table(&reports) + &sum(&reports, Duration::from_secs(61));
         let text = anstream::adapter::strip_str(&text).to_string();
         let expected = "\
-JOB    RUN                         ATTEMPTS  RESULT           EXPECTED               TIME           OUTPUT
-fine   00000000000000000000000001         1  code 0           yes                    1.5s               42
-cut    00000000000000000000000002         2  signal 9 (KILL)  yes                    5.0s  42 (incomplete)
-lost   00000000000000000000000003         3  timed_out        NO: failure not_found  10ms                -
-held   -                                  0  name_held        NO: code 0              0µs                -
-later  -                                  0  not begun        NO: code 0              0µs                -
-5 jobs in 1m01s, 3 NOT as expected
+JOB    RUN                         ATTEMPTS  RESULT           EXPECTED               TIME                        OUTPUT
+fine   00000000000000000000000001         1  code 0           yes                    1.5s                            42
+cut    00000000000000000000000002         2  signal 9 (KILL)  yes                    5.0s  42 (incomplete, 2+ left out)
+long   00000000000000000000000004         1  code 0           yes                    1.5s              42 (2+ left out)
+lost   00000000000000000000000003         3  timed_out        NO: failure not_found  10ms                             -
+held   -                                  0  name_held        NO: code 0              0µs                             -
+later  -                                  0  not begun        NO: code 0              0µs                             -
+6 jobs in 1m01s, 3 NOT as expected
 ";
         assert_eq!(text, expected, "\n{text}");
     }
@@ -259,13 +277,17 @@ later  -                                  0  not begun        NO: code 0        
             serde_json::json!({
                 "job": "cut", "run": "00000000000000000000000002", "attempts": 2, "exit": {"signal": 9}, "failure": null,
                 "expect": {"signal": 9}, "expected": true, "duration_ms": 5000, "output_bytes": 42,
-                "output_complete": false, "destroyed": false, "error": null,
+                "output_complete": false, "left_out_bytes_min": 2, "destroyed": false, "error": null,
                 "snapshots": [{"snapshot": "01", "location": "snapshots/x", "bytes": 7, "failure": null}],
             })
         );
-        assert_eq!(json(2)["failure"], serde_json::json!({"kind": "timed_out", "message": "ran too long"}));
-        assert_eq!(json(2)["expect"], serde_json::json!({"failure": "not_found"}));
-        assert_eq!(json(3)["error"]["code"], "name_held");
-        assert_eq!((&json(4)["run"], &json(4)["exit"], &json(4)["error"]), (&().into(), &().into(), &().into()));
+        let told = |index: usize| (json(index)["output_complete"].clone(), json(index)["left_out_bytes_min"].clone());
+        assert_eq!(told(0), (true.into(), 0.into()));
+        assert_eq!(told(2), (false.into(), 2.into()));
+        assert_eq!(told(3), (().into(), ().into()));
+        assert_eq!(json(3)["failure"], serde_json::json!({"kind": "timed_out", "message": "ran too long"}));
+        assert_eq!(json(3)["expect"], serde_json::json!({"failure": "not_found"}));
+        assert_eq!(json(4)["error"]["code"], "name_held");
+        assert_eq!((&json(5)["run"], &json(5)["exit"], &json(5)["error"]), (&().into(), &().into(), &().into()));
     }
 }

@@ -172,7 +172,7 @@ fn view(account: &Account, sentence: &Sentence) -> SentenceView {
     match &sentence.told {
         Told::State(standing) => {
             view.command = Some((&standing.command).into());
-            view.event = Some((&standing.event).into());
+            view.event = Some(EventView::of(&standing.event, account.limits()));
             view.standing = Some(StandingView {
                 status: standing.status.name(),
                 amended: standing.amended.as_ref().map(Into::into),
@@ -184,7 +184,7 @@ fn view(account: &Account, sentence: &Sentence) -> SentenceView {
         Told::Archived(border) => view.archived = Some(border.as_ref().into()),
         Told::Event(told) => {
             view.command = Some((&told.command).into());
-            view.event = Some((&told.event).into());
+            view.event = Some(EventView::of(&told.event, account.limits()));
             view.applied = Some(told.applied);
             view.version = Some(told.version.0);
             view.late_us = told.late_us;

@@ -1,7 +1,7 @@
 //! One event.
 
 use serde::Serialize;
-use tachograph_engine::domain::{CancelCause, Event, Failure, Guard};
+use tachograph_engine::domain::{CancelCause, Event, Failure, Guard, ResourceLimits};
 
 use super::run::{DiagnosticsView, ExitView, OutputView, SpecView};
 
@@ -131,6 +131,13 @@ impl GuardView {
 
 impl From<&Event> for EventView {
     fn from(event: &Event) -> Self {
+        Self::of(event, None)
+    }
+}
+
+impl EventView {
+    /// An event of a run with these limits; absent where the event is looked at alone.
+    pub fn of(event: &Event, limits: Option<&ResourceLimits>) -> Self {
         match event {
             Event::Created { run, spec } => Self::Created { run: run.to_string(), spec: spec.as_ref().into() },
             Event::Started { attempt, ordinal, runner, cause, previous } => Self::Started {
@@ -149,7 +156,7 @@ impl From<&Event> for EventView {
                 attempt_id: attempt.to_string(),
                 exit: (&exit.status).into(),
                 witness: exit.witness.name(),
-                output: exit.output.as_ref().map(Into::into),
+                output: exit.output.as_ref().map(|output| OutputView::of(output, limits)),
             },
             Event::Failed { attempt, ordinal, runner, failure } => Self::Failed {
                 attempt: ordinal.0,

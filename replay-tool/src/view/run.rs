@@ -180,6 +180,9 @@ pub struct OutputView {
     pub waited_ms: Option<u64>,
     /// If not: the streams that were still open, whose later output is missing.
     pub open: Vec<&'static str>,
+    /// At least so many of the bytes that were received were left out because of the run's limit; 0 if no more came than
+    /// may be kept, null where the limit is not known.
+    pub left_out_bytes_min: Option<u64>,
 }
 
 /// What came on one stream.
@@ -197,8 +200,9 @@ impl From<&StreamReceipt> for StreamView {
     }
 }
 
-impl From<&OutputReceipt> for OutputView {
-    fn from(receipt: &OutputReceipt) -> Self {
+impl OutputView {
+    /// What came, of a run with these limits as far as they are known.
+    pub fn of(receipt: &OutputReceipt, limits: Option<&ResourceLimits>) -> Self {
         let (drained, waited_ms, open) = match &receipt.drain {
             Drain::Drained => (true, None, Vec::new()),
             Drain::DrainTimedOut { waited_ms, open } => {
@@ -206,7 +210,8 @@ impl From<&OutputReceipt> for OutputView {
             }
         };
         let (stdout, stderr) = ((&receipt.stdout).into(), (&receipt.stderr).into());
-        Self { stdout, stderr, drained, waited_ms, open }
+        let left_out_bytes_min = limits.map(|limits| receipt.left_out_at_least(limits));
+        Self { stdout, stderr, drained, waited_ms, open, left_out_bytes_min }
     }
 }
 
@@ -282,7 +287,9 @@ impl From<&RunRecord> for RunView {
             exit_amended: matches!(outcome, Some(Outcome::Exited { amended: Some(_), .. })),
             failure: outcome.and_then(Outcome::failure).map(Into::into),
             diagnostics: outcome.and_then(Outcome::failure).map(|failure| (&failure.diagnostics).into()),
-            output: exit.and_then(|exit| exit.output.as_ref()).map(Into::into),
+            output: exit
+                .and_then(|exit| exit.output.as_ref())
+                .map(|output| OutputView::of(output, Some(&run.spec.limits))),
             waiting: waiting(&run.status),
             destroyed_because: destroyed_because(&run.status),
             snapshot: snapshot(run),

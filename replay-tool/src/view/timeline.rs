@@ -1,7 +1,7 @@
 //! One run's history.
 
 use serde::Serialize;
-use tachograph_engine::domain::{Entry, EntryBody};
+use tachograph_engine::domain::{Entry, EntryBody, ResourceLimits};
 use tachograph_projections::{Item, ItemBody};
 
 use super::entry::{CommandView, RefusalView, SystemView};
@@ -74,7 +74,8 @@ impl From<&Border> for BorderView {
 impl From<&History> for TimelineView {
     fn from(history: &History) -> Self {
         let run = history.timeline.state().run();
-        let items = history.timeline.items().iter().map(|item| view(item, history.entry(item.position)));
+        let limits = run.map(|run| &run.spec.limits);
+        let items = history.timeline.items().iter().map(|item| view(item, history.entry(item.position), limits));
         Self {
             run: history.timeline.run().to_string(),
             name: run.and_then(|run| run.spec.name.clone()),
@@ -117,13 +118,13 @@ fn empty(item: &Item, kind: &'static str) -> ItemView {
     }
 }
 
-fn view(item: &Item, entry: Option<&Entry>) -> ItemView {
+fn view(item: &Item, entry: Option<&Entry>, limits: Option<&ResourceLimits>) -> ItemView {
     let mut view = empty(item, "missing");
     match &item.body {
         ItemBody::Event { event, version, applied: _, cause: _ } => {
             view.kind = "event";
             view.version = Some(version.0);
-            view.event = Some(event.into());
+            view.event = Some(EventView::of(event, limits));
             view.command = entry.and_then(command);
         }
         ItemBody::Refused { refusal, count, cause: _ } => {

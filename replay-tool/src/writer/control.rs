@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
-use tachograph_adapters::control::{ControlHandler, ControlRequest, ControlResponse, Peer, code};
+use tachograph_adapters::control::{ControlHandler, ControlRequest, ControlResponse, Peer};
 use tachograph_adapters::process::ProcessRunner;
 use tachograph_engine::domain::Action;
 
@@ -26,7 +26,7 @@ impl OperatorControl {
 #[async_trait]
 impl ControlHandler for OperatorControl {
     async fn handle(&self, peer: Peer, request: ControlRequest) -> ControlResponse {
-        let Some(runner) = self.runner.get() else { return starting() };
+        let Some(runner) = self.runner.get() else { return ControlResponse::starting() };
         match request {
             ControlRequest::CancelSnapshot { command, run, guard } => {
                 let action = Action::CancelSnapshot { guard: guard.into() };
@@ -39,9 +39,4 @@ impl ControlHandler for OperatorControl {
             other => ControlHandler::handle(runner, peer, other).await,
         }
     }
-}
-
-fn starting() -> ControlResponse {
-    let message = "the supervisor is starting: it finds out what became of the runs that were left open";
-    ControlResponse::error(code::STARTING, message, "try again in a moment")
 }

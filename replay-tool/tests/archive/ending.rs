@@ -9,8 +9,8 @@ use tachograph_adapters::control::{ControlHandler, ControlListener, ControlReque
 use tachograph_engine::domain::testing::{claim, ids, spec};
 use tachograph_engine::domain::{Action, StartMode};
 
-use crate::following::{Follower, more};
-use crate::support::{exit, numbered, ran, submit, told, write};
+use crate::following::{Follower, later};
+use crate::support::{exit, numbered, ran, submit, submit_at_once, told, write};
 
 /// The run that is waited for, and its attempt.
 const AWAITED: u64 = 50;
@@ -31,8 +31,9 @@ fn begun(data: &Path) {
 
 /// It exits, more happens to others, and all of it but the last of that is archived.
 fn ended_and_archived(data: &Path) {
-    submit(data, 600, &[numbered(910, ids::run(AWAITED), exit(AWAITED, AWAITED, 3))]);
-    more(data);
+    submit_at_once(data, 600, &[numbered(910, ids::run(AWAITED), exit(AWAITED, AWAITED, 3))]);
+    // Whoever waits for an answer does not wait for as many syncs.
+    submit_at_once(data, 1_000, &later());
     told(data, &["archive", "--before", "1d", "--apply", "--no-parquet"]);
 }
 

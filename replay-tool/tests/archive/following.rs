@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use serde_json::Value;
-use tachograph_engine::domain::Action;
 use tachograph_engine::domain::testing::{ids, spec};
+use tachograph_engine::domain::{Action, Command};
 
 use crate::support::{json, numbered, submit, tacho, write};
 
@@ -87,12 +87,16 @@ fn position(format: &str, line: &str) -> u64 {
 }
 
 pub(crate) fn more(data: &Path) {
+    submit(data, 1_000, &later());
+}
+
+/// What happens to others, later.
+pub(crate) fn later() -> Vec<Command> {
     let later = (100..140).flat_map(|run| {
         let create = Action::Create { spec: Arc::new(spec("later")) };
         [create, Action::Destroy { force: true, why: "gone".to_owned() }].map(|action| (ids::run(run), action))
     });
-    let later: Vec<_> = later.enumerate().map(|(n, (run, action))| numbered(5_000 + n as u64, run, action)).collect();
-    submit(data, 1_000, &later);
+    later.enumerate().map(|(n, (run, action))| numbered(5_000 + n as u64, run, action)).collect()
 }
 
 #[test]

@@ -4,8 +4,10 @@
 //! They are this program itself, started anew: each is another process, and a kill is a real one.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tachograph_engine::domain::EntryId;
 use tachograph_engine::ports::{Draft, Journal};
@@ -19,6 +21,8 @@ use crate::made::{Made, NEVER};
 const TASK: &str = "TACHO_TEST_CACHED";
 /// Before each answer.
 const ANSWER: &str = "answer ";
+/// Whoever waits longer for a child has found a fault.
+const HANG: Duration = Duration::from_secs(120);
 
 #[test]
 fn the_child_that_asks() {
@@ -45,18 +49,75 @@ fn the_child_that_asks() {
     }
 }
 
-fn child(place: &Place, times: u32, questions: &[String], stdin: Stdio) -> Child {
+/// A child that asks, and what it prints. It does not outlive its test.
+struct Asking {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+fn child(place: &Place, times: u32, questions: &[String], stdin: Stdio) -> Asking {
     let task = serde_json::to_string(&(&place.data, &place.cache, times, questions)).unwrap();
     let mut child = Command::new(std::env::current_exe().unwrap());
     child.args(["--exact", "audit_cache_killed::the_child_that_asks", "--nocapture"]).env(TASK, task);
-    child.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    let mut child = child.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let (to, lines) = channel();
+    let printed = BufReader::new(child.stdout.take().unwrap());
+    thread::spawn(move || printed.lines().map_while(Result::ok).try_for_each(|line| to.send(line)));
+    Asking { child, lines }
 }
 
-/// The answers that a child gives until it ends.
-fn answers(child: &mut Child) -> Vec<(String, String)> {
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let told = lines.filter_map(|line| Some(serde_json::from_str(line.strip_prefix(ANSWER)?).unwrap()));
-    told.collect()
+impl Asking {
+    fn stdin(&mut self) -> ChildStdin {
+        self.child.stdin.take().unwrap()
+    }
+
+    /// The next answer; none if the child has closed its output.
+    fn next(&self, awaited: &str) -> Option<String> {
+        loop {
+            match self.lines.recv_timeout(HANG) {
+                Ok(line) => match line.strip_prefix(ANSWER) {
+                    Some(answer) => return Some(answer.to_owned()),
+                    None => continue,
+                },
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => panic!("waited {HANG:?} in vain for {awaited}"),
+            }
+        }
+    }
+
+    /// The answers that it gives until it ends.
+    fn answers(&self) -> Vec<(String, String)> {
+        let mut answers: Vec<(String, String)> = Vec::new();
+        while let Some(answer) = self.next(&format!("answer {} of a child, or its end", answers.len() + 1)) {
+            answers.push(serde_json::from_str(&answer).unwrap());
+        }
+        answers
+    }
+
+    /// Its end, which is near once it has closed its output.
+    fn ended(&mut self) -> ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < HANG, "waited {HANG:?} in vain for the end of a child");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// At this moment.
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.ended();
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 /// One column of each table, and then all of them.
@@ -76,9 +137,9 @@ fn a_sitting_fills_them_and_the_next_one_answers_the_same() {
     let alone: Vec<String> = questions.iter().map(|sql| place.alone(&["sql", sql])).collect();
     for _ in 0..2 {
         let mut child = child(&place, 1, &[], Stdio::piped());
-        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-        let answers = answers(&mut child);
-        assert!(child.wait().unwrap().success());
+        child.stdin().write_all(text.as_bytes()).unwrap();
+        let answers = child.answers();
+        assert!(child.ended().success());
         let [(_, rows)] = answers.as_slice() else { panic!("{answers:?}") };
         let twice = format!("{0}{0}", alone.concat());
         assert_eq!(sorted(rows), sorted(&twice));
@@ -93,14 +154,14 @@ fn processes_at_the_same_time_all_answer_right() {
     let place = Place::made();
     let questions = questions();
     let alone: Vec<String> = questions.iter().map(|sql| place.alone(&["sql", sql])).collect();
-    let mut children: Vec<Child> = (0..4).map(|_| child(&place, 3, &questions, Stdio::null())).collect();
+    let mut children: Vec<Asking> = (0..4).map(|_| child(&place, 3, &questions, Stdio::null())).collect();
     for child in &mut children {
-        let answers = answers(child);
+        let answers = child.answers();
         assert_eq!(answers.len(), 3 * questions.len());
         for ((sql, rows), (question, alone)) in answers.iter().zip(questions.iter().zip(&alone).cycle()) {
             assert_eq!((sql, sorted(rows)), (question, sorted(alone)));
         }
-        assert!(child.wait().unwrap().success());
+        assert!(child.ended().success());
     }
     place.asked(&["sql", &questions[0]]);
     assert!(place.is_used(&questions[0]), "nothing is left locked");
@@ -145,16 +206,13 @@ fn a_kill_at_any_moment_leaves_what_answers_right_or_nothing() {
     let mut found = [0, 0];
     for round in 0..rounds {
         let mut child = child(&place, 8, &questions, Stdio::null());
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         // It is at work from its first answer on.
-        let begun = lines.any(|line| line.unwrap().starts_with(ANSWER));
-        assert!(begun, "round {round}: the child answered nothing");
-        std::thread::sleep(Duration::from_micros(next(&mut state) % 60_000));
+        let begun = child.next(&format!("the first answer in round {round}"));
+        assert!(begun.is_some(), "round {round}: the child answered nothing");
+        thread::sleep(Duration::from_micros(next(&mut state) % 60_000));
         append(50);
-        std::thread::sleep(Duration::from_micros(next(&mut state) % 15_000));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        drop(lines);
+        thread::sleep(Duration::from_micros(next(&mut state) % 15_000));
+        child.kill();
         for sql in &questions {
             found[usize::from(place.is_used(sql))] += 1;
             assert_eq!(

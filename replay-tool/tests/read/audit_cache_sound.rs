@@ -350,7 +350,7 @@ fn of_many_journals_those_go_that_were_used_longest_ago() {
 }
 
 #[test]
-fn a_journal_that_cannot_be_written_to_has_them_too() {
+fn a_journal_has_them_and_not_a_byte_of_it_is_changed() {
     let place = Place::made();
     let before = everything(&place.data);
     for sql in whole() {

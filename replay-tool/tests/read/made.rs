@@ -21,7 +21,7 @@ pub(crate) const NIGHTLY: &str = "01KAJ2BBBB0000000000000002";
 pub(crate) const BUILD_AGAIN: &str = "01KAJ2BBBC0000000000000003";
 /// A run without a name: unknown exit, amended.
 pub(crate) const NAMELESS: &str = "01KAJ2DDDD0000000000000004";
-/// The run named `loud`: killed, its output not complete.
+/// The run named `loud`: killed, its output not complete, and more than its limit keeps.
 pub(crate) const LOUD: &str = "01KAJ2EEEE0000000000000005";
 /// Never created.
 pub(crate) const NEVER: &str = "01KAJ2ZZZZ0000000000000099";
@@ -165,13 +165,9 @@ impl Made {
             source: "runs/exit.json".to_owned(),
         };
         self.by("recovery:main", 900, NAMELESS, amend);
-        let labels = [("note", "line\nbreak")];
-        self.by(
-            "supervisor:main",
-            10,
-            LOUD,
-            Action::Create { spec: spec(Some("loud"), &labels, command_line(&["yes"])) },
-        );
+        let loud = spec(Some("loud"), &[("note", "line\nbreak")], command_line(&["yes"]));
+        let limits = ResourceLimits { output_bytes: Some(400), ..ResourceLimits::default() };
+        self.by("supervisor:main", 10, LOUD, Action::Create { spec: Arc::new(RunSpec { limits, ..(*loud).clone() }) });
         self.by("supervisor:main", 0, LOUD, start(6, "r4", StartMode::Fresh));
         let drain = Drain::DrainTimedOut { waited_ms: 2_000, open: vec![Stream::Stdout] };
         let killed = exit(ExitStatus::Signal(9), Some(receipt(1_000, 0, drain)));

@@ -65,11 +65,16 @@ fn a_writer_is_alive_gone_or_unknown() {
     let nobody = TempDir::new().unwrap();
     let lives = processes('S', 8_000);
     let dead = processes('Z', 8_000);
+    // The writer's own start is counted in whole ticks and told by another clock; whoever began later is another one.
+    let at_once = processes('S', 9_001);
+    let soon = processes('S', 9_003);
     let later = processes('S', 9_500);
     for (host, boot, processes, expected) in [
         (HOST, BOOT, lives.path(), "alive"),
         (HOST, BOOT, nobody.path(), "gone"),
         (HOST, BOOT, dead.path(), "gone"),
+        (HOST, BOOT, at_once.path(), "alive"),
+        (HOST, BOOT, soon.path(), "gone"),
         (HOST, BOOT, later.path(), "gone"),
         (HOST, BOOT, Path::new("/nowhere/at/all"), "unknown"),
         ("build-4", BOOT, lives.path(), "unknown"),

@@ -236,6 +236,8 @@ fn without_its_supervisor_a_container_goes_on_and_without_its_shim_it_is_ended()
     gate.open();
     let finished = Finished::of(next);
     assert_eq!(finished.code, Some(0), "{}{}", finished.stdout, finished.stderr);
+    let told = " had left something behind, which is no more: its container was ";
+    assert!(finished.stderr.contains(told) && !finished.stderr.contains("something alive"), "{}", finished.stderr);
     until("it is removed", || !kept_shim.is_alive());
     assert_eq!(std::fs::read_dir(place.data().join("oci")).unwrap().count(), 0);
     assert!(!own_bundle(&place, &records[0]).exists() && alive(&records[0]).is_empty());

@@ -10,7 +10,7 @@ use tachograph_engine::domain::{ExitStatus, StatusName};
 use super::support::{Finished, HANG, Place, Ready, send, status};
 
 /// A gate that a script waits at, open for both, so that opening waits for nobody.
-fn gate(place: &Place) -> (File, String) {
+pub(super) fn gate(place: &Place) -> (File, String) {
     let path = place.path("gate");
     mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
     (File::options().read(true).write(true).open(&path).unwrap(), path.display().to_string())

@@ -59,6 +59,11 @@ impl Job {
         Finished::of(self.child)
     }
 
+    /// The `tacho run` that looks after it.
+    pub(crate) fn supervisor(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The shim of its process, which is its parent.
     pub(crate) fn shim(&self) -> u32 {
         parent_of(self.pid)

@@ -1,5 +1,7 @@
+use std::process::Stdio;
+
 use serde_json::json;
-use tachograph_engine::domain::ExitStatus;
+use tachograph_engine::domain::{Event, ExitStatus};
 
 use super::job::{Job, Stopped, documented};
 use super::planted::{Planted, RUNNER};
@@ -111,4 +113,34 @@ fn a_shim_that_is_stopped_is_named_with_what_to_do() {
     assert!(finished.stderr.contains(&format!("`kill -CONT {shim}`")), "{}", finished.stderr);
     drop(stopped);
     assert_eq!(job.finish().code, Some(137), "it does then what it was asked to");
+}
+
+#[test]
+fn a_supervisor_that_is_stopped_is_named_and_does_what_it_was_asked_once_it_goes_on() {
+    let place = Place::new();
+    let job = Job::begin(&place, ":", "exit 0");
+    let (supervisor, run) = (job.supervisor(), place.record().run.id);
+    let stopped = Stopped::of(supervisor);
+    let ask = |arguments: &[&str]| {
+        let mut command = place.tacho(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    // Beside each other: each waits for an answer for its whole time.
+    let asked = [ask(&["kill", "build"]), ask(&["destroy", "build", "--force"])].map(Finished::of);
+    for finished in &asked {
+        assert_eq!((finished.code, finished.stdout.as_str()), (Some(1), ""), "{}", finished.stderr);
+        assert!(finished.stderr.starts_with("tacho: error[response_timed_out]: "), "{}", finished.stderr);
+        let says =
+            format!(": the supervisor, pid {supervisor}, is stopped; what was asked for may still be carried out\n");
+        assert!(finished.stderr.contains(&says), "{}", finished.stderr);
+        assert!(finished.stderr.contains(&format!("`kill -CONT {supervisor}`")), "{}", finished.stderr);
+        assert!(!finished.stderr.contains("command id"), "nobody can give one: {}", finished.stderr);
+    }
+    drop(stopped);
+    // Of its end and its destruction either may come first.
+    job.finish();
+    let entries = place.entries();
+    let is_destroyed = |event: &Event| matches!(event, Event::Destroyed { .. });
+    let destroyed = entries.iter().filter(|entry| entry.run() == Some(run)).flat_map(|entry| entry.events());
+    assert_eq!(destroyed.filter(|event| is_destroyed(event)).count(), 1);
 }

@@ -19,6 +19,8 @@ mod detach;
 mod job;
 /// Runs that an operator ends.
 mod kill;
+/// What the journal says of output beyond a limit.
+mod left_out;
 /// What runs printed.
 mod logs;
 #[path = "../../../adapters/tests/shim/lonely.rs"]
@@ -41,6 +43,8 @@ mod signals;
 mod snapshots;
 /// Runs that are ended while an image of them is taken.
 mod standstill;
+/// A signal to a supervisor, and runs that are no job of its file; and when they are killed.
+mod stopping;
 /// The jobs of a file.
 mod supervise;
 /// A data directory, the tool, and the journal that it leaves.

@@ -85,7 +85,9 @@ fn it_is_followed_by_what_its_shim_is_called_and_told_truly() {
         assert!(adopt.contains("adopted") && adopt.contains(&format!("shim {} alive", gone.shim.pid)), "{adopt}");
         assert!(adopt.contains("by its command line"), "{adopt}");
         let listed: Value = serde_json::from_str(&gone.place.finish(["--format", "json", "ps"]).stdout).unwrap();
-        assert_eq!(listed[0]["shim"], serde_json::json!({"pid": gone.shim.pid, "state": "alive"}));
+        let alive = |process: &ProcessIdentity| serde_json::json!({"pid": process.pid, "state": "alive"});
+        assert_eq!(listed[0]["shim"], alive(&gone.shim));
+        assert_eq!(listed[0]["process"], alive(&gone.process), "it is known by its shim");
         let opened = gone.open();
         assert!(!opened.stderr.contains("has not begun"), "{}", opened.stderr);
         assert!(opened.stderr.contains("goes on from the last supervisor, and is followed"), "{}", opened.stderr);

@@ -54,7 +54,7 @@ impl ThisBoot {
     }
 
     /// What is left of a conclusion about an attempt that rests on what is not on disk. Nothing on disk is synced but the
-    /// journal and a shim's exit record, so that in another boot nothing follows from what is missing.
+    /// journal and the exit record of a shim that has gone by itself, so that in another boot nothing follows from what is missing.
     pub(in super::super) async fn qualify(
         self,
         reader: &dyn JournalReader,

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use tachograph_engine::domain::{AttemptId, Ordinal, Run, RunId};
 
-use super::super::attempt::blocking;
 use super::super::directory::AttemptDirectory;
 use super::super::error::RunnerError;
 use super::super::runner::ProcessRunner;
 use super::processes::Processes;
 use super::report::AdoptionReport;
+use crate::threads::blocking;
 
 /// So many at one opening; the next one goes on with the rest.
 const CONTAINERS_MAX: usize = 256;
@@ -52,8 +52,9 @@ impl ProcessRunner {
             let end = move || crate::oci::end_left_behind(&directory, run, attempt, &workload);
             match blocking(end).await {
                 Some(Ok(Some(state))) => {
-                    let told = format!("attempt {ordinal} has ended; its container was {state}, and is removed");
-                    report.orphans.push((run, told));
+                    let told =
+                        format!("of attempt {ordinal}, which has ended: its container was {state}, and is removed");
+                    report.ended.push((run, told));
                 }
                 Some(Err(error)) => {
                     report

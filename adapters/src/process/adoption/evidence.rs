@@ -8,7 +8,7 @@ use super::super::directory::AttemptDirectory;
 use super::super::exit_record::ExitRecord;
 use super::super::identity::{Identity, ProcessIdentity, boot_id};
 use super::super::outcome::last_output;
-use super::super::text::cut;
+use super::super::text::{LAST_WORDS_COLUMNS_MAX, cut, shortened};
 use super::super::traces::traces;
 use super::found_shim::FoundShim;
 use super::processes::Processes;
@@ -187,7 +187,7 @@ impl Evidence {
             parts.push(format!("alive with its id: {}", pids(&self.strays)));
         }
         if let Some(last) = self.last_output.last() {
-            parts.push(format!("last words: {last}"));
+            parts.push(format!("last words: {}", shortened(last, LAST_WORDS_COLUMNS_MAX)));
         }
         cut(&parts.join("; "), limits::MESSAGE_BYTES_MAX).to_owned()
     }

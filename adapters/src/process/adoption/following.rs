@@ -12,7 +12,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, watch};
 
 use super::super::arming::arm_missing;
-use super::super::attempt::{HeldAttempt, blocking};
+use super::super::attempt::HeldAttempt;
 use super::super::attended::Attended;
 use super::super::directory::AttemptDirectory;
 use super::super::error::RunnerError;
@@ -29,6 +29,7 @@ use super::conclusion::{Witnessed, cause_of_unwitnessed};
 use super::evidence::{Evidence, Identified, Known};
 use super::report::AdoptionReport;
 use super::settling::{finding_of, refused, timed_out, unknown};
+use crate::threads::blocking;
 
 /// Signals that stay pending while a process is stopped; so CONT follows each.
 const ASKING: [Signal; 4] = [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM];
@@ -83,9 +84,9 @@ impl ProcessRunner {
             snapshot_delay: delay.map_or_else(OnceLock::new, OnceLock::from),
             adopted_from: Some(claim.runner.clone()),
         });
-        // Its processes were told this path, and may report over it.
-        let (runner, of, run) = (self.clone(), directory.clone(), claim.run);
-        let socket = blocking(move || runner.lease_known_socket(run, &of)).await.flatten();
+        // Its processes were told where, and report over it from here on.
+        let runner = self.clone();
+        let socket = blocking(move || runner.hold_report_socket()).await.flatten();
         let (engine, options) = (self.engine().clone(), self.options());
         let reporter = self.runner().clone();
         let (limits, workload) = (spec.limits, spec.workload.clone());

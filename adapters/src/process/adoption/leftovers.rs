@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use tachograph_engine::domain::{Action, AttemptId, Exit, ExitStatus, Outcome, Run, RunId};
 
-use super::super::attempt::blocking;
 use super::super::directory::{AttemptDirectory, unwitnessed};
 use super::super::error::RunnerError;
 use super::super::exit_record::ExitRecord;
 use super::super::runner::ProcessRunner;
 use super::report::AdoptionReport;
+use crate::threads::blocking;
 
 /// What lies in the runs' directory and belongs to no known run, sorted. Looks at all of it, and touches nothing; what cannot
 /// be read is passed over.

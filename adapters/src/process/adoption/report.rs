@@ -15,8 +15,10 @@ pub struct AdoptionReport {
     pub unknown: Vec<(RunId, String)>,
     /// Runs that failed: never executed, or failed before the former supervisor died.
     pub failed: Vec<(RunId, FailureKind)>,
-    /// Processes that are alive and are nobody's, each with what is known; none of them was signalled, unless it says so.
+    /// What is alive and is nobody's, or may be, each with what is known; none of it was signalled, unless it says so.
     pub orphans: Vec<(RunId, String)>,
+    /// What was left of attempts without a shim, or that were not wanted any more, and is no more: each with what was ended.
+    pub ended: Vec<(RunId, String)>,
     /// Runs whose start the journal had lost and the world had not; each is also in one of the lists above.
     pub promoted: Vec<RunId>,
     /// Runs whose unknown end was filled by a record that came to light since.
@@ -36,10 +38,10 @@ impl AdoptionReport {
         fn first<T>(list: &[(RunId, T)]) -> impl Iterator<Item = RunId> {
             list.iter().map(|(run, _)| *run)
         }
-        let Self { adopted, exited, unknown, failed, orphans, promoted, amended, left_alone } = self;
-        let ended = first(exited).chain(first(unknown)).chain(first(failed)).chain(first(amended));
+        let Self { adopted, exited, unknown, failed, orphans, ended, promoted, amended, left_alone } = self;
+        let over = first(exited).chain(first(unknown)).chain(first(failed)).chain(first(amended));
         let open = first(adopted).chain(first(left_alone)).chain(promoted.iter().copied());
-        ended.chain(open).chain(first(orphans)).collect()
+        over.chain(open).chain(first(orphans)).chain(first(ended)).collect()
     }
 
     pub(super) fn add(&mut self, other: Self) {
@@ -48,6 +50,7 @@ impl AdoptionReport {
         self.unknown.extend(other.unknown);
         self.failed.extend(other.failed);
         self.orphans.extend(other.orphans);
+        self.ended.extend(other.ended);
         self.promoted.extend(other.promoted);
         self.amended.extend(other.amended);
         self.left_alone.extend(other.left_alone);
@@ -59,6 +62,7 @@ impl AdoptionReport {
         self.unknown.sort();
         self.failed.sort_by_key(|(run, _)| *run);
         self.orphans.sort();
+        self.ended.sort();
         self.promoted.sort();
         self.amended.sort_by_key(|(run, _)| *run);
         self.left_alone.sort();

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::super::attempt::blocking;
 use super::super::group::ProcessGroup;
 use super::super::identity::{ProcessIdentity, ProcessStat};
 use super::super::runner::ProcessRunner;
 use super::evidence::Known;
+use crate::threads::blocking;
 
 /// How often is looked whether a group that was asked to end is gone; nobody tells when a stranger's child ends.
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -12,7 +12,6 @@ use tachograph_engine::domain::{
 use tachograph_engine::shell::{Answer, CommandOutcome, Engine};
 use tokio::task::JoinSet;
 
-use super::super::attempt::blocking;
 use super::super::directory::AttemptDirectory;
 use super::super::error::RunnerError;
 use super::super::exit_record::ExitRecord;
@@ -27,6 +26,7 @@ use super::following::Adopted;
 use super::processes::Processes;
 use super::report::AdoptionReport;
 use super::rest::rest_of;
+use crate::threads::blocking;
 
 const FACT_BYTES_MAX: usize = 1_024;
 /// How long a shim whose supervisor died is waited for until it has begun: it needs some milliseconds.
@@ -49,6 +49,8 @@ struct Settled {
 struct Ended {
     /// What became of its container.
     container: Option<String>,
+    /// Whether that may go on all the same.
+    may_go_on: bool,
     /// Members of its process group.
     processes: Vec<u32>,
 }
@@ -86,6 +88,7 @@ impl ProcessRunner {
     ///
     /// [`RunnerError`] if the engine gave no answer.
     pub async fn recover(&self) -> Result<AdoptionReport, RunnerError> {
+        let _recovering = self.recovering();
         let open = self.left_open().await?;
         let mut report = AdoptionReport::default();
         // One look serves all: whoever could start a shim for them is gone. Where no run was ever recorded, no process is of
@@ -217,11 +220,11 @@ impl ProcessRunner {
         let (directory, claim) = (AttemptDirectory::of(self.runs_dir(), claim.run, ordinal), claim.clone());
         let workload = run.spec.workload.clone();
         let end = move || crate::oci::end_left_behind(&directory, claim.run, claim.attempt, &workload);
-        let container = match blocking(end).await? {
-            Ok(state) => state.map(|state| format!("its container was {state}, and is removed")),
+        let (container, may_go_on) = match blocking(end).await? {
+            Ok(state) => (state.map(|state| format!("its container was {state}, and is removed")), false),
             Err(error) => {
                 tracing::warn!(%error, "a container may go on whose shim is gone");
-                Some(format!("its container may go on: {error}"))
+                (Some(format!("its container may go on: {error}")), true)
             }
         };
         let group = match &evidence.identified {
@@ -232,7 +235,7 @@ impl ProcessRunner {
             Some(group) => self.end_rest(group).await,
             None => Vec::new(),
         };
-        (container.is_some() || !processes.is_empty()).then_some(Ended { container, processes })
+        (container.is_some() || !processes.is_empty()).then_some(Ended { container, may_go_on, processes })
     }
 
     /// Fails a run that was never started as far as the journal knows.
@@ -273,10 +276,14 @@ impl ProcessRunner {
         Settled { conclusion, evidence, ended }: Settled,
         report: &mut AdoptionReport,
     ) -> Result<Option<Outcome>, RunnerError> {
+        let may_go_on = ended.may_go_on;
         let ended = ended.told();
         let told = cut(&(evidence.told() + &ended), limits::MESSAGE_BYTES_MAX).to_owned();
-        if !ended.is_empty() {
+        let is_alive = may_go_on || matches!(conclusion, Conclusion::Orphan { .. });
+        if is_alive {
             report.orphans.push((claim.run, told.clone()));
+        } else if let Some(what) = ended.strip_prefix("; ") {
+            report.ended.push((claim.run, what.to_owned()));
         }
         Ok(match conclusion {
             Conclusion::Adopt(_) | Conclusion::PromoteToStarted | Conclusion::LeaveAlone { .. } => None,
@@ -296,11 +303,8 @@ impl ProcessRunner {
                 Some(unknown(cause + &ended))
             }
             Conclusion::Orphan { cause, .. } => {
-                self.found(claim, Finding::Orphan, told.clone()).await?;
+                self.found(claim, Finding::Orphan, told).await?;
                 leave_mark(directory).await;
-                if ended.is_empty() {
-                    report.orphans.push((claim.run, told));
-                }
                 Some(unknown(cause + &ended))
             }
         })

@@ -5,7 +5,6 @@ use std::time::Duration;
 use tachograph_engine::domain::{AttemptId, Ordinal, Run, RunId, Status};
 use tokio::task::JoinSet;
 
-use super::super::attempt::blocking;
 use super::super::attended::Attended;
 use super::super::directory::AttemptDirectory;
 use super::super::error::RunnerError;
@@ -19,6 +18,7 @@ use super::found_shim::FoundShim;
 use super::processes::Processes;
 use super::report::AdoptionReport;
 use super::rest::group_after;
+use crate::threads::blocking;
 
 /// An attempt that its run does not want any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,14 @@ enum Alive {
     Shim(ProcessIdentity),
     /// What is left of its process group, without a shim that could.
     Group(ProcessGroup),
+}
+
+/// What became of it, in words.
+enum Became {
+    /// It is no more.
+    Ended(String),
+    /// It may take a while to end, or could not be ended.
+    Alive(String),
 }
 
 impl Alive {
@@ -113,14 +121,21 @@ impl ProcessRunner {
         while let Some(ended) = ending.join_next().await {
             if let Ok(Some((run, unwanted, became))) = ended {
                 let (ordinal, why) = (unwanted.ordinal, unwanted.why());
-                report.orphans.push((run, format!("attempt {ordinal} was {why} and is alive; {became}")));
+                match became {
+                    Became::Ended(what) => {
+                        report.ended.push((run, format!("of attempt {ordinal}, which was {why}: {what}")));
+                    }
+                    Became::Alive(what) => {
+                        report.orphans.push((run, format!("attempt {ordinal} was {why} and is alive; {what}")));
+                    }
+                }
             }
         }
         Ok(report)
     }
 
-    /// Says what became of it; absent if nothing of it is certainly alive.
-    async fn end_one(&self, run: &Run, unwanted: Unwanted, shim: Option<u32>) -> Option<String> {
+    /// What became of it; absent if nothing of it is certainly alive.
+    async fn end_one(&self, run: &Run, unwanted: Unwanted, shim: Option<u32>) -> Option<Became> {
         let directory = AttemptDirectory::of(self.runs_dir(), run.id, unwanted.ordinal);
         let (of, place) = ((run.id, unwanted.attempt), directory.clone());
         let look = move || {
@@ -128,10 +143,10 @@ impl ProcessRunner {
             Alive::look(&place, of.0, of.1, shim).filter(|_| !held)
         };
         match blocking(look).await? {
-            Some(Alive::Shim(shim)) => Some(ask(&shim, &directory, self.options().grace_ms)),
+            Some(Alive::Shim(shim)) => Some(Became::Alive(ask(&shim, &directory, self.options().grace_ms))),
             Some(Alive::Group(group)) => {
                 let ended = self.end_rest(group).await;
-                (!ended.is_empty()).then(|| format!("ended of its process group: {}", pids(&ended)))
+                (!ended.is_empty()).then(|| Became::Ended(format!("ended of its process group: {}", pids(&ended))))
             }
             None => self.end_unwanted_container(run, unwanted, directory).await,
         }
@@ -142,11 +157,11 @@ impl ProcessRunner {
         run: &Run,
         unwanted: Unwanted,
         directory: AttemptDirectory,
-    ) -> Option<String> {
+    ) -> Option<Became> {
         let (id, workload) = (run.id, run.spec.workload.clone());
         match blocking(move || crate::oci::end_left_behind(&directory, id, unwanted.attempt, &workload)).await? {
-            Ok(state) => state.map(|state| format!("its container was {state}, and is removed")),
-            Err(error) => Some(format!("its container may go on: {error}")),
+            Ok(state) => state.map(|state| Became::Ended(format!("its container was {state}, and is removed"))),
+            Err(error) => Some(Became::Alive(format!("its container may go on: {error}"))),
         }
     }
 }

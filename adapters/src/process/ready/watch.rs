@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use tachograph_engine::ports::Clock;
 
-use super::super::attempt::blocking;
 use super::super::handle::{Live, Phase};
 use super::super::outcome::TimeUp;
 use super::super::scene::Scene;
 use super::before::Before;
 use super::looking::Looking;
 use super::{Readiness, Ready};
+use crate::threads::blocking;
 
 /// Between two looks, at first and once it takes longer: soon enough for what is quick, seldom enough to cost nothing.
 const PAUSE_MIN: Duration = Duration::from_millis(5);

@@ -1,18 +1,11 @@
 //! The end of an attempt on disk, as its shim saw it.
 
-use std::time::Duration;
-
 use tachograph_engine::domain::{Diagnostics, ExitStatus, Failure, Outcome, limits};
 
-use super::super::directory::{AttemptDirectory, DirectoryError};
+use super::super::directory::AttemptDirectory;
 use super::super::exit_record::{ExitRecord, LeftOut, ResourceUsage};
 use super::super::outcome::Seen;
-use super::super::room::Room;
 use super::assignment::Assignment;
-
-/// How often a record that cannot be written is tried again: a disk that is full may get room.
-const TRIES_MAX: u32 = 60;
-const TRY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Sets aside what lies in the place of the exit record: the shim has written none yet, so it is somebody else's.
 pub(super) fn set_claim_aside(directory: &AttemptDirectory) {
@@ -75,30 +68,4 @@ fn blank(assignment: &Assignment) -> ExitRecord {
         usage: None,
         left_out: None,
     }
-}
-
-/// Writes a record that must not be lost: where room was taken for it, and where that fails as any other file. Waits for
-/// a disk that refuses both, for a while, and calls `meanwhile` before.
-pub(super) fn keep(
-    record: &ExitRecord,
-    directory: &AttemptDirectory,
-    room: &Room,
-    mut meanwhile: impl FnMut(&DirectoryError),
-) -> Result<(), DirectoryError> {
-    let mut tries = 0;
-    loop {
-        match record.write_into(room, directory).or_else(|_| record.write(directory)) {
-            Err(error) if tries < TRIES_MAX && !directory_is_gone(directory) => {
-                meanwhile(&error);
-                tries += 1;
-                std::thread::sleep(TRY_PAUSE);
-            }
-            result => return result,
-        }
-    }
-}
-
-/// Then there is nowhere to write to, however long it takes.
-fn directory_is_gone(directory: &AttemptDirectory) -> bool {
-    directory.path().metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
 }

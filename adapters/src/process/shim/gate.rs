@@ -23,6 +23,7 @@ use super::super::text::cut;
 use super::assignment::{CommandBlock, Words};
 use super::fork::fork;
 use super::handover::invalid;
+use crate::descriptors::errno;
 
 /// What shells return for a command that could not be executed; nobody reads it here.
 pub(super) const NOT_EXECUTED: u8 = 127;
@@ -189,7 +190,7 @@ impl FailedExec {
 pub(super) fn not_begun(error: &io::Error) -> Failure {
     let message = format!("its shim cannot start it: {error}");
     let message = cut(&message, limits::MESSAGE_BYTES_MAX).to_owned();
-    let diagnostics = Diagnostics { likely_cause: exhausted(Errno::from_io_error(error)), ..Diagnostics::default() };
+    let diagnostics = Diagnostics { likely_cause: exhausted(errno(error)), ..Diagnostics::default() };
     Failure { kind: FailureKind::SpawnFailed, message, diagnostics }
 }
 

@@ -11,7 +11,7 @@
 //!   a directory in which nothing ever was, it shows that nothing was executed.
 //! - **Nothing secret on disk.** Arguments, directory and environment go through pipes; the shim itself runs without
 //!   the run's environment.
-//! - **One end.** `exit.json` is replaced atomically and synced. Until the output is drained it holds the status alone;
+//! - **One end.** `exit.json` is replaced atomically, told, and synced before the shim goes. Until the output is drained it holds the status alone;
 //!   when the shim is gone, it holds the receipt and the resources used, or the start's failure. Room for it is taken
 //!   before the command is executed, so that a run that fills the disk does not lose its own exit code.
 //! - **Killed with its run.** If the shim is killed, the kernel kills its child; what is left of the group is found by
@@ -35,6 +35,7 @@ mod end;
 mod fork;
 mod gate;
 mod handover;
+mod keeping;
 mod notice;
 mod opening;
 mod request;

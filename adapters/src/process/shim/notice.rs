@@ -6,8 +6,11 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use serde::{Deserialize, Serialize};
 use tachograph_engine::domain::ExitStatus;
 
+use super::super::text::cut;
+
 /// Nothing that a shim tells is longer.
 const NOTICE_BYTES_MAX: u64 = 4 * 1_024;
+const TROUBLE_BYTES_MAX: usize = 1_024;
 
 /// What a shim tells the supervisor that started it. All of it is news; what counts is on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,7 +31,8 @@ pub enum Notice {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signal: Option<i32>,
     },
-    /// The exit record is complete on disk.
+    /// The exit record is complete and in its place: whoever reads it in this boot finds all of it, also if the shim is killed
+    /// now. A power cut may still take it; the shim goes once that is not so any more.
     Recorded {},
     /// The attempt could not be begun, or its end not be written down.
     Trouble {
@@ -116,6 +120,11 @@ impl Teller {
     pub(super) fn tell(&mut self, notice: &Notice) -> bool {
         self.hold(notice);
         self.release()
+    }
+
+    /// Tells of something that failed.
+    pub(super) fn trouble(&mut self, why: &str) {
+        self.tell(&Notice::Trouble { why: cut(why, TROUBLE_BYTES_MAX).to_owned() });
     }
 
     /// Tells what was held, if anything.

@@ -26,6 +26,7 @@ use super::container;
 use super::end;
 use super::fork::{close_from, heed_child_exits};
 use super::gate;
+use super::keeping::Keeping;
 use super::notice::{Notice, Teller};
 use super::opening::{Opened, open};
 use super::request::{self, Request};
@@ -59,7 +60,7 @@ pub(super) fn main() -> u8 {
         }
         Err(failure) => {
             let record = end::not_started(&assignment, *failure);
-            record.write(&directory).inspect_err(|error| trouble(&mut notices, &error.to_string())).is_ok()
+            record.write(&directory).inspect_err(|error| notices.trouble(&error.to_string())).is_ok()
         }
     };
     request::remove(&directory);
@@ -108,7 +109,7 @@ fn begin() -> io::Result<(Assignment, CommandBlock, Pipes)> {
     dup2_stderr(&nothing)?;
     // It leads its session already if somebody made it do so.
     let _ = setsid();
-    let taken = Assignment::take_over(&mut handover).inspect_err(|error| trouble(&mut notices, &error.to_string()));
+    let taken = Assignment::take_over(&mut handover).inspect_err(|error| notices.trouble(&error.to_string()));
     let (assignment, command) = taken?;
     let stdin = assignment.has_stdin.then_some(inherited);
     Ok((assignment, command, Pipes { notices, stdin }))
@@ -150,10 +151,6 @@ fn signals() -> io::Result<SignalFd> {
     taken.thread_block()?;
     set_child_subreaper(Some(getpid()))?;
     Ok(SignalFd::with_flags(&taken, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?)
-}
-
-fn trouble(notices: &mut Teller, why: &str) {
-    notices.tell(&Notice::Trouble { why: super::super::text::cut(why, 1_024).to_owned() });
 }
 
 /// What there can be news from.
@@ -198,6 +195,8 @@ struct Watch {
     kill_at: Option<Instant>,
     terminated: bool,
     note_at: Option<Instant>,
+    /// Whether a record of the exit alone may be on disk.
+    was_noted: bool,
     /// Somebody's wish.
     drain_by: Option<Instant>,
     /// When the output is given up; set with the exit, gone when it has passed.
@@ -232,6 +231,7 @@ impl Watch {
             kill_at: None,
             terminated: false,
             note_at: None,
+            was_noted: false,
             drain_by: None,
             drain_at: None,
         }
@@ -371,9 +371,10 @@ impl Watch {
 
     fn note(&mut self) {
         if let (None, Some((status, _))) = (&self.not_started, self.opened.leader.status()) {
+            self.was_noted = true;
             // It is no reason to give up anything: the whole record is still to come.
             if let Err(error) = end::noted(&self.assignment, status).write(&self.directory) {
-                trouble(&mut self.notices, &error.to_string());
+                self.notices.trouble(&error.to_string());
             }
         }
     }
@@ -437,36 +438,17 @@ impl Watch {
         let record = end::exited(&self.assignment, &self.directory, &seen, usage());
         let kept = self.keep(&record);
         if let Err(why) = self.opened.group.remove() {
-            trouble(&mut self.notices, &why);
+            self.notices.trouble(&why);
         }
         until_dealt_with(&self.opened.group, self.kill_at);
         kept
     }
 
-    /// Writes down the last that there is to say. The names of the directories above are synced as well where nobody else
-    /// makes the end durable: if its supervisor hears of it, the journal does.
+    /// Writes down the last that there is to say.
     fn keep(&mut self, record: &ExitRecord) -> bool {
-        let Self { directory, opened, notices, .. } = self;
-        let kept = end::keep(record, directory, &opened.room, |error| trouble(notices, &error.to_string()));
-        if kept.is_err() {
-            notices.release();
-            return false;
-        }
-        let asked_to = self.assignment.options.sync_output;
-        if asked_to {
-            sync_names(directory, notices);
-        }
-        if !notices.tell(&Notice::Recorded {}) && !asked_to {
-            sync_names(directory, notices);
-        }
-        true
-    }
-}
-
-/// The record is there whether or not this can be done; after a power cut it may not be found then.
-fn sync_names(directory: &AttemptDirectory, notices: &mut Teller) {
-    if let Err(error) = directory.sync_names() {
-        trouble(notices, &error.to_string());
+        let Self { assignment, directory, opened, was_noted, notices, .. } = self;
+        let (sync_output, was_noted) = (assignment.options.sync_output, *was_noted);
+        Keeping { record, directory, room: &opened.room, sync_output, was_noted }.keep(notices)
     }
 }
 

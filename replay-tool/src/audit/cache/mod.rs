@@ -31,6 +31,9 @@ use crate::output::Reading;
 /// Entries of a journal from which on its tables stay filled: of fewer, they are made anew in some tenths of a second, and no
 /// file is left for it.
 pub(crate) const ENTRIES_MIN: u64 = 100_000;
+/// Why tables are not used that may be soon.
+const NOT_YET: &str = "nothing is filled yet";
+const ARCHIVED: &str = "entries were archived meanwhile, and the tables begin anew: ask again";
 /// What nobody wants to have twice: it is most of a journal.
 const NEVER_KEPT: &str = "payload";
 
@@ -55,8 +58,8 @@ pub(super) struct Cached {
 }
 
 enum State {
-    /// They were not looked for, or have to be looked for again.
-    Unknown,
+    /// They were not looked for, or have to be looked for again, and why they are not used until then.
+    Unknown(&'static str),
     /// They are here, and are this process's alone.
     Held {
         /// Closed before the file is given back.
@@ -74,7 +77,8 @@ impl Cached {
     pub(super) fn of(reading: &Reading, ask: &AskArgs, asks: Asks, interrupt: Interrupt) -> Self {
         let boot_id = reading.machine.boot_id().to_owned();
         let entries_min = ask.cached_from.unwrap_or(ENTRIES_MIN);
-        let mut cached = Self { state: State::Unknown, place: None, asks, entries_min, boot_id, interrupt, note: None };
+        let mut cached =
+            Self { state: State::Unknown(NOT_YET), place: None, asks, entries_min, boot_id, interrupt, note: None };
         let is_whole = ask.at.is_none() && ask.after.is_none() && ask.run.is_none();
         match CachePlace::of(ask.cache.as_ref(), reading.dataset.data()) {
             _ if !is_whole => cached.state = State::Never("a part of the history is asked about".to_owned()),
@@ -155,11 +159,13 @@ impl Cached {
             self.drop_file("SQLite cannot use the file");
             return Ok(None);
         }
-        if dataset.damage().is_some() || dataset.reader().archived() != archived {
-            self.drop_file("the journal is damaged");
-            if dataset.damage().is_none() {
-                self.state = State::Unknown;
-            }
+        if dataset.damage().is_some() {
+            self.drop_file("the journal is damaged: `tacho verify` shows the extent");
+            return Ok(None);
+        }
+        if dataset.reader().archived() != archived {
+            self.drop_file(ARCHIVED);
+            self.state = State::Unknown(ARCHIVED);
             return Ok(None);
         }
         // What was taken back is as it was, and what it holds counts as before.
@@ -193,7 +199,7 @@ impl Cached {
                 let is_near = scope.at.0.saturating_sub(kept.reach().reached.0) < self.entries_min;
                 is_near && kept.continues(dataset, scope) && kept.covers(wanted)
             }
-            State::Unknown | State::Never(_) => false,
+            State::Unknown(_) | State::Never(_) => false,
         }
     }
 
@@ -212,10 +218,10 @@ impl Cached {
                     *files = JournalFiles::of(&marks);
                     return;
                 }
-                self.drop_file("");
-                self.state = State::Unknown;
+                self.drop_file(NOT_YET);
+                self.state = State::Unknown(NOT_YET);
             }
-            State::Unknown => {}
+            State::Unknown(_) => {}
             State::Never(_) => return,
         }
         let (Some(place), Some(journal)) = (&self.place, dataset.journal()) else { return };
@@ -243,7 +249,7 @@ impl Cached {
 
     /// Makes the tables, empty, if they are not there.
     fn is_held(&mut self, dataset: &Dataset) -> bool {
-        if let State::Unknown = self.state
+        if let State::Unknown(_) = self.state
             && let (Some(place), Some(journal)) = (&self.place, dataset.journal())
         {
             let archived = dataset.reader().archived();
@@ -308,7 +314,7 @@ impl Cached {
     pub(super) fn plan(&self, desk: &Desk) -> Option<Vec<String>> {
         match &self.state {
             State::Held { kept, .. } => kept.plan(desk).ok(),
-            State::Unknown | State::Never(_) => None,
+            State::Unknown(_) | State::Never(_) => None,
         }
     }
 
@@ -322,7 +328,8 @@ impl Cached {
         match &self.state {
             _ if is_used => told.push(("used", "yes".to_owned())),
             State::Never(why) => told.push(("used", format!("no: {why}"))),
-            State::Unknown | State::Held { .. } => {
+            State::Unknown(ARCHIVED) => told.push(("used", format!("no: {ARCHIVED}"))),
+            State::Unknown(_) | State::Held { .. } => {
                 told.push(("used", "no: the question reads less without, or what is never kept".to_owned()));
             }
         }
@@ -337,9 +344,9 @@ impl Cached {
         self.look(dataset).await;
         match &self.state {
             State::Never(why) => vec![("used", format!("no: {why}"))],
-            State::Unknown => {
+            State::Unknown(why) => {
                 let directory = self.place.iter().map(|place| ("directory", place.told()));
-                directory.chain([("used", "no: nothing is filled yet".to_owned())]).collect()
+                directory.chain([("used", format!("no: {why}"))]).collect()
             }
             State::Held { file, kept, .. } => {
                 let reach = kept.reach();
@@ -369,3 +376,6 @@ async fn is_of(holding: &Holding, marks: &[FileMark], dataset: &Dataset) -> bool
     let chain = reader.digest_at(reached).await.ok().flatten();
     chain.is_some_and(|chain| chain.to_string() == holding.chain) && holding.files.are_in(marks)
 }
+
+#[cfg(test)]
+mod tests;

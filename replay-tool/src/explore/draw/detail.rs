@@ -3,7 +3,7 @@
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
-use tachograph_engine::domain::{Committed, Entry, EntryBody, Event, Refused, Timestamp};
+use tachograph_engine::domain::{Committed, Entry, EntryBody, Event, Refused, ResourceLimits, Timestamp};
 
 use super::super::scene::Scene;
 use super::super::theme::Theme;
@@ -22,17 +22,19 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, scene: &Scene, from: u16, 
         let text = Line::raw("this is before the first entry; → goes to it");
         return over(frame, area, "no entry", vec![text], from, theme);
     };
-    let rows = parts(entry).into_iter().flat_map(|(name, value)| {
+    let record = scene.record.as_ref().filter(|_| scene.is_about_selected());
+    let limits = record.map(|record| &record.run.spec.limits);
+    let rows = parts(entry, limits).into_iter().flat_map(|(name, value)| {
         named(Span::styled(name, theme.dim()), &value, INDENT, columns, theme.of(anstyle::Style::new()))
     });
     over(frame, area, &format!("entry {}", entry.position), rows.collect(), from, theme);
 }
 
 /// Everything that the entry says, by name.
-fn parts(entry: &Entry) -> Vec<(&'static str, String)> {
+fn parts(entry: &Entry, limits: Option<&ResourceLimits>) -> Vec<(&'static str, String)> {
     let mut parts = Vec::new();
     match &entry.body {
-        EntryBody::Committed(committed) => of_committed(&mut parts, committed),
+        EntryBody::Committed(committed) => of_committed(&mut parts, committed, limits),
         EntryBody::Refused(refused) => of_refused(&mut parts, refused),
         EntryBody::System(fact) => parts.push(("fact", words::system(fact))),
     }
@@ -51,9 +53,9 @@ fn parts(entry: &Entry) -> Vec<(&'static str, String)> {
     parts
 }
 
-fn of_committed(parts: &mut Vec<(&'static str, String)>, committed: &Committed) {
+fn of_committed(parts: &mut Vec<(&'static str, String)>, committed: &Committed, limits: Option<&ResourceLimits>) {
     let issued_at = Some(committed.command.issued_at);
-    let beside = words::Beside { events: &committed.events, issued_at, late_us: None };
+    let beside = words::Beside { events: &committed.events, issued_at, late_us: None, limits };
     for event in &committed.events {
         parts.push(("event", format!("{}: {}", event.name().name(), words::event(event, beside))));
         if let Event::Failed { failure, .. } = event {
