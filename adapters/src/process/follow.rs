@@ -26,7 +26,8 @@ const BEFORE_LIMIT: Duration = Duration::from_millis(100);
 /// So long after the time to kill it a shim that has not started its command is killed itself, unless somebody gives it less.
 const START_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Between two TERMs at least: two that are pending together are one.
+/// Between two TERMs at least: two that are pending together are one. A shim that was kept from running for longer has
+/// heard one all the same, so there is another after each pause until it is gone.
 const TERM_PAUSE: Duration = Duration::from_millis(50);
 
 /// Follows an attempt through its directory and its shim to the recorded end, and returns when the shim is gone.
@@ -48,7 +49,7 @@ struct Follower<'held> {
     requests: Option<RequestPipe>,
     /// Whether the shim has heard that it shall end the group, in whichever way.
     told_to_end: bool,
-    /// When it is to hear a second TERM, on the monotonic clock.
+    /// When it is to hear TERM again, on the monotonic clock.
     term_again_at: Option<Duration>,
     stop: watch::Receiver<Option<Stop>>,
     signals: Option<mpsc::Receiver<Signal>>,
@@ -135,7 +136,7 @@ impl<'held> Follower<'held> {
                 why = next_time_up(&mut self.told), if can_ask => self.end_in_time(why),
                 _ = self.letting_go.done(&*clock) => self.ask_to_end(),
                 () = until(&*clock, self.term_again_at) => {
-                    self.term_again_at = None;
+                    self.term_again_at = Some(self.clock.monotonic().saturating_add(TERM_PAUSE));
                     self.term();
                 }
                 () = until(&*clock, self.limit_at) => {
@@ -285,7 +286,7 @@ impl<'held> Follower<'held> {
         }
     }
 
-    /// The first TERM ends the group with the shim's own grace, the next one at once.
+    /// The first TERM that it hears ends the group with the shim's own grace, the next one at once, more change nothing.
     fn end_by_signal(&mut self, grace: Duration) {
         let again_at = self.clock.monotonic().saturating_add(grace.max(TERM_PAUSE));
         self.term_again_at = Some(self.term_again_at.map_or(again_at, |present| present.min(again_at)));

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tachograph_adapters::clock::{ManualClock, SystemClock};
-use tachograph_adapters::process::{Identity, Launch, ProcessIdentity, ProcessRunner, RunHandle, RunnerOptions, Shim};
+use tachograph_adapters::process::{
+    Identity, Launch, ProcessIdentity, ProcessRunner, RunHandle, RunnerOptions, Shim, ShutdownTimes,
+};
 use tachograph_engine::domain::{
     CommandId, Drain, ExitStatus, FailureKind, Outcome, ResourceLimits, RunSpec, Status, Timestamp, Witness,
 };
@@ -304,17 +306,67 @@ async fn an_adopted_run_without_requests_is_ended_by_signals_to_its_shim() {
     assert_eq!(bench.runner.leave(Duration::from_secs(5)).await, 1);
     std::fs::remove_file(deaf.directory().unwrap().join("requests")).unwrap();
     let runs = bench.data.path().join("runs");
-    let brisk = RunnerOptions { grace_ms: 1, ..RunnerOptions::default() };
-    let runner = ProcessRunner::with_shim(bench.engine.clone(), runs, brisk, by_shims());
+    let runner = ProcessRunner::with_shim(bench.engine.clone(), runs, RunnerOptions::default(), by_shims());
     let report = runner.recover().await.unwrap();
     assert_eq!(report.adopted, [(deaf.run(), deaf.attempt())], "{report:?}");
-    // One TERM alone would leave it the shim's own grace.
-    let report = runner.shutdown(Duration::from_secs(5)).await;
+    // One TERM alone would leave it the shim's own grace. All the rest of this is patience.
+    let report = runner.shutdown_in(ShutdownTimes::at_once(Duration::from_secs(60))).await;
     assert_eq!((report.ended, report.unfinished.len()), (1, 0));
     let record = bench.record(deaf.run()).await;
     let outcome = record.run.attempt.as_ref().and_then(|attempt| attempt.outcome.as_ref());
     let Some(Outcome::Exited { exit, .. }) = outcome else { panic!("{outcome:?}") };
     assert_eq!(exit.status, ExitStatus::Signal(9));
+}
+
+/// Waits until the kernel's account of a process says this.
+async fn until_said_of(process: u32, file: &str, is_said: impl Fn(&str) -> bool) {
+    let said = async {
+        while !is_said(&std::fs::read_to_string(format!("/proc/{process}/{file}")).unwrap()) {
+            tokio::task::yield_now().await;
+        }
+    };
+    within_a_minute("it is said of the process", said).await;
+}
+
+#[tokio::test]
+async fn a_shim_that_heard_two_terms_as_one_hears_another() {
+    let clock = ManualClock::new(Timestamp::from_micros(0));
+    let patient = RunnerOptions { grace_ms: 600_000, ..RunnerOptions::default() };
+    let bench = Bench::under(by_shims(), Arc::new(clock.clone()), patient).await;
+    let (ready, told, never) = (bench.pipe("ready"), bench.pipe("told"), bench.pipe("never"));
+    let script = "trap 'echo > TOLD' TERM; echo > READY; while :; do read line < NEVER; done";
+    let script = script.replace("TOLD", &told.path()).replace("READY", &ready.path()).replace("NEVER", &never.path());
+    let stubborn = bench.sh(&script).await;
+    ready.read_to_end().await;
+    let shim = identity(&bench, &stubborn).shim.unwrap().pid;
+    assert_eq!(bench.runner.leave(Duration::from_secs(5)).await, 1);
+    std::fs::remove_file(stubborn.directory().unwrap().join("requests")).unwrap();
+    let runs = bench.data.path().join("runs");
+    let runner = ProcessRunner::with_shim(bench.engine.clone(), runs, RunnerOptions::default(), by_shims());
+    assert_eq!(runner.recover().await.unwrap().adopted.len(), 1);
+    kill_process(pid(shim), Signal::STOP).unwrap();
+    until_said_of(shim, "stat", |stat| stat.rsplit_once(')').unwrap().1.starts_with(" T")).await;
+    let shutdown = tokio::spawn(async move { runner.shutdown_in(ShutdownTimes::at_once(LONG)).await });
+    let is_term_pending = |status: &str| {
+        let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:")).unwrap();
+        u64::from_str_radix(pending.trim(), 16).unwrap() & 1 << (Signal::TERM.as_raw() - 1) != 0
+    };
+    until_said_of(shim, "status", is_term_pending).await;
+    // Time for the second, which is lost in the first.
+    let asleep = clock.sleepers();
+    clock.advance(Duration::from_millis(50));
+    within_a_minute("it will be told again", clock.until_asleep(asleep)).await;
+    kill_process(pid(shim), Signal::CONT).unwrap();
+    within_a_minute("the first is passed on", told.read_to_end()).await;
+    clock.advance(Duration::from_millis(50));
+    let report = within_a_minute("it is killed", shutdown).await.unwrap();
+    assert_eq!((report.ended, report.unfinished.len()), (1, 0));
+    let record = bench.record(stubborn.run()).await;
+    let outcome = record.run.attempt.as_ref().and_then(|attempt| attempt.outcome.as_ref());
+    assert!(
+        matches!(outcome, Some(Outcome::Exited { exit, .. }) if exit.status == ExitStatus::Signal(9)),
+        "{outcome:?}"
+    );
 }
 
 #[tokio::test]
