@@ -32,7 +32,7 @@ use crate::{
     timeline, timers, verify, whatif, why_timer,
 };
 use crate::{bisect, diff, state};
-use crate::{bundle, export, import};
+use crate::{bundle, export, import, interrupt};
 use crate::{compare, why};
 
 /// Threads with this name read an index that may be damaged; the panics of its store are caught and lead to a rebuild.
@@ -47,6 +47,7 @@ const RUNTIME_FILES: usize = 8;
 pub fn main() -> ExitCode {
     // While there is no other thread: whoever executes this may ignore CHLD, and no child's end would be seen then.
     heed_child_exits();
+    interrupt::outlive_long_files();
     install_panic_hook();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     match Cli::try_parse_from(&arguments) {

@@ -1,4 +1,4 @@
-//! Signals that ask a writing command to end.
+//! Signals that ask a writing command to end, and one that must not.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,8 +32,8 @@ impl Interrupts {
     ///
     /// What the system says.
     pub fn install() -> io::Result<Self> {
-        let ignored = std::fs::read_to_string("/proc/self/status").map(|status| ignored_mask(&status)).unwrap_or(0);
-        let asking = ASKING.into_iter().filter(|number| ignored & (1 << (number.as_raw() - 1)) == 0);
+        let ignored = ignored();
+        let asking = ASKING.into_iter().filter(|number| !is_in(ignored, *number));
         asking
             .map(|number| {
                 let heard = signal(SignalKind::from_raw(number.as_raw()))?;
@@ -54,6 +54,24 @@ impl Interrupts {
         })
         .await
     }
+}
+
+/// Has a write that would make a file longer than is allowed (`ulimit -f`) fail, as on a full disk, and not end the process.
+/// The signal is caught and not ignored, so that commands which are executed are ended by it as ever; where it was ignored
+/// it stays so, for them too. If that cannot be had, the process ends as any other would.
+pub(crate) fn outlive_long_files() {
+    if !is_in(ignored(), Number::XFSZ) {
+        let _ = signal_hook::flag::register(Number::XFSZ.as_raw(), Arc::default());
+    }
+}
+
+/// The mask of signals that this process ignores.
+fn ignored() -> u64 {
+    std::fs::read_to_string("/proc/self/status").map(|status| ignored_mask(&status)).unwrap_or(0)
+}
+
+const fn is_in(mask: u64, number: Number) -> bool {
+    mask & (1 << (number.as_raw() - 1)) != 0
 }
 
 /// The mask of ignored signals in the text of `/proc/self/status`; nothing if it does not say.

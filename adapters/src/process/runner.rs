@@ -42,6 +42,9 @@ const LEAVING: Duration = Duration::from_secs(1);
 /// A process that ignores CHLD, as it may have been started to, does not learn how its children end: nothing is started
 /// then ([`RunnerError::ExitsIgnored`]). [`shim::heed_child_exits`](super::shim::heed_child_exits), called first in `main`,
 /// mends that.
+///
+/// Without shims this process writes the output of its children itself. Where the size of files is limited (`ulimit -f`) it
+/// should catch or ignore XFSZ, by which it would be killed: the output then counts as lost, as on a full disk.
 #[derive(Debug, Clone)]
 pub struct ProcessRunner {
     shared: Arc<Shared>,

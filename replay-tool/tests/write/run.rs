@@ -86,25 +86,43 @@ fn a_command_that_could_not_be_started_is_told_from_a_failure_of_tacho() {
     assert_eq!(failure(&place.records()[1]), Some(FailureKind::SpawnFailed));
 }
 
+/// What becomes of a command where no file may be longer than a megabyte, after this in the shell before it.
+fn with_short_files(before: &str, shim: &str, command: &[&str]) -> (Place, Finished) {
+    let place = Place::new();
+    let mut shell = Command::new("sh");
+    shell.args([
+        "-c",
+        &format!("{before}ulimit -f 2000; exec \"$0\" run {shim} -- \"$@\""),
+        env!("CARGO_BIN_EXE_tacho"),
+    ]);
+    shell.args(command).env("TACHO_DATA", place.data()).current_dir(place.path(""));
+    shell.stdout(Stdio::null()).stderr(Stdio::piped());
+    let finished = Finished::of(shell.spawn().unwrap());
+    (place, finished)
+}
+
 #[test]
 fn output_that_cannot_be_kept_is_told_from_a_failure_of_tacho() {
-    let place = Place::new();
-    let tool = place.tacho(["run", "--", "head", "-c", "3000000", "/dev/zero"]);
-    // A file that would be longer fails to be written, as on a full disk.
-    let mut shell = Command::new("sh");
-    shell
-        .args(["-c", "trap '' XFSZ; ulimit -f 2000; exec \"$0\" \"$@\""])
-        .arg(tool.get_program())
-        .args(tool.get_args());
-    shell.env("TACHO_DATA", place.data()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let finished = Finished::of(shell.spawn().unwrap());
-    assert_eq!(finished.code, Some(125), "{}", finished.stderr);
-    assert!(
-        finished.stderr.starts_with("tacho: error[output_lost]: stdout is not all on file: "),
-        "{}",
-        finished.stderr
-    );
-    assert_eq!(failure(&place.record()), Some(FailureKind::OutputLost));
+    // A file that would be longer fails to be written, as on a full disk: whether or not there would be a signal for that.
+    for before in ["trap '' XFSZ; ", ""] {
+        for shim in ["", "--no-shim"] {
+            let (place, finished) = with_short_files(before, shim, &["head", "-c", "3000000", "/dev/zero"]);
+            assert_eq!(finished.code, Some(125), "{before}{shim}: {}", finished.stderr);
+            let told = "tacho: error[output_lost]: stdout is not all on file: ";
+            assert!(finished.stderr.starts_with(told), "{before}{shim}: {}", finished.stderr);
+            assert_eq!(failure(&place.record()), Some(FailureKind::OutputLost), "{before}{shim}");
+        }
+    }
+}
+
+#[test]
+fn a_command_with_too_long_a_file_is_ended_by_the_signal_for_that() {
+    for shim in ["", "--no-shim"] {
+        let command = ["sh", "-c", "exec head -c 3000000 /dev/zero > long"];
+        assert_eq!(with_short_files("", shim, &command).1.code, Some(128 + 25), "{shim}");
+        // Unless it was to ignore that.
+        assert_eq!(with_short_files("trap '' XFSZ; ", shim, &command).1.code, Some(1), "{shim}");
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@
 //!   the attempt's id in its environment. There is no status then, and none is invented.
 //! - **Asked through a pipe.** [`RequestPipe`] is a named pipe in the attempt's directory, for whoever may open that:
 //!   signals reach the group while the child is not reaped, so that its number cannot be another's. TERM to the shim
-//!   ends the run gracefully, a second one at once; HUP, INT, QUIT, USR1 and USR2 are ignored.
+//!   ends the run gracefully, a second one at once; HUP, INT, QUIT, PIPE, XFSZ, USR1 and USR2 are ignored.
 //! - **Containers** are made through their runtime, and their first process becomes the shim's child in the place of the
 //!   gate. It outlives a killed shim: whoever finds the attempt ends the container that `container.json` names.
 //!

@@ -139,6 +139,8 @@ fn signals() -> io::Result<SignalFd> {
     let all = [
         // A supervisor that does not listen any more.
         Received::SIGPIPE,
+        // Output beyond the longest file that may be: it is counted as lost, as on a full disk.
+        Received::SIGXFSZ,
         Received::SIGHUP,
         Received::SIGINT,
         Received::SIGQUIT,
