@@ -335,7 +335,7 @@ async fn a_shim_that_heard_two_terms_as_one_hears_another() {
     let bench = Bench::under(by_shims(), Arc::new(clock.clone()), patient).await;
     let (ready, told, never) = (bench.pipe("ready"), bench.pipe("told"), bench.pipe("never"));
     let script = "trap 'echo > TOLD' TERM; echo > READY; while :; do read line < NEVER; done";
-    let script = script.replace("TOLD", &told.path()).replace("READY", &ready.path()).replace("NEVER", &never.path());
+    let script = script.replace("TOLD", told.path()).replace("READY", ready.path()).replace("NEVER", never.path());
     let stubborn = bench.sh(&script).await;
     ready.read_to_end().await;
     let shim = identity(&bench, &stubborn).shim.unwrap().pid;
