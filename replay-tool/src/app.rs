@@ -1,7 +1,7 @@
 //! The process around a command: arguments, logs, panics, runtime, exit code.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -27,6 +27,7 @@ use crate::page;
 use crate::patient::{Patient, tell};
 use crate::remarks::{Logs, say_rest};
 use crate::snapshot_problem::SnapshotProblem;
+use crate::standard_error::waits_for_its_terminal;
 use crate::{
     adopt, cancel_snapshot, destroy, kill, logs, ps, recheck, report, restore, run, runs, show, supervise, tail,
     timeline, timers, verify, whatif, why_timer,
@@ -135,7 +136,7 @@ fn dispatch(context: &Context, command: Command) -> Result<u8, Error> {
 fn needs_threads(command: &Command) -> bool {
     match command {
         Command::Run(_) => true,
-        Command::Supervise(_) => std::io::stderr().is_terminal(),
+        Command::Supervise(_) => waits_for_its_terminal(),
         _ => false,
     }
 }

@@ -102,6 +102,7 @@ pub mod size;
 pub mod snapshot_problem;
 pub mod snapshot_search;
 mod speaking;
+mod standard_error;
 pub mod state;
 pub mod stop;
 pub mod story;

@@ -1,55 +1,50 @@
-//! What a process says on standard error beside its work: logs and remarks. Nothing waits for whoever reads them while there
-//! is work; the rest is said at the end.
+//! What a process says on standard error beside its work: logs, remarks, and the picture of its progress on a terminal. Nothing
+//! waits for whoever reads them while there is work; the rest is said at the end.
 
 use std::io::{self, Write};
-use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::stdio::stderr;
-
 use crate::interrupt::end_at_signals;
+use crate::standard_error::StandardError;
 use crate::unsaid::{Patience, Unsaid};
 
 /// So long at the end, whoever reads the logs may take nothing of them.
 const LOGS_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// So long at the end the logs are waited for in all.
 const LOGS_BUDGET: Duration = Duration::from_secs(5);
+/// How often a terminal that stands still is looked at.
+const LOOK: Duration = Duration::from_millis(50);
 
-static REMARKS: Mutex<Remarks> = Mutex::new(Remarks { unsaid: Unsaid::to(StandardError), is_for_people: false });
+static REMARKS: Mutex<Remarks> =
+    Mutex::new(Remarks { unsaid: Unsaid::to(StandardError), above: None, is_for_people: false });
 
 #[derive(Debug)]
 struct Remarks {
     unsaid: Unsaid<StandardError>,
+    /// Lines that belong above a picture, as long as there is one: whoever draws it takes them, so that they do not come
+    /// into the midst of it.
+    above: Option<Unsaid<()>>,
     /// Whether something of what may be unsaid is no log.
     is_for_people: bool,
 }
 
 impl Remarks {
+    /// Keeps lines, and says what is taken at once.
+    fn keep(&mut self, lines: &str) {
+        match &mut self.above {
+            Some(above) => above.keep(lines),
+            None => {
+                self.unsaid.keep(lines);
+                self.say();
+            }
+        }
+    }
+
     /// Says what is taken at once.
     fn say(&mut self) {
         self.unsaid.say();
         self.is_for_people &= !self.unsaid.text.is_empty();
-    }
-}
-
-/// Standard error, past the lock of the standard library: whoever is held up by a reader may hold that.
-#[derive(Debug)]
-struct StandardError;
-
-impl AsFd for StandardError {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        stderr()
-    }
-}
-
-impl Write for StandardError {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        Ok(rustix::io::write(stderr(), bytes)?)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 
@@ -59,9 +54,7 @@ pub(crate) struct Logs;
 
 impl Write for Logs {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut remarks = remarks();
-        remarks.unsaid.keep(&String::from_utf8_lossy(bytes));
-        remarks.say();
+        remarks().keep(&String::from_utf8_lossy(bytes));
         Ok(bytes.len())
     }
 
@@ -74,8 +67,62 @@ impl Write for Logs {
 pub(crate) fn remark(text: &str) {
     let mut remarks = remarks();
     remarks.is_for_people = true;
-    remarks.unsaid.keep(text);
+    remarks.keep(text);
+}
+
+/// From now on lines are kept for whoever draws a picture, which everything else would disturb.
+pub(crate) fn begin_picture() {
+    remarks().above.get_or_insert(Unsaid::to(()));
+}
+
+/// Keeps a line of the picture's own for above it.
+pub(crate) fn line_above(line: &str) {
+    remarks().keep(&format!("{line}\n"));
+}
+
+/// The lines that belong above the picture by now, if the terminal has taken all that was drawn. If it has not, nothing shall be drawn:
+/// each drawing begins where the one before it has ended.
+pub(crate) fn lines_above() -> Option<String> {
+    let mut remarks = remarks();
     remarks.say();
+    if !remarks.unsaid.text.is_empty() {
+        return None;
+    }
+    let Some(above) = &mut remarks.above else { return Some(String::new()) };
+    above.tell_left_out();
+    Some(String::from_utf8_lossy(&std::mem::take(&mut above.text)).into_owned())
+}
+
+/// Says a drawing without waiting for anybody. What is not taken now is said before anything else is.
+pub(crate) fn draw(drawing: &[u8]) {
+    let mut remarks = remarks();
+    remarks.unsaid.text.extend_from_slice(drawing);
+    remarks.say();
+}
+
+/// Waits until all that was drawn is taken, or nobody will take it.
+pub(crate) fn until_drawn() {
+    loop {
+        {
+            let mut remarks = remarks();
+            remarks.say();
+            if remarks.unsaid.text.is_empty() {
+                return;
+            }
+        }
+        // The others have something to say meanwhile, and be it that this is over.
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// There is no picture any more.
+pub(crate) fn end_picture() {
+    let mut remarks = remarks();
+    if let Some(mut above) = remarks.above.take() {
+        above.tell_left_out();
+        remarks.unsaid.text.extend_from_slice(&above.text);
+        remarks.say();
+    }
 }
 
 /// Says what is taken by now of what was not.
@@ -88,8 +135,11 @@ pub(crate) fn offer() {
 pub(crate) fn say_rest(last: Option<&str>) {
     end_at_signals();
     let mut remarks = remarks();
+    // A picture that is still there was given up: its terminal has been waited for.
+    let was_given_up = remarks.above.is_some();
     remarks.unsaid.tell_left_out();
     let patience = match last {
+        None if was_given_up => Patience::None,
         None if !remarks.is_for_people => {
             Patience::Until { pause_max: LOGS_PAUSE_MAX, end: Instant::now() + LOGS_BUDGET }
         }

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::patient::RELUCTANT;
+
 /// What any pipe that takes something takes at once.
 const PIECE_BYTES_MAX: usize = 4_096;
 /// What is kept of lines that nobody takes.
@@ -100,6 +102,8 @@ impl<To: AsFd + Write> Unsaid<To> {
                     if matches!(patience, Patience::None) {
                         return;
                     }
+                    // A terminal with room for half a line's end says that it takes something, too.
+                    std::thread::sleep(RELUCTANT);
                 }
                 // Nobody will read it any more.
                 Err(_) => self.text.clear(),

@@ -1,61 +1,117 @@
 //! Live progress on a terminal: a line per running job and one for all.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::progress::{Progress, Step, line};
+use super::screen::Screen;
 use crate::jobs::Job;
+use crate::remarks::{begin_picture, end_picture, line_above, lines_above, until_drawn};
 use crate::table::printable;
 
+/// How often the picture is drawn at most, unless lines come above it.
+const DRAWN_PER_SECOND: u8 = 20;
+
 /// Bars on standard error, which must be a terminal. They are gone when this is dropped; the lines above them stay.
+///
+/// Nothing waits for the terminal: while it stands still nothing is drawn, and lines are kept up to a bound. When it goes on
+/// the picture is that of then. Only at last, when this is dropped, it is waited for.
 #[derive(Debug)]
 pub(super) struct Bars {
     all: MultiProgress,
     total: ProgressBar,
+    jobs: Mutex<Jobs>,
+}
+
+/// What the picture shall show, whether or not it can be drawn now.
+#[derive(Debug, Default)]
+struct Jobs {
     /// By name, which is unique within a file.
-    running: Mutex<HashMap<String, ProgressBar>>,
+    running: BTreeMap<String, Running>,
+    /// Bars of those that are over.
+    over: Vec<ProgressBar>,
+    finished: u64,
+}
+
+#[derive(Debug)]
+struct Running {
+    text: String,
+    since: Instant,
+    /// Once it was drawn.
+    bar: Option<ProgressBar>,
+}
+
+impl Jobs {
+    fn begin(&mut self, job: &Job, ordinal: u32) {
+        let attempt = if ordinal > 1 { format!(", attempt {ordinal}") } else { String::new() };
+        let text = format!("{}{attempt}", printable(&job.name));
+        let bar = self.running.remove(&job.name).and_then(|former| former.bar);
+        if let Some(bar) = &bar {
+            bar.reset_elapsed();
+        }
+        self.running.insert(job.name.clone(), Running { text, since: Instant::now(), bar });
+    }
+
+    fn say(&mut self, job: &Job, what: &str) {
+        if let Some(running) = self.running.get_mut(&job.name) {
+            running.text = format!("{}{what}", printable(&job.name));
+        }
+    }
+
+    fn end(&mut self, job: &Job) {
+        self.over.extend(self.running.remove(&job.name).and_then(|running| running.bar));
+        self.finished += 1;
+    }
 }
 
 impl Bars {
     /// Bars for so many jobs.
     pub(super) fn for_jobs(count: usize) -> Self {
-        let all = MultiProgress::new();
+        begin_picture();
+        let target = ProgressDrawTarget::term_like_with_hz(Box::<Screen>::default(), DRAWN_PER_SECOND);
+        let all = MultiProgress::with_draw_target(target);
         let total = all.add(ProgressBar::new(u64::try_from(count).unwrap_or(u64::MAX)));
         total.set_style(style("{bar:30} {pos}/{len} jobs, {elapsed}"));
         total.tick();
-        Self { all, total, running: Mutex::default() }
+        Self { all, total, jobs: Mutex::default() }
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<String, ProgressBar>> {
-        // The map is whole between any two statements, so whoever panicked has broken nothing.
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        // They are whole between any two statements, so whoever panicked has broken nothing.
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn say(&self, job: &Job, what: &str) {
-        if let Some(bar) = self.running().get(&job.name) {
-            bar.set_message(format!("{}{what}", printable(&job.name)));
+    /// Draws what there is to show by now, if the terminal has taken all that was drawn before.
+    fn draw(&self, is_tick: bool) {
+        let Some(lines) = lines_above() else { return };
+        let mut jobs = self.jobs();
+        jobs.over.drain(..).for_each(|bar| bar.finish_and_clear());
+        if !lines.is_empty() {
+            // If the terminal is gone, the jobs go on all the same.
+            let _ = self.all.println(lines.trim_end_matches('\n'));
         }
-    }
-
-    fn begin(&self, job: &Job, ordinal: u32) {
-        let mut running = self.running();
-        let bar = running.entry(job.name.clone()).or_insert_with(|| {
-            let bar = self.all.insert_before(&self.total, ProgressBar::new_spinner());
-            bar.set_style(style("{spinner} {msg}, {elapsed}"));
-            bar
-        });
-        let attempt = if ordinal > 1 { format!(", attempt {ordinal}") } else { String::new() };
-        bar.reset_elapsed();
-        bar.set_message(format!("{}{attempt}", printable(&job.name)));
-    }
-
-    fn end(&self, job: &Job) {
-        if let Some(bar) = self.running().remove(&job.name) {
-            bar.finish_and_clear();
+        for running in jobs.running.values_mut() {
+            let Running { text, since, bar } = running;
+            let bar = bar.get_or_insert_with(|| {
+                let bar = ProgressBar::new_spinner().with_style(style("{spinner} {msg}, {elapsed}"));
+                self.all.insert_before(&self.total, bar.with_elapsed(since.elapsed()))
+            });
+            if bar.message() != *text {
+                bar.set_message(text.clone());
+            }
+            if is_tick {
+                bar.tick();
+            }
         }
-        self.total.inc(1);
+        if self.total.position() != jobs.finished {
+            self.total.set_position(jobs.finished);
+        }
+        if is_tick {
+            self.total.tick();
+        }
     }
 }
 
@@ -65,29 +121,33 @@ impl Progress for Bars {
         if !matches!(step, Step::Started { .. } | Step::Waiting { .. } | Step::Resumed { .. })
             && let Some(line) = line(step)
         {
-            // If the terminal is gone, the jobs go on all the same.
-            let _ = self.all.println(line);
+            line_above(&line);
         }
         match step {
-            Step::Started { job, ordinal, .. } => self.begin(job, *ordinal),
-            Step::Finished { report } => self.end(report.job),
-            Step::Waiting { job, on } => self.say(job, &format!(", waits on {}", printable(on))),
-            Step::Resumed { job } => self.say(job, ""),
+            Step::Started { job, ordinal, .. } => self.jobs().begin(job, *ordinal),
+            Step::Finished { report } => self.jobs().end(report.job),
+            Step::Waiting { job, on } => self.jobs().say(job, &format!(", waits on {}", printable(on))),
+            Step::Resumed { job } => self.jobs().say(job, ""),
             Step::Ready { .. } | Step::EndedUnready { .. } => {}
             Step::Ended { .. } | Step::SnapshotTaken { .. } | Step::SnapshotFailed { .. } | Step::Remark { .. } => {}
         }
+        self.draw(false);
     }
 
     fn tick(&self) {
-        self.running().values().for_each(ProgressBar::tick);
-        self.total.tick();
+        self.draw(true);
     }
 }
 
 impl Drop for Bars {
     fn drop(&mut self) {
+        until_drawn();
+        self.draw(false);
+        until_drawn();
         self.total.finish_and_clear();
         let _ = self.all.clear();
+        until_drawn();
+        end_picture();
     }
 }
 

@@ -1,10 +1,11 @@
 //! What happens while jobs run, a line per step, for a reader who may be slow.
 
-use std::io::{Stderr, Write};
+use std::io::Write;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::progress::{Progress, Step, line};
+use crate::standard_error::StandardError;
 use crate::unsaid::{Patience, Unsaid};
 
 /// One line per step, on standard error unless it is told otherwise.
@@ -12,13 +13,13 @@ use crate::unsaid::{Patience, Unsaid};
 /// Nothing waits for whoever reads them: what is not taken yet is kept, up to a bound, and offered again with the next step
 /// or tick. At last, when all is over, the rest is waited for. If nobody reads it, the jobs go on all the same.
 #[derive(Debug)]
-pub(super) struct Lines<To: AsFd + Write + Send = Stderr> {
+pub(super) struct Lines<To: AsFd + Write + Send = StandardError> {
     unsaid: Mutex<Unsaid<To>>,
 }
 
 impl Default for Lines {
     fn default() -> Self {
-        Self::on(std::io::stderr())
+        Self::on(StandardError)
     }
 }
 

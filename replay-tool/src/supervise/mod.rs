@@ -7,6 +7,7 @@ mod others;
 mod places;
 mod progress;
 pub mod schedule;
+mod screen;
 mod stopping;
 #[cfg(test)]
 pub(crate) mod stuck;

@@ -51,6 +51,8 @@ mod supervise;
 mod support;
 /// Runs that take away what says who they are.
 mod taken_away;
+/// Terminals that stand still.
+mod terminal;
 /// A limit on processes and threads.
 mod threads;
 mod unread;
