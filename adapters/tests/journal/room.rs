@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tachograph_adapters::journal::disk::{Disk, DiskFile, Locking, Mode};
+use tachograph_adapters::journal::disk::{Disk, DiskFile, Locking, Mode, RealDisk};
 use tachograph_adapters::journal::simulated::{Faults, SimulatedDisk};
 use tachograph_adapters::journal::{Durability, FileJournal, FileReader, JournalOptions, Severity, verify_on};
 use tachograph_engine::domain::{Entry, Position};
@@ -397,4 +397,30 @@ impl DiskFile for MeddledFile {
         (self.1.meddle)(Moment::Truncating)?;
         self.0.truncate(length)
     }
+}
+
+/// Where the child of the next test has its data.
+const DATA_OF_CHILD: &str = "TACHO_TEST_SHORT_FILES";
+
+#[test]
+#[ignore = "is the child of the test after it"]
+fn as_one_whose_files_must_stay_short() {
+    let data = PathBuf::from(std::env::var_os(DATA_OF_CHILD).unwrap());
+    let mut journal = FileJournal::open_on(Arc::new(RealDisk), &data, roomy()).unwrap();
+    append_all(&mut journal, Script::default().batches(2));
+    close(journal);
+}
+
+/// Taking room beyond that limit would end the process by a signal, even where nothing is written there.
+#[test]
+fn none_is_taken_beyond_the_longest_file_that_may_be() {
+    let data = tempfile::tempdir().unwrap();
+    let mut shell = std::process::Command::new("sh");
+    // In blocks of 512 bytes: longer than what is written, and shorter than the room for it.
+    shell.args(["-c", "ulimit -f 32; exec \"$0\" \"$@\""]).arg(std::env::current_exe().unwrap());
+    shell.args(["--exact", "room::as_one_whose_files_must_stay_short", "--ignored"]);
+    let output = shell.env(DATA_OF_CHILD, data.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("1 passed"), "{}: {said}", output.status);
+    assert!(!crate::support::read_all(data.path()).unwrap().is_empty());
 }
