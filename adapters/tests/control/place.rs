@@ -62,6 +62,37 @@ async fn what_a_dead_process_left_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_draft_that_a_killed_process_left_is_removed_and_one_that_is_listened_at_is_not() {
+    let data = tempfile::tempdir().unwrap();
+    let [left, held, others] =
+        [".control.4711.0", ".control.4711.1", ".control.mine"].map(|name| data.path().join(name));
+    // Unlike a listener of this crate, these leave their files, as a killed process does.
+    [left, others].iter().for_each(|path| drop(UnixListener::bind(path).unwrap()));
+    let _held = UnixListener::bind(&held).unwrap();
+    std::fs::write(data.path().join(".control.4711.2"), "no socket").unwrap();
+    let _listener = ControlListener::bind(data.path().join("control.sock"), Arc::new(Echo)).unwrap();
+    let mut names = names(data.path());
+    names.sort();
+    assert_eq!(names, [".control.4711.1", ".control.4711.2", ".control.mine", "control.sock"]);
+}
+
+/// Each removes what was left beside it, and may meet another's draft before that is listened at.
+#[test]
+fn listeners_that_begin_at_once_in_one_directory_do_not_keep_each_other_from_it() {
+    let data = tempfile::tempdir().unwrap();
+    let begin = |thread: usize| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _entered = runtime.enter();
+        for round in 0..50 {
+            let path = data.path().join(format!("{thread}-{round}.sock"));
+            drop(ControlListener::bind(path, Arc::new(Echo)).unwrap());
+        }
+    };
+    std::thread::scope(|scope| (0..4).for_each(|thread| drop(scope.spawn(move || begin(thread)))));
+    assert_eq!(names(data.path()), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_place_that_is_taken_stays_taken() {
     let bench = Bench::open();
     let error = ControlListener::bind(bench.path(), Arc::new(Echo)).unwrap_err();
