@@ -133,11 +133,16 @@ pub(crate) fn offer() {
 /// Says the rest when all else is done, and the last of all. Whoever reads it is waited for until he has it all, or is gone, or
 /// a signal asks for the end; if there are only logs, for a few seconds at most.
 pub(crate) fn say_rest(last: Option<&str>) {
-    end_at_signals();
     let mut remarks = remarks();
     // A picture that is still there was given up: its terminal has been waited for.
     let was_given_up = remarks.above.is_some();
     remarks.unsaid.tell_left_out();
+    remarks.unsaid.text.extend_from_slice(last.unwrap_or_default().as_bytes());
+    if remarks.unsaid.text.is_empty() {
+        // Nobody is waited for. A signal that comes this late ends nothing any more, and takes nobody's exit code away.
+        return;
+    }
+    end_at_signals();
     let patience = match last {
         None if was_given_up => Patience::None,
         None if !remarks.is_for_people => {
@@ -145,8 +150,6 @@ pub(crate) fn say_rest(last: Option<&str>) {
         }
         _ => Patience::Endless,
     };
-    // However much is unsaid already, this is why all of it is waited for.
-    remarks.unsaid.text.extend_from_slice(last.unwrap_or_default().as_bytes());
     remarks.unsaid.say_with(patience);
 }
 
