@@ -336,8 +336,7 @@ mod tests {
         const ALONE: &str = "TACHO_TEST_ALONE";
         let this = "app::tests::a_thread_that_is_not_to_be_had_after_all_is_an_error_and_no_panic";
         if std::env::var_os(ALONE).is_none() {
-            // Open as its standard input, it need not be where another user may go.
-            let tests = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+            let (tests, _copy) = lonely::executable(&std::env::current_exe().unwrap());
             let mut alone = std::process::Command::new("sh");
             alone
                 .args(["-c", "exec /proc/self/fd/0 --exact \"$0\"", this])

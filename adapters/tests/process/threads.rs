@@ -11,12 +11,10 @@ use tachograph_adapters::process::{RunnerOptions, Shim};
 use tachograph_adapters::threads::is_starting;
 use tachograph_engine::domain::{ExitStatus, FailureKind};
 
-use crate::lonely::{lonely, reachable};
-use crate::support::{Bench, exists, failure, file, status};
+use crate::lonely::{executable, lonely, reachable};
+use crate::support::{Bench, HANG, exists, failure, file, output_within, status};
 
 const ALONE: &str = "TACHO_TEST_ALONE";
-/// After this time a test has failed; none waits for it otherwise.
-const HANG: Duration = Duration::from_secs(60);
 
 /// Panics that a library made an error of, and others.
 static CONTAINED: AtomicUsize = AtomicUsize::new(0);
@@ -42,8 +40,7 @@ fn alone<F: Future<Output = ()>>(test: &str, user: u32, body: impl FnOnce() -> F
         assert_eq!(OTHERS.load(Ordering::SeqCst), 0, "it panicked");
         return;
     }
-    // Open as its standard input, it need not be where another user may go.
-    let tests = File::open(std::env::current_exe().unwrap()).unwrap();
+    let (tests, _copy) = executable(&std::env::current_exe().unwrap());
     let mut command = Command::new("sh");
     command.args(["-c", "exec /proc/self/fd/0 --exact \"$0\" --nocapture", &format!("threads::{test}")]);
     command.env(ALONE, "1").stdin(tests).current_dir("/");
@@ -54,7 +51,7 @@ fn alone<F: Future<Output = ()>>(test: &str, user: u32, body: impl FnOnce() -> F
     } else {
         tempfile::tempdir().unwrap()
     };
-    let output = command.env("TMPDIR", place.path()).output().unwrap();
+    let output = output_within(HANG * 2, command.env("TMPDIR", place.path()));
     let told = [&*output.stdout, &output.stderr].map(String::from_utf8_lossy).join("");
     assert!(output.status.success() && told.contains("1 passed"), "{told}");
 }

@@ -1,7 +1,9 @@
 //! Users who have no other processes: a limit on processes is on all that one user has, and does not bind root.
 
+use std::fs::File;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Tests of one process that have a user of their own.
@@ -12,7 +14,7 @@ const TESTS: u32 = 8;
 pub(crate) fn lonely(test: u32) -> Option<u32> {
     assert!(test < TESTS);
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap();
-    let found = first_of(&map, std::process::id(), &used()).map(|first| first + test);
+    let found = first_of(&map, own_number(), &used()).map(|first| first + test);
     let why = match found.map(|user| (user, become_one(user))) {
         Some((user, Ok(()))) => return Some(user),
         Some((user, Err(error))) => format!("this root cannot become user {user}: {error}"),
@@ -20,6 +22,14 @@ pub(crate) fn lonely(test: u32) -> Option<u32> {
     };
     eprintln!("SKIPPED: {why}");
     None
+}
+
+/// A number of this process alone, also among those in other pid namespaces, which may have its pid and are not seen here: a
+/// limit is on what one user has in all of them.
+fn own_number() -> u32 {
+    let namespace = std::fs::metadata("/proc/self/ns/pid").unwrap().ino();
+    // Numbers of namespaces follow each other, as pids do; these lie far apart.
+    std::process::id().wrapping_add((namespace as u32).wrapping_mul(0x9E37_79B1))
 }
 
 /// Tries it.
@@ -42,6 +52,21 @@ pub(crate) fn reachable(user: u32) -> Option<tempfile::TempDir> {
         eprintln!("SKIPPED: user {user} may go neither where temporary files are kept nor to /tmp or /var/tmp");
     }
     found
+}
+
+/// A program, open for another user to execute as its standard input: so it need not be where that user may go. One that is
+/// made under a narrow umask is its owner's alone, and is copied; the copy stays until its directory is dropped.
+pub(crate) fn executable(program: &Path) -> (File, Option<tempfile::TempDir>) {
+    let file = File::open(program).unwrap();
+    if file.metadata().unwrap().mode() & 0o001 != 0 {
+        return (file, None);
+    }
+    let place = tempfile::tempdir().unwrap();
+    let copy = place.path().join("program");
+    // By another process: if this one had it open for writing, a child of another test could have it still.
+    let copied = Command::new("install").args(["-m", "755"]).arg(program).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    (File::open(copy).unwrap(), Some(place))
 }
 
 /// The users who have processes.

@@ -1,6 +1,7 @@
 //! The shim as a program, without an engine: every module says what belongs there.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+#[allow(dead_code, reason = "shared with other tests, which use more of it")]
 mod lonely;
 mod oci_bundle;
 mod support;

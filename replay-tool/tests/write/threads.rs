@@ -1,8 +1,8 @@
-use std::fs::File;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::lonely::{lonely, reachable};
+use crate::lonely::{executable, lonely, reachable};
 use crate::support::{Finished, Place};
 
 /// Sets the limit, and becomes the program that is open as its standard input: it need not be where another user may go.
@@ -34,7 +34,8 @@ fn finish(place: &Place, user: Bound, most: u32, arguments: &[&str]) -> Finished
     let mut command = Command::new("sh");
     command.args(["-c", LIMITED, &most.to_string()]).args(arguments);
     command.env("TACHO_DATA", place.data()).env_remove("TACHO_LOG").env("RUST_BACKTRACE", "0").current_dir("/");
-    command.stdin(File::open(env!("CARGO_BIN_EXE_tacho")).unwrap()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (tool, _copy) = executable(Path::new(env!("CARGO_BIN_EXE_tacho")));
+    command.stdin(tool).stdout(Stdio::piped()).stderr(Stdio::piped());
     if let Bound::Lonely(user) = user {
         command.uid(user).gid(user);
     }
