@@ -82,15 +82,17 @@ mod tests {
         said
     }
 
-    /// Begins anew in a process that ignores two signals, HUP and TTOU: no safe call ignores one here.
+    /// Begins anew in a process that ignores two signals, HUP and TTOU: no safe call ignores one here. Those that a shell has
+    /// what runs in its background ignore are not among them.
     #[test]
     fn a_shim_finds_what_it_is_handed_and_ignores_what_its_supervisor_ignored() {
         const ALONE: &str = "TACHO_TEST_ALONE";
+        const IGNORES: &str = "trap '' HUP TTOU; exec env --default-signal=INT,QUIT \"$0\" --exact \"$1\"";
         let this = "process::shim_spawn::tests::a_shim_finds_what_it_is_handed_and_ignores_what_its_supervisor_ignored";
         if std::env::var_os(ALONE).is_none() {
             let tests = std::env::current_exe().unwrap();
             let mut alone = Command::new("sh");
-            alone.args(["-c", "trap '' HUP TTOU; exec \"$0\" --exact \"$1\""]).arg(tests).arg(this).env(ALONE, "1");
+            alone.args(["-c", IGNORES]).arg(tests).arg(this).env(ALONE, "1");
             let alone = alone.output().unwrap();
             assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stdout));
             return;

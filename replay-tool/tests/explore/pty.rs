@@ -15,7 +15,7 @@ use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 use unicode_width::UnicodeWidthChar;
 
 /// How long anything may take before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A program on a terminal of its own.
 pub(crate) struct Pty {
@@ -53,7 +53,9 @@ impl Pty {
         tcsetwinsize(&master, size(80, 24)).unwrap();
         let modes_before = modes(&tcgetattr(&slave).unwrap());
         let of_child = || Stdio::from(slave.try_clone().unwrap());
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tacho"));
+        // It hears the signals that ask for an end although whoever started the tests may ignore them.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP,INT,QUIT,TERM,TSTP", env!("CARGO_BIN_EXE_tacho")]);
         for name in ["TACHO_DATA", "TACHO_LOG", "NO_COLOR"] {
             command.env_remove(name);
         }
