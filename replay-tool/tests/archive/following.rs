@@ -16,7 +16,7 @@ use tachograph_engine::domain::{Action, Command};
 use crate::support::{json, numbered, submit, tacho, write};
 
 /// Whoever waits longer for a line has found a fault.
-const HANG: Duration = Duration::from_secs(60);
+const HANG: Duration = Duration::from_secs(120);
 
 /// A command that follows the journal, and what it prints.
 pub(crate) struct Follower {

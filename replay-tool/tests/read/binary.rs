@@ -15,7 +15,7 @@ use crate::kept::run;
 use crate::made::{BUILD, BUILD_AGAIN, LOUD, Made, NEVER, NIGHTLY};
 
 /// How long a child may take at most before the test gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(super) fn tacho(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tacho"));

@@ -77,7 +77,7 @@ pub(super) fn exported(data: &Path, at: u64, to: &Path) -> Result<ParquetExport,
     let begun = std::time::Instant::now();
     loop {
         match exported_with(data, at, to, &|_| {}) {
-            Err(error) if error.code() == "locked" && begun.elapsed().as_secs() < 5 => std::thread::yield_now(),
+            Err(error) if error.code() == "locked" && begun.elapsed().as_secs() < 120 => std::thread::yield_now(),
             other => return other,
         }
     }

@@ -32,7 +32,8 @@ impl Bundle {
         for directory in ["rootfs/bin", "rootfs/proc", "rootfs/shared", "shared"] {
             std::fs::create_dir_all(place.path().join(directory)).unwrap();
         }
-        let _ = std::fs::copy("/bin/busybox", place.path().join("rootfs/bin/busybox"));
+        // Another process copies it: if this one had it open for writing, a child of another test could have it still.
+        let _ = Command::new("cp").arg("/bin/busybox").arg(place.path().join("rootfs/bin/busybox")).output();
         let config = json!({
             "ociVersion": "1.0.2",
             "root": {"path": "rootfs", "readonly": true},

@@ -1,13 +1,14 @@
 use std::fs::File;
 use std::io::Write;
 use std::process::Stdio;
-use std::time::Instant;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
-use tachograph_engine::domain::{ExitStatus, StatusName};
+use tachograph_adapters::process::{AttemptDirectory, Identity};
+use tachograph_engine::domain::{ExitStatus, Ordinal, StatusName};
 
-use super::support::{Finished, HANG, Place, Ready, send, status};
+use super::snapshots::until;
+use super::support::{Finished, Place, Ready, send, status};
 
 /// A gate that a script waits at, open for both, so that opening waits for nobody.
 pub(super) fn gate(place: &Place) -> (File, String) {
@@ -16,15 +17,15 @@ pub(super) fn gate(place: &Place) -> (File, String) {
     (File::options().read(true).write(true).open(&path).unwrap(), path.display().to_string())
 }
 
-/// Waits until the shim of the only run has written its end down.
+/// Waits until the shim of the only run has written its end down and is gone: as long as it is there, whoever opens the
+/// journal follows it, and may leave before it goes.
 fn until_recorded(place: &Place) {
-    let run = place.records().remove(0).run.id;
-    let record = place.data().join(format!("runs/{run}/attempt-1/exit.json"));
-    let begun = Instant::now();
-    while !std::fs::read_to_string(&record).is_ok_and(|text| text.contains("drained")) {
-        assert!(begun.elapsed() < HANG, "no end is written down");
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
+    let run = place.records().remove(0).run;
+    let directory = AttemptDirectory::of(&place.data().join("runs"), run.id, Ordinal(1));
+    let identity = Identity::read(&directory, run.id, run.attempt.unwrap().id).unwrap().unwrap();
+    let shim = identity.shim.unwrap();
+    until("its shim is gone", || !shim.is_alive());
+    assert!(std::fs::read_to_string(directory.exit_record()).unwrap().contains("drained"), "no end is written down");
 }
 
 #[test]

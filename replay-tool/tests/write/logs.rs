@@ -2,9 +2,11 @@ use std::process::{Child, Stdio};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::{Value, json};
+use tachograph_adapters::process::ProcessIdentity;
 
 use super::job::{Job, Lines, documented};
 use super::planted::Planted;
+use super::snapshots::until;
 use super::support::{Finished, Place};
 
 /// What `tacho logs` leaves, with its output as it is.
@@ -81,12 +83,15 @@ fn a_follower_is_told_when_nobody_will_record_the_end_and_goes_on_with_the_next_
     let mut follower = follow(&place);
     let output = Lines::of(follower.stdout.take().unwrap());
     assert_eq!(output.next(), "out");
+    let shim = ProcessIdentity::of(job.shim()).unwrap();
     job.crash();
     let notes = Lines::of(follower.stderr.take().unwrap());
     let note = notes.next();
     assert!(note.starts_with("tacho: note: the writer, pid ") && note.contains(" is gone; the end "), "{note}");
     job.open_gate();
     assert_eq!(job.ready.next(), "done");
+    // As long as that is there, whoever opens the journal follows it, and may leave before it goes.
+    until("its shim is gone", || !shim.is_alive());
     assert_eq!(place.run("true").code, Some(0), "it records what became of the other");
     assert_eq!(Finished::of(follower).code, Some(0));
 }

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::job::{Job, Stopped, documented};
 use super::planted::Planted;
+use super::snapshots::until;
 use super::support::{HANG, Place};
 
 fn ps(place: &Place) -> Vec<Value> {
@@ -30,6 +31,8 @@ fn alter(place: &Place, change: impl Fn(&mut Value)) {
 fn a_live_run_is_listed_with_its_verified_process_and_what_that_uses() {
     let place = Place::new();
     let mut job = Job::begin(&place, ":", "exit 3");
+    // It has said it on both streams, and what it said on one of them is passed through.
+    until("both are on file", || ps(&place)[0]["stderr_bytes"] == 6);
     let list = ps(&place);
     let [run] = list.as_slice() else { panic!("{list:?}") };
     assert_eq!((&run["run"], &run["name"]), (&place.record().run.id.to_string().into(), &"build".into()));

@@ -5,9 +5,11 @@ use std::os::unix::ffi::OsStringExt;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::Signal;
+use tachograph_adapters::process::ProcessIdentity;
 use tachograph_engine::domain::{Drain, ExitStatus, FailureKind, Outcome, StatusName, Stream, Witness, Workload};
 
 use super::job::{Job, parent_of};
+use super::snapshots::until;
 use super::support::{Finished, Place, failure, send, status};
 
 #[test]
@@ -303,9 +305,11 @@ fn the_rest_of_a_run_is_ended_by_the_next_writer_which_calls_it_by_name_and_id()
     let sleeper = "sh -c 'exec > /dev/null 2>&1; exec sleep 600' & child=$!; say $child; :";
     let mut job = Job::begin_with(&place, &[], sleeper, "exit 0");
     let child = job.pid;
-    let shim = parent_of(job.shim());
+    let [leader, shim] = [job.shim(), parent_of(job.shim())].map(|pid| ProcessIdentity::of(pid).unwrap());
     job.crash();
-    send(shim, Signal::KILL);
+    send(shim.pid, Signal::KILL);
+    // What is killed is gone as soon as it gets the processor once more, and until then it is followed.
+    until("shim and command are gone", || !shim.is_alive() && !leader.is_alive());
     let next = place.run(":");
     assert_eq!(next.code, Some(0), "{}", next.stderr);
     let id = place.records()[0].run.id;

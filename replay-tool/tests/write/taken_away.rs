@@ -132,7 +132,7 @@ fn whoever_follows_it_can_end_it_and_has_the_end_recorded() {
         let mut command: Command = gone.place.tacho(["run", "--", "sh", "-c", &script]);
         let follower = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         assert_eq!(other.next(), "begun");
-        let killed = gone.place.finish(["kill", "gone", "--grace", "5s"]);
+        let killed = gone.place.finish(["kill", "gone", "--grace", "1m"]);
         gate_end.write_all(b"go\n").unwrap();
         assert_eq!(killed.code, Some(0), "{}", killed.stderr);
         assert_eq!(Finished::of(follower).code, Some(0));

@@ -121,7 +121,7 @@ fn failed(kind: FailureKind) -> Outcome {
 const LIMITS: Limits = Limits { jobs_max: 2, fail_fast: false };
 
 /// After this time a test has failed; none waits for it otherwise.
-const HANG: Duration = Duration::from_secs(10);
+const HANG: Duration = Duration::from_secs(120);
 
 /// Runs the jobs beside a script that ends their attempts.
 macro_rules! run {
