@@ -30,6 +30,6 @@ pub fn rounds(variable: &str, default: u64) -> u64 {
 
 /// Awaits what must happen: a test that waits in vain fails instead of hanging. No test depends on how long it takes.
 pub async fn within<T>(what: &str, happens: impl Future<Output = T>) -> T {
-    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(120);
     tokio::time::timeout(PATIENCE, happens).await.unwrap_or_else(|_| panic!("{what} does not come"))
 }

@@ -30,7 +30,8 @@ use tachograph_tests::supervisor::{Expect, holder};
 use tokio::task::JoinHandle;
 
 const WRITERS: usize = 4;
-const PATIENCE: Duration = Duration::from_secs(60);
+/// After this time a test has failed; none waits for it otherwise.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// They go on as long as there is a file `go`, and each ends when that is gone, wherever it is; the fourth when the third
 /// says so, since one of a pair that looks by itself may be gone when the other one still waits for its answer. A number
@@ -123,7 +124,7 @@ impl Bench {
         let claim = Claim { run, attempt: handle.attempt(), runner: runner.runner().clone() };
         supervisor.wait(&claim).await.expect_written();
         let (freezer, report) =
-            ProcessFreezer::open(data.path(), FreezerOptions { cgroup, ..FreezerOptions::default() });
+            ProcessFreezer::open(data.path(), FreezerOptions { cgroup, limit_ms: PATIENCE.as_millis() as u64 });
         assert!(report.failed.is_empty(), "{report:?}");
         let options = ArchiveOptions { level: 1, ..ArchiveOptions::default() };
         let snapshotter = ArchiveSnapshotter::open(data.path(), None, Arc::new(freezer), options).unwrap();

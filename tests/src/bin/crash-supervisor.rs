@@ -29,7 +29,8 @@ async fn supervise() -> ExitCode {
     let data = PathBuf::from(arguments.next().expect("usage: crash-supervisor DATA-DIRECTORY SCRIPT…"));
     let engine = open(&data).await;
     let own = Shim::Program(std::env::current_exe().expect("its own program"));
-    let options = RunnerOptions { report_socket: false, ..RunnerOptions::default() };
+    // Output that only takes long is not given up.
+    let options = RunnerOptions { report_socket: false, drain_deadline_ms: 3_600_000, ..RunnerOptions::default() };
     let runner = ProcessRunner::with_shim(engine.clone(), data.join("runs"), options, own);
     for (index, text) in arguments.enumerate() {
         let runner = runner.clone();

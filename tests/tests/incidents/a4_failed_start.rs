@@ -75,12 +75,12 @@ async fn a_process_that_does_not_get_ready_is_ended_and_recorded_and_its_files_s
     let disk = handle.directory().unwrap().join("disk");
     // It is there before anything is in it.
     let is_written = || std::fs::read_to_string(&disk).is_ok_and(|text| !text.is_empty());
-    let mut looks = 0;
-    while !is_written() {
-        looks += 1;
-        assert!(looks < 20_000, "the process has not written {}", disk.display());
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let written = async {
+        while !is_written() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tachograph_tests::within("what the process writes", written).await;
 
     place.clock.until_asleep(1).await;
     place.clock.advance(within);

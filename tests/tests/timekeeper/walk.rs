@@ -22,6 +22,8 @@ use tachograph_tests::watch::{Watch, World};
 const RUNS: usize = 8;
 const PLACES: usize = 3;
 const STEPS_OF_A_WALK: u64 = 2_000;
+/// After this time a test has failed; none waits for it otherwise.
+const HANG: Duration = Duration::from_secs(120);
 const OPTIONS: TimekeeperOptions = TimekeeperOptions {
     places: PLACES,
     sleep_max: Duration::from_millis(500),
@@ -323,7 +325,7 @@ impl Walk {
         // Whether it holds is decided when it is taken, which is a little after it is dispatched.
         let snapshotter = &self.world.snapshotter;
         let holding = snapshotter.until(|| snapshotter.under_way() == held);
-        let is_held = tokio::time::timeout(Duration::from_secs(5), holding).await;
+        let is_held = tokio::time::timeout(HANG, holding).await;
         assert!(is_held.is_ok(), "{} are being taken, {held} should be", snapshotter.under_way());
     }
 }
@@ -337,7 +339,7 @@ impl Listed {
 impl Seen {
     async fn until(&mut self, dispatched: usize, results: usize, dues: &BTreeMap<SnapshotId, Timestamp>) {
         while self.dispatched.len() < dispatched || self.results < results {
-            let entry = tokio::time::timeout(Duration::from_secs(5), self.entries.next()).await;
+            let entry = tokio::time::timeout(HANG, self.entries.next()).await;
             let Ok(entry) = entry else {
                 panic!(
                     "lost: {} of {dispatched} dispatched, {} of {results} results",
