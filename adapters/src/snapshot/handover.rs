@@ -247,7 +247,7 @@ mod tests {
         assert!(refused.contains("16 threads that were given up earlier still hang"), "{refused}");
         let mut let_go = let_go.into_iter();
         drop(let_go.next());
-        let patience = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        let patience = std::time::Instant::now() + std::time::Duration::from_secs(120);
         while threads.left_behind.load(Ordering::SeqCst) == LEFT_BEHIND_MAX && std::time::Instant::now() < patience {
             std::thread::yield_now();
         }

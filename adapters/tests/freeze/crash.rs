@@ -3,11 +3,11 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use rustix::process::Signal;
-use tachograph_adapters::freeze::{CgroupUse, FreezeTarget, Freezer, FreezerOptions, ProcessFreezer, ThawReport};
+use tachograph_adapters::freeze::{CgroupUse, FreezeTarget, Freezer, ProcessFreezer, ThawReport};
 use tachograph_adapters::process::ATTEMPT_VARIABLE;
 use tachograph_engine::domain::Ordinal;
 
-use crate::support::{Attempt, PATIENCE, cgroup_of, helper, kill, states, until, ways};
+use crate::support::{Attempt, PATIENCE, cgroup_of, helper, kill, options, states, until, ways};
 
 const LOOP: &str = "echo ready; while kill -0 $T; do :; done";
 
@@ -49,7 +49,7 @@ const TOLD: &str = "it is ";
 fn holds() {
     let variable = |name| std::env::var(name).unwrap();
     let cgroup = if variable("TACHO_TEST_CGROUP") == "auto" { CgroupUse::Auto } else { CgroupUse::Off };
-    let options = FreezerOptions { cgroup, ..FreezerOptions::default() };
+    let options = options(cgroup);
     let (run, attempt) = (variable("TACHO_TEST_RUN"), variable("TACHO_TEST_ATTEMPT"));
     let target = FreezeTarget { run: run.parse().unwrap(), attempt: attempt.parse().unwrap(), ordinal: Ordinal(1) };
     let data = PathBuf::from(variable("TACHO_TEST_DATA"));

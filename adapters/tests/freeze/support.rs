@@ -14,7 +14,13 @@ use tachograph_adapters::process::{ATTEMPT_VARIABLE, AttemptDirectory, ProcessId
 use tachograph_engine::domain::{AttemptId, Digest, Ordinal, RunId};
 use ulid::Ulid;
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// After this time a test has failed; none waits for it otherwise.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// By this way, and with as much time as there is.
+pub(crate) fn options(cgroup: CgroupUse) -> FreezerOptions {
+    FreezerOptions { cgroup, limit_ms: PATIENCE.as_millis().try_into().unwrap() }
+}
 
 /// A data directory with one attempt, and its first process. All processes that name it are killed at the end.
 pub(crate) struct Attempt {
@@ -87,7 +93,7 @@ impl Attempt {
     }
 
     pub(crate) fn open(&self, cgroup: CgroupUse) -> (ProcessFreezer, ThawReport) {
-        ProcessFreezer::open(self.data.path(), FreezerOptions { cgroup, ..FreezerOptions::default() })
+        ProcessFreezer::open(self.data.path(), options(cgroup))
     }
 
     pub(crate) fn freeze(&self, cgroup: CgroupUse) -> Result<Box<dyn Frozen>, FreezeError> {

@@ -10,7 +10,7 @@ use tachograph_adapters::oci::{Container, ContainerStatus};
 use tachograph_adapters::process::{AttemptDirectory, Identity, Launch, RunHandle};
 use tachograph_engine::domain::{ExitStatus, FailureKind, Outcome, RunSpec, Stream, Workload};
 
-use crate::support::Bench;
+use crate::support::{Bench, HANG, LONG};
 
 const BUSYBOX: &str = "/bin/busybox";
 
@@ -32,7 +32,8 @@ fn bundle(script: &str) -> tempfile::TempDir {
     for directory in ["rootfs/bin", "rootfs/proc", "rootfs/dev", "rootfs/shared", "shared"] {
         std::fs::create_dir_all(place.path().join(directory)).unwrap();
     }
-    let _ = std::fs::copy(BUSYBOX, place.path().join("rootfs/bin/busybox"));
+    // Another process copies it: if this one had it open for writing, a child of another test could have it still.
+    let _ = std::process::Command::new("cp").arg(BUSYBOX).arg(place.path().join("rootfs/bin/busybox")).output();
     let config = json!({
         "ociVersion": "1.0.2",
         "process": {"user": {"uid": 0, "gid": 0}, "args": ["/bin/busybox", "sh", "-c", script], "env": [], "cwd": "/"},
@@ -73,7 +74,7 @@ fn assert_nothing_left(bench: &Bench) {
     let left = || std::fs::read_dir(bench.data.path().join("oci")).unwrap().count();
     let begun = Instant::now();
     while left() > 0 {
-        assert!(begun.elapsed() < Duration::from_secs(10), "{} containers are left", left());
+        assert!(begun.elapsed() < HANG, "{} containers are left", left());
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -140,6 +141,6 @@ async fn a_container_is_killed_frozen_and_survives_no_shim() {
     let Some(ExitStatus::Unknown { cause }) = outcome.exit_status() else { panic!("{outcome:?}") };
     assert!(cause.contains("its container was running"), "{cause}");
     assert!(!identity.process.unwrap().is_alive());
-    bench.runner.shutdown(Duration::from_secs(5)).await;
+    bench.runner.shutdown(LONG).await;
     assert_nothing_left(&bench);
 }

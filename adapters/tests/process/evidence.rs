@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use tachograph_adapters::process::{AttemptDirectory, ExitRecord};
 use tachograph_engine::domain::{Action, Drain, ExitStatus, Ordinal, Refusal, RefusedCommand, Witness};
 
-use crate::support::{Bench, digest, exists, exit, file};
+use crate::support::{Bench, HANG, digest, exists, exit, file};
 
 /// A script that writes an exit record of its own and then dies by a signal.
 fn forger(run: &str, attempt: &str, status: &str) -> String {
@@ -76,7 +76,7 @@ async fn nobody_is_told_of_an_end_that_is_not_durable() {
     go.release().await;
     let path = handle.directory().unwrap().join("exit.json");
     let begun = Instant::now();
-    while !exists(&path) && begun.elapsed() < Duration::from_secs(20) {
+    while !exists(&path) && begun.elapsed() < HANG {
         tokio::task::yield_now().await;
     }
     // The record is on disk, and the report on its way: from here on it would be told, if it were told too early.
@@ -98,7 +98,7 @@ async fn an_exit_is_on_disk_while_its_output_is_awaited() {
     clock.advance(Duration::from_millis(20));
     let path = handle.directory().unwrap().join("exit.json");
     let begun = Instant::now();
-    while !exists(&path) && begun.elapsed() < Duration::from_secs(20) {
+    while !exists(&path) && begun.elapsed() < HANG {
         tokio::task::yield_now().await;
     }
     let record = ExitRecord::read(&path, handle.run(), handle.attempt()).unwrap().unwrap();

@@ -1,7 +1,6 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tachograph_adapters::clock::SystemClock;
 use tachograph_adapters::process::{
@@ -10,7 +9,7 @@ use tachograph_adapters::process::{
 use tachograph_engine::domain::{Drain, Event, ExitStatus, FailureKind, Finding, Outcome, Witness};
 
 use crate::shimmed::{until_gone, within_a_minute};
-use crate::support::{Bench, by_shims, exit, failure};
+use crate::support::{Bench, LONG, by_shims, exit, failure};
 
 const DISK: &str = "size=1m";
 /// More than fits on the disk.
@@ -98,7 +97,7 @@ async fn an_exit_on_a_full_disk_is_found_by_the_next_supervisor() {
         within_a_minute("it is executed", ready.read_to_end()).await;
         let own = directory(&bench, &handle);
         let shim = Identity::read(&own, handle.run(), handle.attempt()).unwrap().unwrap().shim.unwrap();
-        assert_eq!(bench.runner.leave(Duration::from_secs(5)).await, 1);
+        assert_eq!(bench.runner.leave(LONG).await, 1);
         fill(&disk.0);
         let runner =
             ProcessRunner::with_shim(bench.engine.clone(), disk.0.clone(), RunnerOptions::default(), by_shims());
@@ -120,7 +119,7 @@ async fn an_exit_on_a_full_disk_is_found_by_the_next_supervisor() {
         let Some(Outcome::Exited { exit, .. }) = outcome else { panic!("{before}: {outcome:?}") };
         assert_eq!(exit.status, ExitStatus::Code(7), "{before}");
         assert_eq!(exit.output.unwrap().drain, Drain::Drained, "{before}");
-        runner.shutdown(Duration::from_secs(5)).await;
+        runner.shutdown(LONG).await;
     }
 }
 
@@ -178,7 +177,7 @@ fn a_plain_run_without_an_identity_has_an_unknown_end_and_is_named_and_left_alon
         // Nobody signalled it: it takes its line, and ends by itself.
         within_a_minute("it reads its line", go.release()).await;
         until_gone(process).await;
-        runner.shutdown(Duration::from_secs(5)).await;
+        runner.shutdown(LONG).await;
     });
 }
 

@@ -11,7 +11,7 @@ use tachograph_engine::domain::{
 };
 use tachograph_engine::shell::{Options, SubmitError};
 
-use crate::support::{Bench, exists, sh};
+use crate::support::{Bench, HANG, exists, sh};
 
 fn seen() -> Diagnostics {
     Diagnostics {
@@ -42,7 +42,7 @@ async fn recorded(bench: &Bench, run: RunId) -> Failure {
         match record.run.attempt.as_ref().and_then(|attempt| attempt.outcome.clone()) {
             Some(Outcome::Failed(failure)) => return failure,
             Some(outcome) => panic!("{outcome:?}"),
-            None => assert!(begun.elapsed() < Duration::from_secs(20), "nothing was recorded"),
+            None => assert!(begun.elapsed() < HANG, "nothing was recorded"),
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
@@ -157,11 +157,11 @@ async fn a_closed_engine_is_told_to_the_witness() {
     let failing = StartGuard::new(&bench.engine, claim).witnessed_by(Told(tell));
     bench.engine.close().await.unwrap();
     drop(guard);
-    let (failure, why) = told.recv_timeout(Duration::from_secs(20)).unwrap();
+    let (failure, why) = told.recv_timeout(HANG).unwrap();
     assert_eq!((failure.diagnostics, why), (seen(), "closed"));
     let answer = failing.fail(FailureKind::SpawnFailed, "no room").await;
     assert!(matches!(answer, Err(SubmitError::Closed)));
-    let (failure, why) = told.recv_timeout(Duration::from_secs(20)).unwrap();
+    let (failure, why) = told.recv_timeout(HANG).unwrap();
     assert_eq!((failure.message.as_str(), why), ("no room", "closed"));
     assert!(told.try_recv().is_err(), "each is told once");
 }
@@ -262,10 +262,10 @@ fn a_runner_whose_start_is_cut_off_leaves_a_failed_attempt_and_no_process() {
         starter.spawn(async move { runner.start_attempt(run, attempt, StartMode::Fresh, Launch::default()).await });
     let begun = Instant::now();
     while bench.runner.handle(run, attempt).is_none() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it is registered before it is recorded");
+        assert!(begun.elapsed() < HANG, "it is registered before it is recorded");
         std::thread::yield_now();
     }
-    starter.shutdown_timeout(Duration::from_secs(20));
+    starter.shutdown_timeout(HANG);
     bench.gate.send_replace(true);
     let failure = keeper.block_on(recorded(&bench, run));
     assert_eq!(failure.kind, FailureKind::StartAbandoned, "{failure:?}");

@@ -14,7 +14,7 @@ use tachograph_engine::domain::{
 };
 
 use crate::shimmed::{pid, until_gone};
-use crate::support::{Bench, Pipe, by_shims, sh};
+use crate::support::{Bench, HANG, LONG, Pipe, by_shims, sh};
 
 /// A run under a shim that nobody follows any more, and the next supervisor.
 struct Left {
@@ -31,7 +31,7 @@ impl Left {
         let (run, attempt) = (handle.run(), handle.attempt());
         let directory = AttemptDirectory::of(&bench.data.path().join("runs"), run, handle.ordinal().unwrap());
         let identity = Identity::read(&directory, run, attempt).unwrap().unwrap();
-        assert_eq!(bench.runner.leave(Duration::from_secs(5)).await, 1);
+        assert_eq!(bench.runner.leave(LONG).await, 1);
         let options = RunnerOptions { grace_ms, ..RunnerOptions::default() };
         let next = ProcessRunner::with_shim(bench.engine.clone(), bench.data.path().join("runs"), options, by_shims());
         Self { bench, run, attempt, directory, identity, next }
@@ -94,7 +94,7 @@ async fn the_rest_of_the_group_of_a_killed_shim_does_not_go_on_unseen() {
         let foresight = foresee(&left.runs(), [&left.bench.record(left.run).await.run], &BTreeSet::new());
         let Conclusion::Unknown { cause } = &foresight.open[0].conclusion else { panic!("{foresight:?}") };
         assert!(cause.ends_with(&format!("and to be ended: process {child}")), "{cause}");
-        let report = tokio::time::timeout(Duration::from_secs(30), left.next.recover()).await.unwrap().unwrap();
+        let report = tokio::time::timeout(HANG, left.next.recover()).await.unwrap().unwrap();
         until_gone(child).await;
         let ended = format!("ended of its process group: process {child}");
         assert_eq!((report.ended, report.orphans), (vec![(left.run, ended.clone())], vec![]), "nothing of it is alive");
@@ -151,7 +151,7 @@ async fn the_rest_of_an_attempt_that_was_destroyed_is_ended_also_without_its_shi
     let left = Left::of(bench, handle, 600_000).await;
     left.submit(Action::Destroy { force: true, why: "not wanted".to_owned() }).await;
     left.kill_shim().await;
-    let report = tokio::time::timeout(Duration::from_secs(30), left.next.recover()).await.unwrap().unwrap();
+    let report = tokio::time::timeout(HANG, left.next.recover()).await.unwrap().unwrap();
     let told = format!("of attempt 1, which was destroyed: ended of its process group: process {child}");
     assert_eq!((report.ended, report.orphans), (vec![(left.run, told)], vec![]));
     until_gone(child).await;
@@ -194,7 +194,7 @@ async fn who_holds_an_adopted_run_still_lets_it_go_before_the_limit_that_counts_
     left.next.recover().await.unwrap();
     let standstill = left.next.standstill(left.run, left.attempt).unwrap();
     clock.advance(Duration::from_millis(600_000 - 50));
-    let asked = tokio::time::timeout(Duration::from_secs(20), standstill.asked_to_end()).await;
+    let asked = tokio::time::timeout(HANG, standstill.asked_to_end()).await;
     assert!(asked.is_ok(), "it is held still when its limit comes");
     drop(standstill);
     left.next.handle(left.run, left.attempt).unwrap().terminate(Duration::ZERO);

@@ -1,12 +1,13 @@
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
 use tachograph_adapters::clock::ManualClock;
 use tachograph_adapters::process::{Launch, NotReady, Ready, ReadyCheck, ReadyProbe, RunHandle};
 use tachograph_engine::domain::{ExitStatus, Failure, FailureKind, RunSpec, Stream};
 
-use crate::support::{Bench, command, exit, failure, file, rounds, sh};
+use crate::support::{Bench, HANG, command, exit, failure, file, rounds, sh, with_usual_path};
 
 const LIMIT: Duration = Duration::from_secs(30);
 /// More than there ever is between two looks.
@@ -26,13 +27,13 @@ async fn launch(bench: &Bench, spec: RunSpec, probe: ReadyProbe) -> RunHandle {
 
 /// Lets the time run out, not a millisecond more, and returns what is recorded.
 async fn run_out(clock: &ManualClock, handle: &RunHandle) -> Failure {
-    let until_asleep = || tokio::time::timeout(Duration::from_secs(20), clock.until_asleep(1));
+    let until_asleep = || tokio::time::timeout(HANG, clock.until_asleep(1));
     assert!(until_asleep().await.is_ok(), "it is not ready and looks again");
     clock.advance(LIMIT - Duration::from_millis(1));
     assert!(until_asleep().await.is_ok(), "it is not ready and looks again");
     assert!(handle.ended().is_none(), "not before its time");
     clock.advance(Duration::from_millis(1));
-    let ready = tokio::time::timeout(Duration::from_secs(20), handle.ready()).await.unwrap();
+    let ready = tokio::time::timeout(HANG, handle.ready()).await.unwrap();
     let Err(NotReady::TimedOut { end }) = ready else { panic!("it must time out") };
     failure(&end).clone()
 }
@@ -41,7 +42,7 @@ async fn run_out(clock: &ManualClock, handle: &RunHandle) -> Failure {
 async fn until_printed(handle: &RunHandle, stream: &str, bytes: usize) {
     let begun = Instant::now();
     while file(handle, stream).len() < bytes {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it prints at once");
+        assert!(begun.elapsed() < HANG, "it prints at once");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
@@ -143,10 +144,14 @@ async fn a_port_that_somebody_else_holds_does_not_count_and_is_named() {
 async fn a_port_that_opens_after_the_spawn_shows_it() {
     let (bench, clock) = Bench::manual().await;
     let end = bench.pipe("end");
-    let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    // Bound all the time, so that nobody else gets it meanwhile; it is open once somebody listens.
+    let service = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&service, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let SocketAddr::V4(address) = getsockname(&service).unwrap().try_into().unwrap() else { panic!("another family") };
+    let port = address.port();
     let handle = launch(&bench, sh(&format!("read line < {}", end.path())), ReadyProbe::Port(port)).await;
     clock.until_asleep(1).await;
-    let _service = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    listen(&service, 8).unwrap();
     clock.advance(PAUSE);
     assert_eq!(handle.ready().await.unwrap(), Ready { after: PAUSE });
     end.release().await;
@@ -171,7 +176,10 @@ async fn an_end_before_it_is_ready_is_an_end_and_is_told() {
     let Err(NotReady::Ended { end }) = handle.ready().await else { panic!("it never got ready") };
     assert_eq!(exit(&end).status, ExitStatus::Code(3));
     assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Exited"]);
-    let handle = launch(&bench, command(&["no-such-program"]), at_a_file("up")).await;
+    let handle = {
+        let ready = Some(ReadyCheck { probe: at_a_file("up"), within: LIMIT });
+        bench.launch(command(&["no-such-program"]), Launch { ready, ..with_usual_path() }).await
+    };
     let Err(NotReady::Ended { end }) = handle.ready().await else { panic!("it never started") };
     assert_eq!(failure(&end).kind, FailureKind::NotFound);
 }

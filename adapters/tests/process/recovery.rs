@@ -14,7 +14,7 @@ use tachograph_engine::domain::{
     StreamReceipt, Witness, Workload,
 };
 
-use crate::support::{Bench, sh, status};
+use crate::support::{Bench, HANG, LONG, program, sh, status};
 
 /// An attempt as a supervisor leaves it that dies at once.
 struct Lost {
@@ -258,7 +258,7 @@ async fn what_is_adopted_can_be_asked_to_end() {
     lost.identity(&gone(), Some(&ProcessIdentity::of(child.id()).unwrap()));
     bench.runner.recover().await.unwrap();
     let handle = bench.runner.handle(lost.run, lost.attempt).unwrap();
-    handle.terminate(std::time::Duration::from_secs(60));
+    handle.terminate(LONG);
     // Its standard input stays open, or it would end by that.
     let input = child.stdin.take();
     let ended = tokio::task::spawn_blocking(move || child.wait().unwrap()).await.unwrap();
@@ -320,7 +320,7 @@ async fn a_wall_clock_limit_goes_on_from_the_start_of_what_is_adopted() {
     let input = child.stdin.take();
     let pid = child.id();
     let ended = tokio::task::spawn_blocking(move || child.wait().unwrap());
-    let ended = tokio::time::timeout(std::time::Duration::from_secs(20), ended).await;
+    let ended = tokio::time::timeout(HANG, ended).await;
     if ended.is_err() {
         drop(input);
         panic!("process {pid} runs on beyond its limit");
@@ -586,8 +586,7 @@ async fn a_container_that_its_runtime_failed_to_remove_is_removed_by_a_later_ope
         failing.display(),
         state.display()
     );
-    std::fs::write(&runtime, script).unwrap();
-    std::fs::set_permissions(&runtime, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    program(&runtime, &script);
     std::fs::write(&failing, "").unwrap();
     let container = serde_json::json!({
         "format": 1, "run": contained.run.to_string(), "attempt": contained.attempt.to_string(),
@@ -617,8 +616,7 @@ async fn a_container_that_a_run_only_claims_to_have_is_nobodys_to_end() {
     let contained = Lost::of_spec(&bench, "process/host/1/former", spec).await;
     std::fs::create_dir_all(contained.directory.path()).unwrap();
     let (executed, runtime) = (bench.data.path().join("executed"), bench.data.path().join("runtime"));
-    std::fs::write(&runtime, format!("#!/bin/sh\necho \"$@\" >> {}\n", executed.display())).unwrap();
-    std::fs::set_permissions(&runtime, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    program(&runtime, &format!("#!/bin/sh\necho \"$@\" >> {}\n", executed.display()));
     let own_root = bench.data.path().join("oci");
     for (lost, root) in [(&command, own_root.clone()), (&contained, bench.data.path().join("elsewhere"))] {
         lost.identity(&gone(), Some(&gone()));

@@ -14,9 +14,8 @@ use tachograph_engine::domain::ExitStatus;
 
 use crate::reports::{ask, id, patient, socket, waiting};
 use crate::shimmed::within_a_minute;
-use crate::support::{Bench, by_shims, command, exists, file, sh, status};
+use crate::support::{Bench, HANG, LONG, by_shims, command, exists, file, output_within, sh, status};
 
-const LONG: Duration = Duration::from_secs(3_600);
 /// As long as what was found of the socket is relied on.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// Prints where it may report, or `none`.
@@ -145,12 +144,9 @@ fn it_answers_where_session_and_group_are_outside_of_the_pid_namespace() {
         return println!("skipped: namespaces of pids cannot be made here");
     }
     let test = "report_socket::all_runs_report_over_it_and_nothing_else_is_answered";
-    let inside = std::process::Command::new("unshare")
-        .args(apart)
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .output()
-        .unwrap();
+    let mut inside = std::process::Command::new("unshare");
+    inside.args(apart).arg(std::env::current_exe().unwrap()).args(["--exact", test, "--nocapture"]);
+    let inside = output_within(HANG, &mut inside);
     let told = String::from_utf8_lossy(&inside.stdout).into_owned() + &String::from_utf8_lossy(&inside.stderr);
     assert!(inside.status.success() && told.contains("1 passed"), "{told}");
 }
@@ -281,7 +277,7 @@ async fn what_is_about_to_be_adopted_is_told_to_report_again_in_a_moment() {
     assert_written(&ask(&path, &handle, waiting("x", None), 1).await);
     assert_written(&ask(&path, &own, waiting("x", None), 2).await);
     assert!(bench.refusals(handle.run()).await.is_empty());
-    next.shutdown(Duration::from_secs(60)).await;
+    next.shutdown(LONG).await;
     assert!(bench.engine.live().is_empty());
 }
 

@@ -11,9 +11,8 @@ use tachograph_engine::domain::{
 use tachograph_engine::ports::Deadlines;
 use tachograph_engine::shell::CommandOutcome;
 
-use crate::support::{Bench, Pipe, failure, sh, status};
+use crate::support::{Bench, LONG, Pipe, failure, sh, status};
 
-const LONG: Duration = Duration::from_secs(3_600);
 const DELAY: Duration = Duration::from_secs(60);
 
 pub(crate) fn waiting(on: &str, deadline_in_ms: Option<u64>) -> RunReport {

@@ -9,7 +9,7 @@ use tachograph_engine::domain::{
     Workload,
 };
 
-use crate::support::{Bench, command, exists, exit, failure, file, sh, status};
+use crate::support::{Bench, HANG, LONG, command, exists, exit, failure, file, program, sh, status, with_usual_path};
 
 fn in_directory(argv: &[&str], cwd: &Path) -> RunSpec {
     let Workload::Command { argv, .. } = command(argv).workload else { panic!("no command") };
@@ -33,7 +33,7 @@ async fn refused_start(bench: &Bench, spec: RunSpec, launch: Launch) -> String {
 #[tokio::test]
 async fn a_missing_program_is_named() {
     let bench = Bench::open().await;
-    let by_name = refused_start(&bench, command(&["no-such-program"]), Launch::default()).await;
+    let by_name = refused_start(&bench, command(&["no-such-program"]), with_usual_path()).await;
     assert_eq!(by_name, "not_found: program \"no-such-program\" is missing (no directory of PATH has it)");
     let by_path = refused_start(&bench, command(&["/no/such/program"]), Launch::default()).await;
     assert_eq!(by_path, "not_found: program \"/no/such/program\" is missing (-)");
@@ -57,7 +57,7 @@ async fn a_file_that_cannot_be_executed_says_why() {
     let bench = Bench::open().await;
     let make = |name: &str, mode: u32, content: &str| {
         let path = bench.data.path().join(name);
-        std::fs::write(&path, content).unwrap();
+        program(&path, content);
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
         path.to_str().unwrap().to_owned()
     };
@@ -130,8 +130,7 @@ async fn a_failed_start_stays_in_the_history_of_the_attempt_that_succeeds() {
     let run = bench.runner.create(command(&[program.to_str().unwrap()])).await.unwrap();
     let first = bench.runner.start(run, Launch::default()).await.unwrap();
     assert_eq!(failure(&first.wait().await.unwrap()).kind, FailureKind::NotFound);
-    std::fs::write(&program, "#!/bin/sh\nexit 0\n").unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    self::program(&program, "#!/bin/sh\nexit 0\n");
     let second = bench.runner.restart(run, Launch::default()).await.unwrap();
     assert_eq!(status(&second).await, ExitStatus::Code(0));
     assert_eq!(bench.story(run).await, ["Created", "Started", "Failed", "Started", "Exited"]);
@@ -277,7 +276,7 @@ async fn starting(bench: &Bench, run: RunId, attempt: AttemptId) -> RunHandle {
     loop {
         match bench.runner.handle(run, attempt) {
             Some(handle) => return handle,
-            None => assert!(begun.elapsed() < Duration::from_secs(20), "it is registered before it is recorded"),
+            None => assert!(begun.elapsed() < HANG, "it is registered before it is recorded"),
         }
         tokio::task::yield_now().await;
     }
@@ -322,7 +321,7 @@ async fn a_run_destroyed_while_it_starts_leaves_no_process() {
     }
     early.exited().await;
     assert!(matches!(bench.record(run).await.run.status, Status::Destroyed { .. }));
-    assert!(bench.runner.shutdown(Duration::from_secs(20)).await.unfinished.is_empty());
+    assert!(bench.runner.shutdown(LONG).await.unfinished.is_empty());
     let alive = early.pid().map(ProcessIdentity::of);
     assert!(!matches!(alive, Some(Ok(_))), "{alive:?}");
 }
@@ -363,7 +362,7 @@ async fn nothing_is_spawned_before_both_records_are_durable() {
     });
     let begun = Instant::now();
     while bench.runner.handles().is_empty() {
-        assert!(begun.elapsed() < Duration::from_secs(20), "it is not begun");
+        assert!(begun.elapsed() < HANG, "it is not begun");
         tokio::task::yield_now().await;
     }
     assert!(!exists(&bench.data.path().join("runs")) && !exists(&mark));
@@ -395,7 +394,7 @@ async fn nothing_is_started_whose_exit_would_be_lost() {
     let again = ["--exact", "starts::as_one_that_ignores_exits", "--ignored"];
     let spec = command(&[&["env", "--ignore-signal=CHLD", this], &again[..]].concat());
     let handle = bench.launch(spec, Launch::default()).await;
-    let said = tokio::time::timeout(Duration::from_secs(120), status(&handle)).await;
+    let said = tokio::time::timeout(HANG, status(&handle)).await;
     let output = String::from_utf8_lossy(&file(&handle, "stdout")).into_owned();
     assert_eq!(said, Ok(ExitStatus::Code(0)), "{output}");
     assert!(output.contains("1 passed"), "{output}");

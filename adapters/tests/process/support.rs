@@ -3,9 +3,12 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use rustix::process::{Pid, Signal, kill_process};
 use tachograph_adapters::clock::{ManualClock, SystemClock, UlidSource};
 use tachograph_adapters::host::LocalHost;
 use tachograph_adapters::memory::MemoryJournal;
@@ -18,6 +21,11 @@ use tachograph_engine::domain::{
 use tachograph_engine::ports::{AppendError, Clock, Draft, Journal, JournalError, JournalReader, Opening};
 use tachograph_engine::shell::{Engine, Options, Parts};
 use tokio::sync::watch;
+
+/// After this time a test has failed; none waits for it otherwise.
+pub(crate) const HANG: Duration = Duration::from_secs(120);
+/// More than any test waits for: what may take so long is waited for by nobody.
+pub(crate) const LONG: Duration = Duration::from_secs(3_600);
 
 /// A runner over an engine of its own, in a directory of its own.
 pub(crate) struct Bench {
@@ -32,7 +40,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) async fn open() -> Self {
-        Self::with(Arc::new(SystemClock), RunnerOptions::default()).await
+        Self::with(Arc::new(SystemClock), patient()).await
     }
 
     /// With a clock in the test's hand: nothing times out unless the test says so.
@@ -52,7 +60,7 @@ impl Bench {
 
     /// With a shim for every attempt.
     pub(crate) async fn shimmed() -> Self {
-        Self::under(by_shims(), Arc::new(SystemClock), RunnerOptions::default()).await
+        Self::under(by_shims(), Arc::new(SystemClock), patient()).await
     }
 
     pub(crate) async fn under(shim: Shim, clock: Arc<dyn Clock>, options: RunnerOptions) -> Self {
@@ -117,6 +125,11 @@ impl Bench {
     }
 }
 
+/// On a clock that goes on by itself nothing is given up that only takes long.
+fn patient() -> RunnerOptions {
+    RunnerOptions { drain_deadline_ms: LONG.as_millis().try_into().unwrap(), ..RunnerOptions::default() }
+}
+
 /// Set for a process whose tests shall hold under shims.
 pub(crate) const UNDER_SHIMS: &str = "TACHO_TEST_SHIMS";
 
@@ -139,10 +152,7 @@ pub(crate) fn end_all_of(attempt: tachograph_engine::domain::AttemptId) {
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let Some(pid) = entry.file_name().to_str().and_then(|pid| pid.parse::<i32>().ok()) else { continue };
         if marked(&pid.to_string()) {
-            let _ = rustix::process::kill_process(
-                rustix::process::Pid::from_raw(pid).unwrap(),
-                rustix::process::Signal::KILL,
-            );
+            let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
         }
     }
 }
@@ -219,6 +229,35 @@ pub(crate) fn failure(end: &AttemptEnd) -> &Failure {
 
 pub(crate) async fn status(handle: &RunHandle) -> ExitStatus {
     exit(&handle.wait().await.unwrap()).status.clone()
+}
+
+/// Programs are looked up where everybody may look: in a directory of the caller's own PATH that this user may not search,
+/// one that is missing could be, and that is another failure.
+pub(crate) fn with_usual_path() -> Launch {
+    Launch { env: vec![("PATH".into(), "/usr/bin:/bin".into())], ..Launch::default() }
+}
+
+/// What a program says and how it ends; it is killed, and its test fails, if it takes longer than this.
+#[track_caller]
+pub(crate) fn output_within(limit: Duration, command: &mut Command) -> Output {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = Pid::from_child(&child);
+    let (done, output) = mpsc::channel();
+    std::thread::spawn(move || done.send(child.wait_with_output()));
+    let Ok(output) = output.recv_timeout(limit) else {
+        // Nobody has waited for it, so that this is its pid still.
+        let _ = kill_process(pid, Signal::KILL);
+        panic!("it does not come to its end: {command:?}");
+    };
+    output.unwrap()
+}
+
+/// Makes a program of a script. Another process writes it: if this one had it open for writing, a child that another test
+/// starts right now could have it open still, and nobody may execute it then.
+pub(crate) fn program(path: &Path, script: &str) {
+    let write = "printf %s \"$1\" > \"$0\" && chmod 755 \"$0\"";
+    let written = Command::new("sh").args(["-c", write]).arg(path).arg(script).status().unwrap();
+    assert!(written.success());
 }
 
 pub(crate) fn digest(content: &[u8]) -> Digest {

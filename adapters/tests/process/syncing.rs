@@ -1,5 +1,3 @@
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +6,7 @@ use tachograph_adapters::process::{RunnerOptions, Shim};
 use tachograph_engine::domain::{ExitStatus, Witness};
 
 use crate::shimmed::{until_gone, within_a_minute};
-use crate::support::{Bench, exit};
+use crate::support::{Bench, LONG, exit};
 
 /// A program that stands in for a shim whose disk takes long: it says that the record is there, which `prepared` is made,
 /// and goes when it reads a line.
@@ -38,11 +36,7 @@ async fn an_end_is_recorded_and_told_while_its_shim_still_syncs() {
         r#"{{"format":1,"run":"RUN","attempt":"ATTEMPT","runner":"{runner}","status":{{"code":7}},"output":{output}}}"#
     );
     std::fs::write(&prepared, record).unwrap();
-    // Written by another process: if this one had it open for writing, a child of another test could have it still.
-    let write = "printf %s \"$1\" > \"$0\" && chmod 700 \"$0\"";
-    let script = slow_to_sync(&bench, &prepared, &go);
-    let written = Command::new("sh").arg0("sh").args(["-c", write]).arg(&program).arg(script).status().unwrap();
-    assert!(written.success());
+    crate::support::program(&program, &slow_to_sync(&bench, &prepared, &go));
 
     let handle = bench.sh("exit 7").await;
     let end = within_a_minute("its end is told", handle.wait()).await.unwrap();
@@ -56,7 +50,7 @@ async fn an_end_is_recorded_and_told_while_its_shim_still_syncs() {
     assert!(std::path::Path::new(&format!("/proc/{shim}")).exists(), "nobody kills it for that");
     within_a_minute("its disk takes the record", go.release()).await;
     until_gone(shim).await;
-    let report = within_a_minute("it is reaped", bench.runner.shutdown(Duration::from_secs(50))).await;
+    let report = within_a_minute("it is reaped", bench.runner.shutdown(LONG)).await;
     assert!(report.unfinished.is_empty(), "{report:?}");
     assert!(!std::path::Path::new(&format!("/proc/{shim}")).exists());
     assert_eq!(bench.story(handle.run()).await, ["Created", "Started", "Exited"]);

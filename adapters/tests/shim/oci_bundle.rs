@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 use tachograph_adapters::oci::{Container, Preparation, RUNTIME_DEFAULT, Runtime};
@@ -42,8 +43,9 @@ impl Bundle {
             std::fs::create_dir_all(place.path().join(directory)).unwrap();
         }
         let bin = place.path().join("rootfs/bin");
-        // Absent where the tests that execute something are skipped.
-        let _ = std::fs::copy(BUSYBOX, bin.join("busybox"));
+        // Absent where the tests that execute something are skipped. Another process copies it: if this one had it open for
+        // writing, a child of another test could have it still, and nobody may execute it then.
+        let _ = Command::new("cp").arg(BUSYBOX).arg(bin.join("busybox")).output();
         APPLETS.iter().for_each(|applet| std::os::unix::fs::symlink("busybox", bin.join(applet)).unwrap());
         let namespaces: Vec<_> = ["pid", "ipc", "uts", "mount", "network"].map(|kind| json!({ "type": kind })).into();
         let config = json!({

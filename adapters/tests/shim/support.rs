@@ -18,7 +18,7 @@ use tachograph_engine::domain::{AttemptId, Digest, Ordinal, ResourceLimits, RunI
 use tachograph_engine::ports::IdSource;
 
 /// Longer than anything takes here; reached only by a test that fails.
-const TOO_LONG: Duration = Duration::from_secs(30);
+const TOO_LONG: Duration = Duration::from_secs(120);
 
 /// One attempt that a shim shall look after, in a data directory of its own.
 pub(crate) struct Attempt {
