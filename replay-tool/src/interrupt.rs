@@ -19,6 +19,12 @@ pub(crate) fn end_at_signals() {
     IS_UNHEARD.store(true, Ordering::SeqCst);
 }
 
+/// Whether they do.
+#[cfg(test)]
+pub(crate) fn ends_at_signals() -> bool {
+    IS_UNHEARD.load(Ordering::SeqCst)
+}
+
 /// The signals that ask for an end, caught as long as this lives and, since they cannot be given back, afterwards too.
 ///
 /// One that was ignored when the process began, as `nohup` and background jobs do, stays ignored.

@@ -157,3 +157,27 @@ fn remarks() -> MutexGuard<'static, Remarks> {
     // Whoever panicked has at most said something twice.
     REMARKS.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interrupt::ends_at_signals;
+
+    /// Runs in a process of its own: what it looks at is the whole process's.
+    #[test]
+    fn signals_end_the_process_only_while_somebody_is_waited_for() {
+        const ALONE: &str = "TACHO_TEST_ALONE";
+        let this = "remarks::tests::signals_end_the_process_only_while_somebody_is_waited_for";
+        if std::env::var_os(ALONE).is_none() {
+            let mut alone = std::process::Command::new(std::env::current_exe().unwrap());
+            let alone = alone.args(["--exact", this]).env(ALONE, "1").output().unwrap();
+            let said = String::from_utf8_lossy(&alone.stdout);
+            assert!(alone.status.success() && said.contains("1 passed"), "{said}");
+            return;
+        }
+        say_rest(None);
+        assert!(!ends_at_signals(), "there is nothing to say");
+        say_rest(Some("the last of all\n"));
+        assert!(ends_at_signals());
+    }
+}

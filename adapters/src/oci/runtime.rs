@@ -264,8 +264,10 @@ mod tests {
 
     fn script(directory: &Path, text: &str) -> Runtime {
         let program = directory.join("runtime");
-        std::fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        // Another process writes it: if this one had it open for writing, a child of another test could have it open still, and
+        // nobody may execute it then.
+        let write = "printf '#!/bin/sh\\n%s\\n' \"$1\" > \"$0\" && chmod 700 \"$0\"";
+        assert!(Command::new("sh").args(["-c", write]).arg(&program).arg(text).status().unwrap().success());
         Runtime::find(program.as_os_str(), &directory.join("root")).unwrap()
     }
 
