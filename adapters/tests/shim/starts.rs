@@ -157,6 +157,9 @@ fn what_cannot_be_executed_is_named() {
     ];
     for (program, cwd, kind, says) in cases {
         let mut attempt = Attempt::new(&[&program]);
+        // In a directory of the caller's own PATH that this user may not search, one that is missing could be.
+        attempt.env.retain(|(name, _)| name != "PATH");
+        attempt.env.push(("PATH".into(), "/usr/bin:/bin".into()));
         attempt.cwd = cwd.map(Into::into);
         let mut shim = attempt.start();
         assert_eq!(shim.next(), Some(Notice::Recorded {}), "{program}: never started");

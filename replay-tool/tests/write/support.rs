@@ -1,4 +1,4 @@
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{Access, CWD, FileType, Mode, access, mknodat};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use tachograph_adapters::journal::FileReader;
 use tachograph_engine::domain::{Entry, EntryBody, ExitStatus, FailureKind, Position, RunRecord, SystemFact};
@@ -116,6 +116,14 @@ fn tool() -> Command {
     command
 }
 
+/// Where programs are looked up: in the directories of the caller's own PATH that this user may search. In another one, a
+/// program that is missing could be, and that is another failure.
+fn searched() -> OsString {
+    let path = std::env::var_os("PATH").unwrap();
+    let may_search = |directory: &PathBuf| access(directory, Access::EXEC_OK).is_ok();
+    std::env::join_paths(std::env::split_paths(&path).filter(may_search)).unwrap()
+}
+
 impl Place {
     pub(crate) fn new() -> Self {
         Self::of(tempfile::tempdir().unwrap())
@@ -140,7 +148,7 @@ impl Place {
         for variable in ["TACHO_LOG", "TACHO_LOCK_WAIT", "NO_COLOR", "TERM"] {
             command.env_remove(variable);
         }
-        command.env("TACHO_DATA", self.data()).args(arguments).stdin(Stdio::null());
+        command.env("TACHO_DATA", self.data()).env("PATH", searched()).args(arguments).stdin(Stdio::null());
         command
     }
 
