@@ -2,7 +2,7 @@
 //! waits for whoever reads them while there is work; the rest is said at the end.
 
 use std::io::{self, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use crate::interrupt::end_at_signals;
@@ -133,7 +133,15 @@ pub(crate) fn offer() {
 /// Says the rest when all else is done, and the last of all. Whoever reads it is waited for until he has it all, or is gone, or
 /// a signal asks for the end; if there are only logs, for a few seconds at most.
 pub(crate) fn say_rest(last: Option<&str>) {
-    let mut remarks = remarks();
+    let mut remarks = match REMARKS.try_lock() {
+        // Somebody waits for a terminal that could not be opened not to wait.
+        Err(TryLockError::WouldBlock) => {
+            end_at_signals();
+            remarks()
+        }
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Ok(remarks) => remarks,
+    };
     // A picture that is still there was given up: its terminal has been waited for.
     let was_given_up = remarks.above.is_some();
     remarks.unsaid.tell_left_out();
