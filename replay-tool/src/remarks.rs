@@ -13,6 +13,8 @@ use crate::unsaid::{Patience, Unsaid};
 const LOGS_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// So long at the end the logs are waited for in all.
 const LOGS_BUDGET: Duration = Duration::from_secs(5);
+/// So much of what is kept is drawn at a time: whoever draws lines fills them up to the width of the terminal.
+const DRAWN_BYTES_MAX: usize = 64 * 1_024;
 /// How often a terminal that stands still is looked at.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -44,7 +46,8 @@ impl Remarks {
     /// Says what is taken at once.
     fn say(&mut self) {
         self.unsaid.say();
-        self.is_for_people &= !self.unsaid.text.is_empty();
+        let is_nothing_above = self.above.as_ref().is_none_or(|above| above.text.is_empty());
+        self.is_for_people &= !self.unsaid.text.is_empty() || !is_nothing_above;
     }
 }
 
@@ -80,7 +83,7 @@ pub(crate) fn line_above(line: &str) {
     remarks().keep(&format!("{line}\n"));
 }
 
-/// The lines that belong above the picture by now, if the terminal has taken all that was drawn. If it has not, nothing shall be drawn:
+/// The first lines of those that belong above the picture by now, if the terminal has taken all that was drawn. If it has not, nothing shall be drawn:
 /// each drawing begins where the one before it has ended.
 pub(crate) fn lines_above() -> Option<String> {
     let mut remarks = remarks();
@@ -89,8 +92,13 @@ pub(crate) fn lines_above() -> Option<String> {
         return None;
     }
     let Some(above) = &mut remarks.above else { return Some(String::new()) };
-    above.tell_left_out();
-    Some(String::from_utf8_lossy(&std::mem::take(&mut above.text)).into_owned())
+    if above.text.is_empty() {
+        above.tell_left_out();
+    }
+    let piece = &above.text[..above.text.len().min(DRAWN_BYTES_MAX)];
+    let length = piece.iter().rposition(|byte| *byte == b'\n').map_or(piece.len(), |last| last + 1);
+    let lines: Vec<u8> = above.text.drain(..length).collect();
+    Some(String::from_utf8_lossy(&lines).into_owned())
 }
 
 /// Says a drawing without waiting for anybody. What is not taken now is said before anything else is.
@@ -100,7 +108,7 @@ pub(crate) fn draw(drawing: &[u8]) {
     remarks.say();
 }
 
-/// Waits until all that was drawn is taken, or nobody will take it.
+/// Waits until all that was drawn is taken, or nobody will take it: for as long as it takes, so nobody shall wait for who calls this.
 pub(crate) fn until_drawn() {
     loop {
         {
@@ -131,7 +139,7 @@ pub(crate) fn offer() {
 }
 
 /// Says the rest when all else is done, and the last of all. Whoever reads it is waited for until he has it all, or is gone, or
-/// a signal asks for the end; if there are only logs, for a few seconds at most.
+/// a signal asks for the end; if there are only logs, for a few seconds at most; if a picture was given up, no longer.
 pub(crate) fn say_rest(last: Option<&str>) {
     let mut remarks = match REMARKS.try_lock() {
         // Somebody waits for a terminal that could not be opened not to wait.
@@ -143,7 +151,13 @@ pub(crate) fn say_rest(last: Option<&str>) {
         Ok(remarks) => remarks,
     };
     // A picture that is still there was given up: its terminal has been waited for.
-    let was_given_up = remarks.above.is_some();
+    let given_up = remarks.above.take();
+    let was_given_up = given_up.is_some();
+    if let Some(mut above) = given_up.filter(|above| last.is_some() || !above.text.is_empty()) {
+        above.tell_left_out();
+        remarks.unsaid.text.push(b'\n');
+        remarks.unsaid.text.extend_from_slice(&above.text);
+    }
     remarks.unsaid.tell_left_out();
     remarks.unsaid.text.extend_from_slice(last.unwrap_or_default().as_bytes());
     if remarks.unsaid.text.is_empty() {
@@ -152,7 +166,7 @@ pub(crate) fn say_rest(last: Option<&str>) {
     }
     end_at_signals();
     let patience = match last {
-        None if was_given_up => Patience::None,
+        _ if was_given_up => Patience::None,
         None if !remarks.is_for_people => {
             Patience::Until { pause_max: LOGS_PAUSE_MAX, end: Instant::now() + LOGS_BUDGET }
         }

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 
-use rustix::fs::{Mode, OFlags, fstat, open};
+use rustix::fs::{Mode, OFlags, fstat, major, open};
 use rustix::stdio::stderr;
 use rustix::termios::isatty;
 
@@ -32,7 +32,7 @@ impl Write for StandardError {
     }
 }
 
-/// Whether it is a terminal that is waited for all the same: one that must not be opened again, as another user's.
+/// Whether it is a terminal that is waited for all the same: one that cannot be opened again, as another user's.
 pub(crate) fn waits_for_its_terminal() -> bool {
     isatty(stderr()) && terminal().is_none()
 }
@@ -43,11 +43,19 @@ fn terminal() -> Option<&'static OwnedFd> {
     TERMINAL.get_or_init(|| if isatty(stderr()) { opened_again().ok().flatten() } else { None }).as_ref()
 }
 
-/// Absent if that is another one, as the kernel says of what lies outside of the files that this process sees.
+/// The major number of files that lead to another terminal each time that they are opened, or for each who opens them: `/dev/tty`,
+/// `/dev/console`, and `/dev/ptmx`, whose open files are the other sides of terminals.
+const ALIASES: u32 = 5;
+
+/// Absent if that would be another one.
 fn opened_again() -> io::Result<Option<OwnedFd>> {
+    let this = fstat(stderr())?;
+    if major(this.st_rdev) == ALIASES {
+        return Ok(None);
+    }
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let again = open("/proc/self/fd/2", flags, Mode::empty())?;
-    let (this, that) = (fstat(stderr())?, fstat(&again)?);
+    let that = fstat(&again)?;
     let is_same = (this.st_dev, this.st_ino, this.st_rdev) == (that.st_dev, that.st_ino, that.st_rdev);
     Ok((is_same && isatty(&again)).then_some(again))
 }

@@ -192,7 +192,8 @@ async fn supervise(
 
 /// Bars on a terminal, lines elsewhere.
 fn progress(context: &Context, count: usize) -> Box<dyn Progress> {
-    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    // Nothing is known of one without a name, as in a container or on a serial line.
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     if std::io::stderr().is_terminal() && !dumb && !context.is_json() {
         Box::new(Bars::for_jobs(count))
     } else {

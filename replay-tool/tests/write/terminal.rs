@@ -118,6 +118,13 @@ fn plain(written: &str) -> String {
     plain
 }
 
+/// Reads what comes, and gives up if nothing does.
+fn read_some(from: &mut File, piece: &mut [u8]) -> usize {
+    let patience = Timespec::try_from(HANG).unwrap();
+    assert!(poll(&mut [PollFd::new(from, PollFlags::IN)], Some(&patience)).unwrap() > 0, "nothing is written");
+    from.read(piece).unwrap()
+}
+
 fn until(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
@@ -180,7 +187,7 @@ fn a_picture_is_drawn_anew_when_the_terminal_goes_on_and_is_gone_at_the_end() {
     let mut seen = String::new();
     let mut piece = [0; 4_096];
     while !(seen.contains("short: attempt 1 ended: code 0") && seen.contains("1/2 jobs")) {
-        let read = terminal.master.read(&mut piece).unwrap();
+        let read = read_some(&mut terminal.master, &mut piece);
         seen.push_str(std::str::from_utf8(&piece[..read]).unwrap());
     }
     std::fs::write(go, "").unwrap();
@@ -189,4 +196,37 @@ fn a_picture_is_drawn_anew_when_the_terminal_goes_on_and_is_gone_at_the_end() {
     let last = plain(&(seen + &rest));
     assert!(last.contains("long: attempt 1 ended: code 0"), "{last}");
     assert!(last.ends_with('\r'), "the bars are cleared: {last:?}");
+}
+
+#[test]
+fn a_terminal_of_which_nothing_is_known_gets_lines() {
+    let place = Place::new();
+    let jobs = place.jobs("[jobs.a]\ncommand = [\"true\"]\n");
+    let terminal = Terminal::new();
+    let mut command = place.tacho(["supervise", &jobs]);
+    command.env_remove("TERM").stdout(Stdio::piped()).stderr(terminal.slave.try_clone().unwrap());
+    let child = command.spawn().unwrap();
+    // It holds the other end of its own.
+    drop(command);
+    let (finished, written) = terminal.go_on(child);
+    assert_eq!(finished.code, Some(0), "{written}");
+    assert!(written.contains("a: attempt 1 started") && !written.contains('\u{1b}'), "{written:?}");
+}
+
+/// The file of that side leads to another terminal each time that it is opened.
+#[test]
+fn lines_go_to_the_very_terminal_that_was_given() {
+    let place = Place::new();
+    let jobs = place.jobs("[jobs.a]\ncommand = [\"true\"]\n");
+    let Terminal { master, slave } = Terminal::new();
+    let mut command = place.tacho(["supervise", &jobs]);
+    let child = command.stdout(Stdio::piped()).stderr(master.try_clone().unwrap()).spawn().unwrap();
+    let mut slave = File::from(slave);
+    let (mut written, mut piece) = (String::new(), [0; 4_096]);
+    while !written.contains("a: attempt 1 ended: code 0") {
+        let read = read_some(&mut slave, &mut piece);
+        written.push_str(std::str::from_utf8(&piece[..read]).unwrap());
+    }
+    assert_eq!(Finished::of(child).code, Some(0), "{written}");
+    drop(master);
 }
